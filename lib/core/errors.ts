@@ -1,0 +1,404 @@
+/**
+ * Every failure a caller can act on, in one table.
+ *
+ * The table is the source of docs/errors.md, of the exit status and of `--json` failures, so a code exists only here.
+ * Messages name the place, the type and the length of what went wrong, never a value: a log is read by more people than the data.
+ */
+export const ERRORS = {
+  'options/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'A command-line option or an argument of a function is not of the form it must have.',
+    fix: 'Correct the option; expected and got are printed.',
+  },
+  'config/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'A configuration value is missing, of another type, or does not go with another one.',
+    fix: 'Correct the key that is named; `docs/configuration.md` lists them all.',
+  },
+  'config/unknown-key': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'A configuration key is not one of the known ones.',
+    fix: 'Use the nearest known key, which is printed, or remove it.',
+  },
+  'config/overlap': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'Input and output lie inside each other, so a run could read what it writes.',
+    fix: 'Choose an output outside the input.',
+  },
+  'input/not-found': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The input path names no file, or no file that is not hidden (names that start with _ or .).',
+    fix: 'Check the path that is printed.',
+  },
+  'input/column-missing': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'A configured column is not in the input.',
+    fix: 'Correct the name; the nearest ones in the file are printed.',
+  },
+  'input/not-parquet': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The file does not begin and end as a Parquet file does.',
+    fix: 'Set `input.format`, or remove the file from the input.',
+  },
+  'input/corrupt': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause: 'The file is cut off, or its bytes contradict its own footer or headers.',
+    fix: 'Write the file again from its source; the place is printed.',
+  },
+  'input/encrypted': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause: 'The Parquet file is encrypted.',
+    fix: 'Give decrypted input; keys for Parquet encryption are not supported.',
+  },
+  'input/unsupported': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The input holds a type, an encoding or a codec that cannot be kept exactly.',
+    fix: 'Drop the column (mode: drop) or convert it first; docs/types.md has the table.',
+  },
+  'input/mixed-schemas': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause: 'Files of one input have different columns or types.',
+    fix: 'Give each schema an input and a job of its own.',
+  },
+  'input/value-invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause: 'A value of a sensitive column has no canonical text: invalid UTF-8, longer than 64 KiB, NaN, out of range.',
+    fix: 'Correct the source; file, column, row group and index are printed, the value never.',
+  },
+  'input/changed': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'An input that was done has other content now.',
+    fix: 'Set input.changed to append or replace, or restore the file.',
+  },
+  'storage/not-found': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'There is no object at the location.',
+    fix: 'Check the location; it is printed with the error.',
+  },
+  'storage/denied': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'Reading or writing the location is not allowed.',
+    fix: 'Give the running user access to the location that is printed.',
+  },
+  'storage/conflict': {
+    exit: 3,
+    retryable: false,
+    who: 'caller',
+    cause: 'Somebody else wrote the location first.',
+    fix: 'Read again, then run again.',
+  },
+  'storage/changed': {
+    exit: 3,
+    retryable: false,
+    who: 'caller',
+    cause: 'The object changed while it was read.',
+    fix: 'Run again.',
+  },
+  'storage/full': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'The disk or the quota is full.',
+    fix: 'Free room, then run again; nothing that was committed is lost.',
+  },
+  'storage/failed': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause: 'The storage answered with an error of its own.',
+    fix: 'Run again; if it stays, look at the cause that is printed.',
+  },
+  'service/unavailable': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause: 'The service could not be reached, or answered 5xx, 408 or something that is no answer of it.',
+    fix: 'Check that the service runs at the URL printed, then run again.',
+  },
+  'service/throttled': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause: 'The service answered 429 or 503 for longer than the retry budget.',
+    fix: 'Raise the service’s limits or lower limits.max_concurrency, then run again.',
+  },
+  'service/timeout': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause: 'The service did not answer in time.',
+    fix: 'Check the service, then run again.',
+  },
+  'service/denied': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The service answered 401 or 403: the API key is missing, wrong, expired, or not allowed this.',
+    fix: 'Correct service.api_key or have the permission granted.',
+  },
+  'service/refused': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The service refused the request as malformed, unknown or not allowed (400, 404, 405, 415, 422).',
+    fix: 'Check service.url, the domain and the key id; the service’s code is printed.',
+  },
+  'service/too-large': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The service refused a request of a single value as too large (413).',
+    fix: 'Raise the service’s limit, or correct the value at the place printed.',
+  },
+  'service/bad-answer': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause:
+      'The service’s answer cannot be right: another length, a null, an identifier sent back, no known form, one pseudonym for two values, another domain or key.',
+    fix: 'Do not use this service before it is corrected; nothing of the answer was written.',
+  },
+  'service/no-callers': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The service was given no way to tell its callers apart.',
+    fix: 'Give --api-keys FILE or PSEUDOLAKE_API_KEY; --insecure-no-auth is for tests on loopback.',
+  },
+  'service/port-in-use': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The service cannot listen on the address.',
+    fix: 'Choose another --port or --host.',
+  },
+  'keyring/not-found': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'There is no keyring at the path.',
+    fix: '`pseudolake keys create --out FILE` makes one.',
+  },
+  'keyring/exists': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'There is a keyring at the path already; overwriting it would lose every pseudonym made with it.',
+    fix: 'Choose another --out.',
+  },
+  'keyring/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The keyring or secret is not of the documented form, or of a newer version.',
+    fix: 'Restore it from its backup; the field at fault is printed.',
+  },
+  'keyring/readable': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'Others than its owner can read the keyring.',
+    fix: 'chmod 600 the file, and think about who may have read it.',
+  },
+  'keyring/unknown-domain': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The keyring has no such domain.',
+    fix: 'Use one of its domains (`pseudolake keys show`).',
+  },
+  'keyring/unknown-key': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The domain has no such key id, or the key’s state does not allow this.',
+    fix: 'Use a key that `pseudolake keys show` lists as active.',
+  },
+  'pseudonym/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'A text is no pseudonym of this keyring: not canonical, cut, altered, or made with another key.',
+    fix: 'Check where the value at the printed index comes from.',
+  },
+  'identifier/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'An identifier is not well-formed Unicode (a lone surrogate), or longer than 64 KiB of UTF-8.',
+    fix: 'Correct the source of the value at the printed index.',
+  },
+  'table/not-found': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'There is no Iceberg table at the location.',
+    fix: 'Check the location, or let the run create it (output.create).',
+  },
+  'table/invalid': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The table’s metadata or a manifest cannot be read as the specification says.',
+    fix: 'Restore the table; the file and field are printed.',
+  },
+  'table/unsupported': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The table is partitioned, of format version 3, or otherwise beyond what this version writes.',
+    fix: 'Write to a table of its own.',
+  },
+  'table/schema-changed': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The input’s columns or types are not those the table was approved for.',
+    fix: 'Set schema_changes, or write to a new table.',
+  },
+  'table/key-changed': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The service’s key, domain or format is not the one the table was made with; joins would break in silence.',
+    fix: 'Use the service the table was made with, or run with --allow-key-change.',
+  },
+  'table/mark-changed': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'Another run of this job has committed since this one was planned.',
+    fix: 'Run again: it continues after the other’s last commit.',
+  },
+  'table/mark-unreadable': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'What the table remembers of the job cannot be read, or the table was rolled back behind it.',
+    fix: 'Follow the command that is printed; nothing is processed twice without being told to.',
+  },
+  'table/no-mark': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The table has rows, and no mark of this job says which inputs they came from.',
+    fix: 'Run once with --adopt all (inputs present now are done) or --adopt none.',
+  },
+  'table/conflict': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause: 'Other writers kept changing the table for longer than the retry budget.',
+    fix: 'Run again.',
+  },
+  'table/commit-unknown': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'The commit may or may not have happened: its answer was lost.',
+    fix: 'Run again: the table’s mark tells whether it happened. Delete nothing by hand.',
+  },
+  'gate/failed': {
+    exit: 1,
+    retryable: false,
+    who: 'operator',
+    cause: 'What was about to be published is not what was planned.',
+    fix: 'Nothing of the step was published; the failed check is printed.',
+  },
+  'query/failed': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The SQL engine refused the query.',
+    fix: 'Correct the query; table names are those given by --table.',
+  },
+  'run/interrupted': {
+    exit: 3,
+    retryable: false,
+    who: 'caller',
+    cause: 'The run was told to stop.',
+    fix: 'Run again: committed steps stand.',
+  },
+  'environment/missing': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'Something the command needs is not installed.',
+    fix: 'Install what is printed.',
+  },
+  'internal/bug': {
+    exit: 3,
+    retryable: false,
+    who: 'maintainers',
+    cause: 'A state that should be impossible.',
+    fix: 'Report it with the stack that is printed.',
+  },
+} as const satisfies Record<string, ErrorSpec>
+
+export type ErrorCode = keyof typeof ERRORS
+
+interface ErrorSpec {
+  /** Exit status of the command line (docs/cli.md). */
+  readonly exit: 1 | 2 | 3
+  /** Whether this very call may succeed later, as it is. A conflict may not: its caller must read again and plan anew. */
+  readonly retryable: boolean
+  /** Who can mend it. */
+  readonly who: 'caller' | 'operator' | 'data owner' | 'maintainers'
+  readonly cause: string
+  readonly fix: string
+}
+
+/** Names and numbers only. A string that came out of a column, a key or a request body has no place here. */
+export type ErrorContext = Readonly<Record<string, string | number | boolean | readonly number[] | readonly string[]>>
+
+/** Thrown on purpose, for the caller. Anything else that is thrown is a bug. */
+export class PseudolakeError extends Error {
+  override readonly name = 'PseudolakeError'
+  readonly code: ErrorCode
+  readonly context: ErrorContext
+
+  constructor(code: ErrorCode, message: string, context: ErrorContext = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.context = context
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable
+  }
+}
+
+/** True for a PseudolakeError, with one of `codes` where any are given. */
+export function isPseudolakeError(error: unknown, ...codes: ErrorCode[]): error is PseudolakeError {
+  return error instanceof PseudolakeError && (codes.length === 0 || codes.includes(error.code))
+}

@@ -1,0 +1,230 @@
+/**
+ * Storage on a file system of this machine.
+ *
+ * An object appears by `link` from a finished, fsynced temporary in the same folder: unlike `rename` it never replaces what is there,
+ * so it is the exclusive create that commits rest on. Temporaries begin with `_`, which every reader of tables and inputs skips;
+ * a killed run leaves at most those behind.
+ */
+import { randomUUID } from 'node:crypto'
+import { constants, type FileHandle, link, mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { PseudolakeError } from '../core/errors.ts'
+import type { ObjectWriter, ReadOptions, Storage, StoredObject, Version } from './storage.ts'
+
+export function localStorage(): Storage {
+  return {
+    async stat(location) {
+      return guarded(location, async () => {
+        const path = pathOf(location)
+        return described(location, await stat(path, { bigint: true }))
+      })
+    },
+
+    async read(location, options = {}) {
+      return guarded(location, async () => {
+        const file = await open(pathOf(location), 'r')
+        try {
+          return await readRange(file, location, options)
+        } finally {
+          await file.close()
+        }
+      })
+    },
+
+    async create(location, bytes) {
+      const writer = await createWriter(location, 'exclusive')
+      try {
+        await writer.write(bytes)
+        return await writer.close()
+      } finally {
+        await writer.abort()
+      }
+    },
+
+    async replace(location, bytes) {
+      const writer = await createWriter(location, 'replace')
+      try {
+        await writer.write(bytes)
+        return await writer.close()
+      } finally {
+        await writer.abort()
+      }
+    },
+
+    write: (location) => createWriter(location, 'exclusive'),
+
+    async *list(prefix) {
+      const path = pathOf(prefix)
+      // A prefix need not end at a folder: `…/part-` lists its siblings that begin so.
+      const folder = prefix.endsWith('/') ? path : dirname(path)
+      const toLocation = prefix.startsWith('file:') ? (p: string) => pathToFileURL(p).href : (p: string) => p
+      for await (const found of walk(folder)) {
+        if (!found.startsWith(prefix.endsWith('/') ? join(path, '/') : path)) continue
+        const location = toLocation(found)
+        try {
+          yield described(location, await stat(found, { bigint: true }))
+        } catch (error) {
+          if (!gone(error)) throw translated(location, error)
+        }
+      }
+    },
+
+    async delete(location) {
+      await guarded(location, () => unlink(pathOf(location))).catch((error: unknown) => {
+        if (!(error instanceof PseudolakeError && error.code === 'storage/not-found')) throw error
+      })
+    },
+  }
+}
+
+/** The path a `file:` URI or a plain path stands for. */
+export function pathOf(location: string): string {
+  return location.startsWith('file:') ? fileURLToPath(location) : location
+}
+
+async function readRange(file: FileHandle, location: string, { start = 0, end, ifMatch }: ReadOptions) {
+  const object = described(location, await file.stat({ bigint: true }))
+  if (ifMatch !== undefined && ifMatch !== object.version)
+    throw new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, { location })
+  const length = Math.max(0, Math.min(end ?? object.bytes, object.bytes) - start)
+  const bytes = new Uint8Array(length)
+  let filled = 0
+  while (filled < length) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, start + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return filled === length ? bytes : bytes.subarray(0, filled)
+}
+
+async function createWriter(location: string, mode: 'exclusive' | 'replace'): Promise<ObjectWriter> {
+  const path = pathOf(location)
+  const temporary = join(dirname(path), `_tmp-${randomUUID()}-${basename(path).slice(0, 100)}`)
+  const file = await guarded(location, async () => {
+    await mkdir(dirname(path), { recursive: true })
+    return open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666)
+  })
+  let bytes = 0
+  let ended = false
+
+  async function end(): Promise<void> {
+    ended = true
+    await file.close().catch(() => {})
+    await unlink(temporary).catch(() => {})
+  }
+
+  return {
+    get bytes() {
+      return bytes
+    },
+    async write(part) {
+      await guarded(location, async () => {
+        for (let done = 0; done < part.length; ) done += (await file.write(part, done, part.length - done)).bytesWritten
+        bytes += part.length
+      })
+    },
+    async close() {
+      try {
+        return await guarded(location, async () => {
+          await file.sync()
+          if (mode === 'exclusive') await link(temporary, path)
+          else await rename(temporary, path)
+          await syncFolder(dirname(path))
+          return described(location, await stat(path, { bigint: true }))
+        })
+      } finally {
+        await end()
+      }
+    },
+    async abort() {
+      if (!ended) await end()
+    },
+  }
+}
+
+/** A new name is durable only when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function* walk(folder: string): AsyncGenerator<string> {
+  let entries: Awaited<ReturnType<typeof opendir>>
+  try {
+    entries = await opendir(folder)
+  } catch (error) {
+    if (gone(error)) return
+    throw translated(folder, error)
+  }
+  for await (const entry of entries) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* walk(path)
+    else if (entry.isFile()) yield path
+    // A link is followed to a file, as cloud sync tools lay inputs out; to a folder it is not: it could lead in a circle.
+    else if (entry.isSymbolicLink() && (await isFile(path))) yield path
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
+interface FileStat {
+  readonly ino: bigint
+  readonly size: bigint
+  readonly mtimeNs: bigint
+  isFile(): boolean
+}
+
+function described(location: string, found: FileStat): StoredObject {
+  if (!found.isFile()) throw new PseudolakeError('storage/not-found', `${location} is not a file`, { location })
+  return {
+    location,
+    bytes: Number(found.size),
+    version: `${found.ino}-${found.size}-${found.mtimeNs}` as Version,
+    modified: Number(found.mtimeNs / 1_000_000n),
+  }
+}
+
+async function guarded<T>(location: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw error instanceof PseudolakeError ? error : translated(location, error)
+  }
+}
+
+function gone(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+function translated(location: string, error: unknown): PseudolakeError {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
+  const context = { location, errno: code }
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'EISDIR':
+      return new PseudolakeError('storage/not-found', `no file at ${location}`, context, { cause: error })
+    case 'EEXIST':
+      return new PseudolakeError('storage/conflict', `${location} exists already`, context, { cause: error })
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new PseudolakeError('storage/denied', `no access to ${location} (${code})`, context, { cause: error })
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return new PseudolakeError('storage/full', `no room to write ${location} (${code})`, context, { cause: error })
+    default:
+      return new PseudolakeError('storage/failed', `storage failed at ${location} (${code})`, context, { cause: error })
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Bytes at a location. The one door to disks and buckets: nothing above it knows which.
+ *
+ * Three promises carry the whole product, and every adapter's contract test holds it to them:
+ * - `create` and `write` are atomic and exclusive. Of any number of racing callers exactly one succeeds, and readers see the object
+ *   whole or not at all; table commits rest on it.
+ * - A read that carries `ifMatch` sees that version or fails. Offsets planned from one version's footer, applied to another
+ *   version's bytes, could copy plaintext into an output.
+ * - What was acknowledged is durable: a crash of the machine does not take it back.
+ *
+ * A location is a URI (`s3://bucket/key`, `file:///path`, `memory:/path`) or an absolute path; `open.ts` picks the adapter.
+ */
+export interface Storage {
+  /** @throws PseudolakeError `storage/not-found` when there is none, or it is a folder */
+  stat(location: string): Promise<StoredObject>
+
+  /**
+   * Reads bytes `[start, end)`; the whole object by default. Fewer bytes than asked for are returned only where the object ends.
+   * @throws PseudolakeError `storage/not-found`, `storage/changed`
+   */
+  read(location: string, options?: ReadOptions): Promise<Uint8Array>
+
+  /**
+   * Writes a new object, visible to others whole or not at all. Makes the folders above it.
+   * @throws PseudolakeError `storage/conflict` if there is one already, ours from a lost answer included: compare before giving up
+   */
+  create(location: string, bytes: Uint8Array): Promise<StoredObject>
+
+  /** Writes an object, over the one that may be there. For hints that may be lost, never for what a commit rests on. */
+  replace(location: string, bytes: Uint8Array): Promise<StoredObject>
+
+  /** Starts a new object whose size is not known yet. Nothing is visible before `close`. */
+  write(location: string): Promise<ObjectWriter>
+
+  /**
+   * Objects whose location starts with `prefix`, in no particular order, with locations spelt as the prefix is.
+   * Never holds more than a page in memory. A prefix under which there is nothing lists nothing.
+   */
+  list(prefix: string): AsyncIterable<StoredObject>
+
+  /** Removes an object. One that is not there is no error: deletes are repeated after a crash. */
+  delete(location: string): Promise<void>
+}
+
+/** One object in the making. Calls come one at a time: each is awaited before the next. */
+export interface ObjectWriter {
+  /** Bytes handed over so far. */
+  readonly bytes: number
+  /** Takes the bytes before it resolves; the caller may reuse the buffer then. Resolves late when the storage is slow: back-pressure. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Makes the object visible. @throws PseudolakeError `storage/conflict` when there is one already */
+  close(): Promise<StoredObject>
+  /** Forgets what was written and leaves nothing behind; harmless after `close` or a failure. */
+  abort(): Promise<void>
+}
+
+/** Opaque; equal exactly when the bytes were written by the same write. An ETag on S3, inode, size and mtime-ns on a disk. */
+export type Version = string & { readonly __brand: 'Version' }
+
+export interface StoredObject {
+  readonly location: string
+  readonly bytes: number
+  readonly version: Version
+  /** Milliseconds since 1970. */
+  readonly modified: number
+}
+
+export interface ReadOptions {
+  readonly start?: number
+  readonly end?: number
+  readonly ifMatch?: Version
+}
