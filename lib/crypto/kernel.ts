@@ -1,0 +1,69 @@
+/**
+ * Turns identifiers into pseudonyms and back under one key. The port behind which the cryptography can be replaced: everything
+ * above it hands over whole batches, because a fast kernel earns its speed by doing many messages at once.
+ *
+ * What every kernel promises:
+ * - The answer has the length and the order of the batch, or nothing is answered at all.
+ * - No plaintext leaves before its tag was checked, and tags are compared in constant time.
+ * - An error names indices, never a value.
+ */
+export interface PseudonymKernel {
+  readonly key: KeyName
+
+  /**
+   * @param identifiers well-formed Unicode, at most {@link MAX_IDENTIFIER_BYTES} of UTF-8 each; the empty one has a pseudonym too
+   * @throws PseudolakeError `identifier/invalid`, with `index` (the first) and `indices` (the first 100)
+   */
+  pseudonymize(identifiers: readonly string[], options: { readonly deterministic: boolean }): string[]
+
+  /** @throws PseudolakeError `pseudonym/invalid`, with `index` and `indices`: not canonical, cut, altered, or of another key */
+  reidentify(pseudonyms: readonly string[]): string[]
+
+  /** How many characters (all ASCII) the pseudonym of an identifier of `bytes` of UTF-8 has. */
+  pseudonymLength(bytes: number): number
+
+  /** Wipes the key. Every later call throws. Harmless twice. */
+  dispose(): void
+}
+
+/** Opens a kernel. It keeps copies of the key's bytes; the caller wipes its own. */
+export type OpenKernel = (material: KeyMaterial, options: KernelOptions) => PseudonymKernel
+
+export interface KernelOptions {
+  /** Unpredictable bytes, for the nonces of mode random. */
+  readonly randomBytes: RandomBytes
+}
+
+export type RandomBytes = (count: number) => Uint8Array
+
+export interface KeyName {
+  readonly id: string
+  readonly domain: string
+  readonly format: KeyFormat
+}
+
+export type KeyFormat = 'v2' | 'original'
+
+export type KeyMaterial = V2Material | OriginalMaterial
+
+/** Two independent keys of 32 bytes: `aead` encrypts, `mac` makes the deterministic nonces. */
+export interface V2Material extends KeyName {
+  readonly format: 'v2'
+  readonly aead: Uint8Array
+  readonly mac: Uint8Array
+}
+
+/** The original service's secret: 32 bytes, 8 bytes, and which 12 hex digits of the HMAC are the nonce. */
+export interface OriginalMaterial extends KeyName {
+  readonly format: 'original'
+  readonly secretKey: Uint8Array
+  readonly nonceKey: Uint8Array
+  /** 0–20; the nonce ends 12 digits later. */
+  readonly nonceStrPos: number
+}
+
+/** A longer identifier is no identifier, and would let one value fill a request. */
+export const MAX_IDENTIFIER_BYTES = 65_536
+
+export const NONCE_BYTES = 12
+export const TAG_BYTES = 16
