@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs the engines that judge our tables, all of them below one folder: PyIceberg, Spark with the Iceberg runtime, and
+# DuckDB's extensions as files. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# ~/.cache/pseudolake-interop. Takes a minute or two the first time, nothing when everything stands as written here.
+set -eu
+
+# DuckDB and its extensions must agree to the last digit, with each other and with @duckdb/node-api in package.json.
+PYICEBERG=0.12.0
+SPARK=3.5.6
+ICEBERG_RUNTIME=iceberg-spark-runtime-3.5_2.12:1.10.0
+DUCKDB=1.5.5
+
+dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB"
+
+say() { printf 'interop: %s\n' "$*" >&2; }
+missing() { say "cannot install: $*"; exit 1; }
+
+if [ "$(cat "$dir/stamp" 2>/dev/null || true)" = "$stamp" ]; then
+  say "up to date in $dir"
+  exit 0
+fi
+
+command -v python3 >/dev/null 2>&1 || missing 'python3 is not on the PATH (3.10 or later, with venv)'
+python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+  missing "python3 is $(python3 -V 2>&1); 3.10 or later with venv is needed"
+command -v java >/dev/null 2>&1 || missing 'java is not on the PATH (Spark 3.5 runs on 8, 11 or 17)'
+command -v mvn >/dev/null 2>&1 || missing 'mvn is not on the PATH (it fetches the Iceberg runtime for Spark)'
+
+mkdir -p "$dir"
+# Two test runs of one user may start at once; the second one waits, then finds the stamp.
+if command -v flock >/dev/null 2>&1; then
+  exec 9>"$dir/lock"
+  flock 9
+  if [ "$(cat "$dir/stamp" 2>/dev/null || true)" = "$stamp" ]; then exit 0; fi
+fi
+rm -f "$dir/stamp"
+
+[ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
+say "PyIceberg $PYICEBERG, Spark $SPARK, DuckDB extensions $DUCKDB into $dir"
+"$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+  "pyiceberg[pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz \
+  "duckdb-extension-avro==$DUCKDB" "duckdb-extension-httpfs==$DUCKDB" "duckdb-extension-iceberg==$DUCKDB" </dev/null
+
+jar="$dir/jars/$(printf '%s' "$ICEBERG_RUNTIME" | tr : -).jar"
+if [ ! -s "$jar" ]; then
+  say "$ICEBERG_RUNTIME"
+  mkdir -p "$dir/jars"
+  mvn -B -q dependency:copy "-Dartifact=org.apache.iceberg:$ICEBERG_RUNTIME" "-DoutputDirectory=$dir/jars" </dev/null >&2
+fi
+
+# Fixed names, so that the tests need not know which Python it was or which versions these are.
+mkdir -p "$dir/duckdb"
+for name in avro httpfs iceberg; do
+  file="$(find "$dir/venv/lib" -path "*/v$DUCKDB/*" -name "$name.duckdb_extension" -print -quit)"
+  [ -n "$file" ] || missing "the extension $name is not in its package"
+  ln -sf "$file" "$dir/duckdb/$name.duckdb_extension"
+done
+ln -sf "$jar" "$dir/jars/iceberg-spark-runtime.jar"
+
+"$dir/venv/bin/python" -c 'import pyiceberg, pyarrow, pyspark, duckdb'
+printf '%s\n' "$stamp" >"$dir/stamp"
+say "ready in $dir"

@@ -1,0 +1,219 @@
+/**
+ * The engines that judge our output: PyIceberg, Spark and DuckDB's iceberg extension, as scripts/interop/install.sh puts them
+ * below one folder. A test that needs one is skipped with the reason where it is missing, and fails instead where
+ * PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { afterAll, type TestContext, test } from 'vitest'
+
+export type Counterpart = 'pyiceberg' | 'spark' | 'duckdb'
+export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
+
+const HOME = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
+const PYTHON = join(HOME, 'venv', 'bin', 'python')
+const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
+/** Load order: iceberg needs the two others. */
+const EXTENSIONS = ['avro', 'httpfs', 'iceberg'].map((name) => join(HOME, 'duckdb', `${name}.duckdb_extension`))
+
+/** Whether a counterpart can be used here, and why not. */
+export function interop(name: Counterpart): Presence {
+  const install = `run scripts/interop/install.sh`
+  // Written last: without it, an installation is under way or has failed.
+  if (!existsSync(join(HOME, 'stamp')))
+    return { there: false, reason: `${name}: nothing complete in ${HOME}; ${install}` }
+  const files = { pyiceberg: [PYTHON], spark: [PYTHON, ICEBERG_JAR], duckdb: EXTENSIONS }[name]
+  const lost = files.find((file) => !existsSync(file))
+  if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }
+  if (name === 'spark' && !hasJava()) return { there: false, reason: 'spark: no java on the PATH and no JAVA_HOME' }
+  return { there: true }
+}
+
+/**
+ * A test that needs counterparts.
+ * @param timeoutMs @default 120_000: the start of Spark alone takes 5 to 30 seconds
+ */
+export function testWith(
+  names: Counterpart | readonly Counterpart[],
+  title: string,
+  run: (context: TestContext) => Promise<void>,
+  timeoutMs = 120_000,
+): void {
+  test(title, { timeout: timeoutMs }, async (context) => {
+    for (const name of [names].flat()) {
+      const presence = interop(name)
+      if (presence.there) continue
+      if (process.env.PSEUDOLAKE_REQUIRE_INTEROP === '1') throw new Error(presence.reason)
+      context.skip(presence.reason)
+    }
+    await run(context)
+  })
+}
+
+/**
+ * Runs Python source with PyIceberg and PyArrow installed.
+ * @param script finds `args`, and leaves what it found in `result`: anything of JSON, and besides decimals, dates and UUIDs
+ *   (which come back as their text), bytes (hex) and tuples
+ * @throws with the end of its stderr when it fails or takes longer than `timeoutMs` (@default 60_000)
+ */
+export function pyiceberg<T>(script: string, args: unknown, options: { timeoutMs?: number } = {}): Promise<T> {
+  return python(script, { args }, options.timeoutMs ?? 60_000)
+}
+
+export interface SparkOptions {
+  /** Iceberg catalogs of type hadoop: name → warehouse folder (a table is `name.db.table`). */
+  readonly catalogs?: Readonly<Record<string, string>>
+  /** @default 110_000 */
+  readonly timeoutMs?: number
+}
+
+/**
+ * As `pyiceberg`, with a Spark session `spark` (2 cores, 1 GB, UTC, Iceberg's SQL extensions) and `rows(sql)` for its answer as
+ * a list of lists. Starting it is the dear part: let one call check much.
+ */
+export function spark<T>(script: string, args: unknown, options: SparkOptions = {}): Promise<T> {
+  const settings: Record<string, string> = {
+    'spark.jars': ICEBERG_JAR,
+    'spark.ui.enabled': 'false',
+    'spark.driver.memory': '1g',
+    'spark.driver.bindAddress': '127.0.0.1',
+    'spark.driver.host': '127.0.0.1',
+    'spark.sql.shuffle.partitions': '2',
+    'spark.sql.session.timeZone': 'UTC',
+    'spark.driver.extraJavaOptions': '-Duser.timezone=UTC',
+    'spark.sql.extensions': 'org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions',
+  }
+  for (const [name, warehouse] of Object.entries(options.catalogs ?? {})) {
+    settings[`spark.sql.catalog.${name}`] = 'org.apache.iceberg.spark.SparkCatalog'
+    settings[`spark.sql.catalog.${name}.type`] = 'hadoop'
+    settings[`spark.sql.catalog.${name}.warehouse`] = warehouse
+    // Else a table that another engine changed is answered from memory for 30 seconds.
+    settings[`spark.sql.catalog.${name}.cache-enabled`] = 'false'
+  }
+  return python(`${SPARK_PRELUDE}\n${script}`, { args, settings }, options.timeoutMs ?? 110_000)
+}
+
+/**
+ * Runs SQL in an in-memory DuckDB of this process that has the iceberg extension; nothing is fetched.
+ * @returns the rows of the last statement, as JSON values (integers of 64 bits as text)
+ */
+export async function duckdbIceberg(sql: string): Promise<Record<string, unknown>[]> {
+  const instance = await DuckDBInstance.create(':memory:', {
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+    threads: '2',
+  })
+  const connection = await instance.connect()
+  try {
+    for (const file of EXTENSIONS) await connection.run(`load '${file.replaceAll("'", "''")}'`)
+    await connection.run("set timezone = 'UTC'")
+    return (await connection.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[]
+  } finally {
+    connection.closeSync()
+    instance.closeSync()
+  }
+}
+
+const SPARK_PRELUDE = `
+from pyspark.sql import SparkSession
+_builder = SparkSession.builder.master('local[2]').appName('pseudolake-test')
+for _key, _value in job['settings'].items(): _builder = _builder.config(_key, _value)
+spark = _builder.config('spark.sql.warehouse.dir', os.path.join(os.getcwd(), 'spark-warehouse')).getOrCreate()
+spark.sparkContext.setLogLevel('ERROR')
+atexit.register(spark.stop)
+def rows(sql): return [list(row) for row in spark.sql(sql).collect()]
+`
+
+/** The answer goes over a descriptor of its own, because Spark and its JVM write to stdout what they like. */
+const RUNNER = `
+import atexit, datetime, decimal, json, linecache, os, sys, uuid
+job = json.load(sys.stdin)
+linecache.cache['<script>'] = (len(job['script']), None, job['script'].splitlines(True), '<script>')
+def _plain(value):
+    if isinstance(value, (decimal.Decimal, uuid.UUID)): return str(value)
+    if isinstance(value, (datetime.date, datetime.time)): return value.isoformat()
+    if isinstance(value, (bytes, bytearray)): return value.hex()
+    raise TypeError('no JSON for ' + type(value).__name__)
+_scope = {'__name__': '__main__', 'args': job['args'], 'job': job, 'os': os, 'atexit': atexit}
+exec(compile(job['script'], '<script>', 'exec'), _scope)
+with os.fdopen(3, 'w') as out: json.dump(_scope.get('result'), out, default=_plain)
+`
+
+const running = new Set<ChildProcess>()
+const killAll = () => {
+  for (const child of running) kill(child)
+}
+afterAll(killAll)
+process.once('exit', killAll)
+
+async function python<T>(script: string, job: object, timeoutMs: number): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'pseudolake-interop-'))
+  const environment = {
+    ...process.env,
+    TZ: 'UTC',
+    SPARK_LOCAL_IP: '127.0.0.1',
+    PYSPARK_PYTHON: PYTHON,
+    PYTHONUTF8: '1',
+  }
+  // A group of its own: Spark's JVM is a child of the child.
+  const child = spawn(PYTHON, ['-c', RUNNER], {
+    cwd: folder,
+    detached: true,
+    env: environment,
+    stdio: Array(4).fill('pipe'),
+  })
+  running.add(child)
+  const late = setTimeout(() => kill(child), timeoutMs)
+  try {
+    child.stdin?.on('error', () => undefined).end(JSON.stringify({ script, ...job }))
+    const [answer, errors, status] = await Promise.all([
+      text(child.stdio[3] as NodeJS.ReadableStream),
+      text(child.stderr as NodeJS.ReadableStream),
+      new Promise<string>((resolve, reject) => {
+        child.once('error', reject)
+        child.once('close', (code, signal) => resolve(String(signal ?? code)))
+      }),
+      text(child.stdout as NodeJS.ReadableStream),
+    ])
+    if (status !== '0')
+      throw new Error(`the script ended with ${status} (limit ${timeoutMs} ms):\n${errors.slice(-6000)}`)
+    return JSON.parse(answer) as T
+  } finally {
+    clearTimeout(late)
+    kill(child)
+    running.delete(child)
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function kill(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // The group has ended.
+  }
+}
+
+async function text(stream: NodeJS.ReadableStream): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function hasJava(): boolean {
+  const folders = [
+    ...(process.env.JAVA_HOME ? [join(process.env.JAVA_HOME, 'bin')] : []),
+    ...(process.env.PATH ?? '').split(delimiter),
+  ]
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, 'java'), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
