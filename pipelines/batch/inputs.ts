@@ -1,0 +1,67 @@
+import picomatch from 'picomatch'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
+import { fixedPart } from './job.ts'
+
+export interface InputFile {
+  readonly object: StoredObject
+  /** `key=value` folders between the input path and the file, outermost first; Hive's name for null is null. */
+  readonly partitions: readonly (readonly [key: string, value: string | null])[]
+}
+
+const HIVE_NULL = '__HIVE_DEFAULT_PARTITION__'
+
+/**
+ * The files an input path stands for: one file, all below a folder, or those a glob matches (`*`, `**`, `?`, `[…]`, `{a,b}`).
+ * Names that begin with `_` or `.` below the path are passed over, folders too, and so are empty objects: markers and half-done work
+ * of other engines. Sorted by location, so that runs and reports are alike.
+ * @throws PseudolakeError `input/not-found` when there is none
+ */
+export async function listInputs(storage: Storage, path: string, hive: boolean): Promise<InputFile[]> {
+  const base = fixedPart(path)
+  const single = base === path && !path.endsWith('/') ? await statOrNothing(storage, path) : undefined
+  if (single) return [{ object: single, partitions: [] }]
+  const root = base === path && !base.endsWith('/') ? `${base}/` : base
+  const matches = base === path ? () => true : picomatch(path, { dot: true })
+  const found: InputFile[] = []
+  let passedOver = 0
+  for await (const object of storage.list(root)) {
+    const below = object.location.slice(root.length).split('/')
+    if (object.bytes === 0 || below.some((name) => /^[_.]/.test(name)) || !matches(object.location)) passedOver++
+    else found.push({ object, partitions: hive ? partitionsOf(below.slice(0, -1)) : [] })
+  }
+  if (found.length === 0)
+    throw new PseudolakeError(
+      'input/not-found',
+      `no input at ${path}${passedOver > 0 ? ` (${passedOver} files there are empty, hidden or not matched)` : ''}`,
+      { location: path, passedOver },
+    )
+  return found.sort((a, b) => (a.object.location < b.object.location ? -1 : 1))
+}
+
+function partitionsOf(folders: readonly string[]): [string, string | null][] {
+  return folders.flatMap((folder) => {
+    const at = folder.indexOf('=')
+    if (at < 1) return []
+    const value = unescaped(folder.slice(at + 1))
+    return [[unescaped(folder.slice(0, at)), value === HIVE_NULL ? null : value]]
+  })
+}
+
+/** Hive escapes characters of a folder name as `%XX` of their UTF-8 bytes; what is no such escape stays as it is. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+async function statOrNothing(storage: Storage, location: string): Promise<StoredObject | undefined> {
+  try {
+    return await storage.stat(location)
+  } catch (error) {
+    if (error instanceof PseudolakeError && error.code === 'storage/not-found') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,132 @@
+/** A batch run's settings, checked against each other and resolved: what the rest of the flow works with. Pure. */
+import { posix } from 'node:path'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { splitPath } from '../config/load.ts'
+import type { BatchSettings } from '../config/native.ts'
+
+export interface ColumnRule {
+  /** As configured; for messages and pins. */
+  readonly name: string
+  /** Its words, dots in names resolved. */
+  readonly path: readonly string[]
+  readonly mode: 'deterministic' | 'random' | 'drop'
+  /** Output name of the last word. */
+  readonly as: string
+  readonly domain: string
+  readonly key: string | undefined
+  readonly normalize: readonly ('trim' | 'upper' | 'lower' | 'nfc')[]
+  readonly nullValues: readonly string[]
+}
+
+export interface BatchJob {
+  readonly name: string
+  /** Location (no trailing slash, unless it was given so) or glob. */
+  readonly input: string
+  readonly hive: boolean
+  readonly changed: 'fail' | 'append' | 'replace'
+  readonly columns: readonly ColumnRule[]
+  readonly unlisted: 'copy' | 'drop' | 'fail'
+  readonly schemaChanges: 'fail' | 'add' | 'drop'
+  readonly database: string
+  readonly table: string
+  /** Without trailing slash. */
+  readonly warehouse: string
+  /** Where ledgers live; without trailing slash. */
+  readonly state: string
+  readonly create: 'never' | 'table' | 'database'
+  readonly settings: BatchSettings
+}
+
+/**
+ * @param cwd where relative paths start
+ * @throws PseudolakeError `config/invalid` for settings that do not go together or that this version cannot do, `config/overlap`
+ */
+export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
+  for (const [key, wanted, only] of [
+    ['input.format', settings.input.format, 'parquet'],
+    ['output.format', settings.output.format, 'iceberg'],
+    ['output.catalog.type', settings.output.catalog.type, 'filesystem'],
+  ] as const)
+    if (wanted !== only) throw unsupported(key, wanted, only)
+  const columns = [...settings.columns].map(([name, column]) => {
+    const path = splitPath(name).map((word) => word.replaceAll('`', ''))
+    return {
+      name: path.join('.'),
+      path,
+      mode: column.mode,
+      as: column.as ?? `s_${path.at(-1)}`,
+      domain: column.domain,
+      key: column.key,
+      normalize: column.normalize,
+      nullValues: column.null_values,
+    }
+  })
+  const twice = columns.find((column, i) => columns.findIndex((other) => other.name === column.name) !== i)
+  if (twice)
+    throw new PseudolakeError('config/invalid', `columns.${twice.name} is configured twice`, { column: twice.name })
+
+  const input = location(settings.input.path, 'input.path', cwd)
+  const warehouse = trimmed(location(settings.output.warehouse, 'output.warehouse', cwd))
+  const [database, table] = settings.output.table.split('.') as [string, string]
+  const state = trimmed(
+    settings.output.state ? location(settings.output.state, 'output.state', cwd) : `${warehouse}/_pseudolake`,
+  )
+  const output = `${warehouse}/${database}/${table}`
+  if (overlaps(fixedPart(input), output))
+    throw new PseudolakeError(
+      'config/overlap',
+      `input.path and the table’s location lie inside each other: ${fixedPart(input)} and ${output}`,
+      {
+        input: fixedPart(input),
+        output,
+      },
+    )
+  return {
+    name: settings.job,
+    input,
+    hive: settings.input.partitioning === 'hive',
+    changed: settings.input.changed,
+    columns,
+    unlisted: settings.unlisted_columns,
+    schemaChanges: settings.schema_changes,
+    database,
+    table,
+    warehouse,
+    state,
+    create: settings.output.create,
+    settings,
+  }
+}
+
+/** The folder above the first wildcard of a glob, with its slash; a path without wildcards as it is. */
+export function fixedPart(path: string): string {
+  const wildcard = path.search(/[*?[{]/)
+  return wildcard < 0 ? path : path.slice(0, path.lastIndexOf('/', wildcard) + 1)
+}
+
+function location(given: string, key: string, cwd: string): string {
+  if (/^s3a?:\/\//i.test(given)) throw unsupported(key, 's3:// locations', 'file:// locations and plain paths')
+  if (given.startsWith('file:')) return `/${decodeURI(given).replace(/^file:\/*/, '')}`
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(given))
+    throw new PseudolakeError('config/invalid', `${key}: expected a path or a file:// location, got another scheme`, {
+      key,
+    })
+  const path = posix.resolve(cwd, given)
+  return given.endsWith('/') ? `${path}/` : path
+}
+
+function trimmed(path: string): string {
+  return path.length > 1 ? path.replace(/\/+$/, '') : path
+}
+
+function overlaps(a: string, b: string): boolean {
+  const [x, y] = [`${trimmed(a)}/`, `${trimmed(b)}/`]
+  return x.startsWith(y) || y.startsWith(x)
+}
+
+function unsupported(key: string, wanted: string, only: string): PseudolakeError {
+  return new PseudolakeError('config/invalid', `${key}: ${wanted} is not supported by this version`, {
+    key,
+    hint: `This version supports ${only}.`,
+  })
+}

@@ -1,0 +1,90 @@
+import { parseDocument } from 'yaml'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { BATCH, type BatchSettings } from './native.ts'
+import { fromOriginal, isOriginal, type Tree } from './original.ts'
+import { invalid, type Spec } from './spec.ts'
+
+export interface Overrides {
+  /** `--set a.b=v`, in order; later ones win. */
+  readonly set?: readonly string[]
+  /** `PSEUDOLAKE_SET_A__B=v`; `--set` wins over it. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+const ENV_PREFIX = 'PSEUDOLAKE_SET_'
+
+/**
+ * Reads a batch configuration, native or original, with its overrides. Pure.
+ * @param source YAML or JSON text (JSON is YAML)
+ * @throws PseudolakeError `config/invalid`, `config/unknown-key`, naming the key and never its value
+ */
+export function readBatchConfig(source: string, overrides: Overrides = {}): BatchSettings {
+  const tree = parsed(source)
+  const native = isOriginal(tree) ? fromOriginal(tree) : tree
+  const fromEnv = Object.entries(overrides.env ?? {})
+    .filter(([name, value]) => name.startsWith(ENV_PREFIX) && value !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [name, value] of fromEnv)
+    assign(native, name.slice(ENV_PREFIX.length).toLowerCase().split('__'), value ?? '', name)
+  for (const setting of overrides.set ?? []) {
+    const at = setting.indexOf('=')
+    if (at < 1) throw new PseudolakeError('options/invalid', '--set: expected KEY=VALUE', { option: 'set' })
+    const key = setting.slice(0, at)
+    assign(native, splitPath(key), setting.slice(at + 1), `--set ${key}`)
+  }
+  return BATCH.read(native, '')
+}
+
+function parsed(source: string): Tree {
+  const document = parseDocument(source, { prettyErrors: false })
+  const problem = document.errors[0]
+  if (problem) {
+    const line = source.slice(0, problem.pos[0]).split('\n').length
+    throw new PseudolakeError('config/invalid', `line ${line} is not YAML (${problem.code})`, { line })
+  }
+  const tree: unknown = document.toJS()
+  if (typeof tree !== 'object' || tree === null || Array.isArray(tree))
+    throw invalid('the configuration', 'keys and values', tree)
+  return tree as Tree
+}
+
+/**
+ * Words of a dotted path; backticks keep dots together: ``columns.`a.b`.mode``. A quoted word keeps its backticks for `columns`,
+ * where they mean the same.
+ */
+export function splitPath(path: string): string[] {
+  const words = path.match(/(?:`[^`]*`|[^.`])+/g) ?? []
+  if (words.length === 0 || words.join('.') !== path)
+    throw new PseudolakeError('config/invalid', 'a dotted path has an empty word or an odd backtick', { path })
+  return words
+}
+
+function assign(tree: Tree, words: readonly string[], value: string, origin: string): void {
+  let node = tree
+  let spec: Spec<unknown> | undefined = BATCH as Spec<unknown>
+  for (const [i, word] of words.entries()) {
+    // `{ env } | { secret }`: the one that is set now takes the place of the one in the file.
+    if (spec?.exclusive) for (const other of Object.keys(node)) if (other !== word) delete node[other]
+    if (spec === (BATCH.child?.('service') as unknown) && ['url', 'embedded', 'lambda'].includes(word))
+      for (const other of ['url', 'embedded', 'lambda']) if (other !== word) delete node[other]
+    spec = spec?.child?.(word)
+    if (i === words.length - 1) node[word] = scalar(value)
+    else {
+      const next = node[word]
+      if (next !== undefined && next !== null && (typeof next !== 'object' || Array.isArray(next)))
+        throw new PseudolakeError(
+          'config/invalid',
+          `${origin}: ${words.slice(0, i + 1).join('.')} has no keys below it`,
+          {},
+        )
+      if (next === undefined || next === null) node[word] = {}
+      node = node[word] as Tree
+    }
+  }
+}
+
+/** `--set` takes YAML values, so that lists and booleans can be set; a text that is no YAML stays a text. */
+function scalar(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false })
+  return document.errors.length > 0 ? text : document.toJS()
+}

@@ -1,0 +1,127 @@
+/** The native configuration, as docs/configuration.md documents it: the description that files, `--set` and the environment are read by. */
+import {
+  boolean,
+  duration,
+  exactlyOne,
+  integer,
+  list,
+  mapOf,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  ratio,
+  size,
+  text,
+  verbatim,
+  withDefault,
+} from './spec.ts'
+
+export const DOMAIN_PATTERN = /^[a-z0-9_-]{1,64}$/
+const MB = 2 ** 20
+const GB = 2 ** 30
+
+const apiKey = exactlyOne({ env: text('the name of an environment variable'), secret: text('the name of a secret') })
+
+const aws = optional(
+  object({
+    region: optional(text()),
+    role_arn: optional(text()),
+    endpoints: optional(
+      object({
+        s3: optional(text()),
+        glue: optional(text()),
+        secretsmanager: optional(text()),
+        kinesis: optional(text()),
+        sts: optional(text()),
+      }),
+    ),
+  }),
+)
+
+const column = object({
+  mode: oneOf('deterministic', 'random', 'drop'),
+  as: optional(text('a column name')),
+  domain: withDefault(text('a domain: 1 to 64 of a-z, 0-9, _ and -', DOMAIN_PATTERN), 'default'),
+  key: optional(text('a key id: 4 of a-z and 0-9', /^[a-z0-9]{4}$/)),
+  normalize: withDefault(list(oneOf('trim', 'upper', 'lower', 'nfc')), []),
+  null_values: withDefault(list(verbatim()), []),
+})
+
+export const BATCH = object({
+  job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^[A-Za-z0-9._-]{1,128}$/),
+  input: object({
+    path: text('a file, a folder or a glob'),
+    format: withDefault(oneOf('parquet', 'csv'), 'parquet'),
+    partitioning: withDefault(oneOf('hive', 'none'), 'hive'),
+    changed: withDefault(oneOf('fail', 'append', 'replace'), 'fail'),
+    aws,
+  }),
+  columns: mapOf('column names', /./, column),
+  unlisted_columns: withDefault(oneOf('copy', 'drop', 'fail'), 'copy'),
+  schema_changes: withDefault(oneOf('fail', 'add', 'drop'), 'fail'),
+  service: object({
+    url: optional(text('an http or https URL', /^https?:\/\/./i)),
+    api_key: optional(apiKey),
+    auth: optional(oneOf('iam')),
+    lambda: optional(text('the ARN of a function')),
+    embedded: optional(object({ keyring: text('the path of a keyring') })),
+    allow_http: withDefault(boolean(), false),
+    aws,
+  }),
+  output: object({
+    table: text('db.table', /^[^.\s/]+\.[^.\s/]+$/),
+    warehouse: text('a folder or s3:// location'),
+    catalog: withDefault(
+      object({
+        type: withDefault(oneOf('filesystem', 'glue', 'rest', 'memory'), 'filesystem'),
+        catalog_id: optional(text()),
+        uri: optional(text()),
+        warehouse: optional(text()),
+        auth: optional(oneOf('none', 'oauth2', 'sigv4')),
+      }),
+      { type: 'filesystem', catalog_id: undefined, uri: undefined, warehouse: undefined, auth: undefined },
+    ),
+    create: withDefault(oneOf('never', 'table', 'database'), 'table'),
+    state: optional(text('a folder or s3:// location')),
+    format: withDefault(oneOf('iceberg', 'parquet'), 'iceberg'),
+    aws,
+  }),
+  commit: withDefault(
+    object({
+      max_files: withDefault(integer(), 1000),
+      max_bytes: withDefault(size(), 50 * GB),
+      every: optional(duration()),
+      max_rows: optional(integer()),
+    }),
+    { max_files: 1000, max_bytes: 50 * GB, every: undefined, max_rows: undefined },
+  ),
+  aws,
+  limits: withDefault(
+    object({
+      max_identifiers: withDefault(integer(1, 1_000_000), 900),
+      max_request_bytes: withDefault(size(), 4 * MB),
+      max_concurrency: withDefault(integer(1, 10_000), 64),
+      memory_mb: withDefault(integer(64), 512),
+      requests_per_second: optional(integer()),
+    }),
+    {
+      max_identifiers: 900,
+      max_request_bytes: 4 * MB,
+      max_concurrency: 64,
+      memory_mb: 512,
+      requests_per_second: undefined,
+    },
+  ),
+  gate: withDefault(
+    object({
+      reidentify: withDefault(boolean(), false),
+      full: withDefault(boolean(), false),
+      max_match_ratio: withDefault(ratio(), 0.01),
+    }),
+    { reidentify: false, full: false, max_match_ratio: 0.01 },
+  ),
+})
+
+export type BatchSettings = Read<typeof BATCH>
+export type ColumnSettings = BatchSettings['columns'] extends ReadonlyMap<string, infer C> ? C : never

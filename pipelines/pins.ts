@@ -1,0 +1,120 @@
+/**
+ * Column pins: what a table was made with, kept as its properties. A table whose rows were made with two keys still reads well and joins
+ * nothing, so a run that would do that stops before it writes. Pure.
+ */
+import { PseudolakeError } from '../lib/core/errors.ts'
+import type { ColumnRule } from './batch/job.ts'
+
+const PIN_VERSION = 1
+const PREFIX = 'pseudolake.column.'
+const APPROVED = 'pseudolake.columns'
+
+/** The value that every run has pseudonymized first; its pseudonym tells one key from another. */
+export const KEY_CHECK = 'pseudolake key check'
+
+export interface KeyIdentity {
+  readonly format: 'original' | 'v2'
+  /** Echo of the service; missing where it sends none. */
+  readonly key: string | undefined
+  /** First 16 hex digits of SHA-256 over the deterministic pseudonym of KEY_CHECK. */
+  readonly check: string
+}
+
+export interface ColumnPin extends KeyIdentity {
+  /** The input's column. */
+  readonly from: string
+  readonly mode: string
+  readonly domain: string
+  readonly normalize: readonly string[]
+  readonly nullValues: readonly string[]
+}
+
+/** @param column name of the table's column, dotted */
+export function pinProperty(column: string): string {
+  return `${PREFIX}${column}`
+}
+
+export function pinOf(rule: ColumnRule, identity: KeyIdentity): ColumnPin {
+  const { format, key, check } = identity
+  return {
+    from: rule.name,
+    mode: rule.mode,
+    format,
+    domain: rule.domain,
+    key,
+    normalize: rule.normalize,
+    nullValues: rule.nullValues,
+    check,
+  }
+}
+
+export function writePin(pin: ColumnPin): string {
+  return JSON.stringify({ version: PIN_VERSION, ...pin })
+}
+
+/** @throws PseudolakeError `table/key-changed` for a pin of a newer version or another form: what it protects is not known then */
+export function readPin(properties: Readonly<Record<string, string>>, column: string): ColumnPin | undefined {
+  const text = properties[pinProperty(column)]
+  if (text === undefined) return undefined
+  try {
+    const pin = JSON.parse(text) as ColumnPin & { version: number }
+    if (pin.version === PIN_VERSION && typeof pin.check === 'string') return pin
+  } catch {
+    // Not JSON is as unreadable as another version.
+  }
+  throw new PseudolakeError(
+    'table/key-changed',
+    `property ${pinProperty(column)} is not a pin that this version reads`,
+    {
+      property: pinProperty(column),
+    },
+  )
+}
+
+/**
+ * @param command what the caller typed, to print the one that would go on
+ * @throws PseudolakeError `table/key-changed`, saying what differs: names and ids, never keys
+ */
+export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, command: string): void {
+  const differs = (['check', 'mode', 'domain', 'format', 'normalize', 'nullValues'] as const).filter(
+    (field) => JSON.stringify(pinned[field]) !== JSON.stringify(now[field]),
+  )
+  if (differs.length === 0) return
+  const said = differs.map((field) =>
+    field === 'check'
+      ? 'the key (the service makes other pseudonyms)'
+      : field === 'nullValues'
+        ? 'null_values'
+        : `${field} (table: ${[pinned[field]].flat().join(', ') || 'none'}; now: ${[now[field]].flat().join(', ') || 'none'})`,
+  )
+  throw new PseudolakeError(
+    'table/key-changed',
+    `column ${column}: ${said.join('; ')} is not what the table was made with; equal values would no longer join`,
+    {
+      column,
+      differs,
+      hint: `Use the key and settings the table was made with, or accept the break: ${command} --allow-key-change`,
+    },
+  )
+}
+
+/** The approved columns: output path and what becomes of it, pinned at the first run. */
+export type Approved = Readonly<Record<string, string>>
+
+export function writeApproved(approved: Approved): Record<string, string> {
+  return { [APPROVED]: JSON.stringify({ version: PIN_VERSION, columns: approved }) }
+}
+
+export function readApproved(properties: Readonly<Record<string, string>>): Approved | undefined {
+  const text = properties[APPROVED]
+  if (text === undefined) return undefined
+  try {
+    const read = JSON.parse(text) as { version: number; columns: Approved }
+    if (read.version === PIN_VERSION && typeof read.columns === 'object') return read.columns
+  } catch {
+    // Not JSON is as unreadable as another version.
+  }
+  throw new PseudolakeError('table/schema-changed', `property ${APPROVED} is not of a form that this version reads`, {
+    property: APPROVED,
+  })
+}

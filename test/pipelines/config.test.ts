@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest'
+import { readBatchConfig, splitPath } from '../../pipelines/config/load.ts'
+
+const NATIVE = `
+job: nightly
+input: { path: /data/in }
+columns: { vin: { mode: deterministic } }
+service: { embedded: { keyring: keys.json } }
+output: { table: db.t, warehouse: /lake }
+`
+
+const ORIGINAL = `
+repartition_no: 10
+aws_region: eu-west-1
+endpoint_url: abc.execute-api.eu-west-1.amazonaws.com/Dev/pseudonymization
+secret_name: api-secret
+determinism: 'True '
+input_s3_path: s3://raw/vehicles/
+output_bucket_name: lake/
+input_column: vin
+db_name: blog_batch_db
+table_name: pseudo_table
+`
+
+test('what is not given takes the documented default', () => {
+  const read = readBatchConfig(NATIVE)
+  expect(read.input).toMatchObject({ format: 'parquet', partitioning: 'hive', changed: 'fail' })
+  expect(read.columns.get('vin')).toEqual({
+    mode: 'deterministic',
+    as: undefined,
+    domain: 'default',
+    key: undefined,
+    normalize: [],
+    null_values: [],
+  })
+  expect(read.limits).toEqual({
+    max_identifiers: 900,
+    max_request_bytes: 4 * 2 ** 20,
+    max_concurrency: 64,
+    memory_mb: 512,
+    requests_per_second: undefined,
+  })
+  expect(read.commit).toMatchObject({ max_files: 1000, max_bytes: 50 * 2 ** 30 })
+  expect(read.output).toMatchObject({ create: 'table', format: 'iceberg', catalog: { type: 'filesystem' } })
+  expect(read.gate).toEqual({ reidentify: false, full: false, max_match_ratio: 0.01 })
+})
+
+test('JSON is read as YAML is', () => {
+  const json = JSON.stringify({
+    job: 'nightly',
+    input: { path: '/data/in' },
+    columns: { vin: { mode: 'deterministic' } },
+    service: { embedded: { keyring: 'keys.json' } },
+    output: { table: 'db.t', warehouse: '/lake' },
+  })
+  expect(readBatchConfig(json)).toEqual(readBatchConfig(NATIVE))
+})
+
+test.each([
+  [`${NATIVE}inptu: 1\n`, 'inptu', 'input'],
+  [NATIVE.replace('path:', 'pth:'), 'input.pth', 'path'],
+  [NATIVE.replace('mode:', 'mod:'), 'columns.vin.mod', 'mode'],
+  [NATIVE.replace('keyring:', 'keyrings:'), 'service.embedded.keyrings', 'keyring'],
+])('an unknown key is named, with the nearest known one', (source, key, near) => {
+  expect(() => readBatchConfig(source)).toThrow(
+    expect.objectContaining({ code: 'config/unknown-key', context: expect.objectContaining({ key, nearest: near }) }),
+  )
+})
+
+test.each([
+  [NATIVE.replace('job: nightly', 'job: a/b'), 'job'],
+  [NATIVE.replace('deterministic', 'determinstic'), 'columns.vin.mode'],
+  [NATIVE.replace('{ mode: deterministic }', '{}'), 'columns.vin.mode'],
+  [NATIVE.replace('db.t', 'db'), 'output.table'],
+  [`${NATIVE}limits: { max_identifiers: 0 }\n`, 'limits.max_identifiers'],
+  [`${NATIVE}limits: { max_request_bytes: 4XB }\n`, 'limits.max_request_bytes'],
+  [NATIVE.replace('job: nightly', ''), 'job'],
+  [NATIVE.replace('{ embedded: { keyring: keys.json } }', '{ url: x, api_key: { env: A, secret: B } }'), 'service.url'],
+])('a value of the wrong form is refused by the name of its key', (source, key) => {
+  expect(() => readBatchConfig(source)).toThrow(
+    expect.objectContaining({ code: 'config/invalid', context: expect.objectContaining({ key }) }),
+  )
+})
+
+test('an error names the key and the type, never the value', () => {
+  const planted = 'PLANTED-SECRET'
+  for (const source of [
+    NATIVE.replace('job: nightly', `job: { x: ${planted} }`),
+    NATIVE.replace('deterministic', planted),
+    NATIVE.replace('{ embedded: { keyring: keys.json } }', `{ api_key: ${planted}, url: 'https://h/' }`),
+    `job: "${planted}\n`,
+  ])
+    try {
+      readBatchConfig(source)
+      expect.unreachable()
+    } catch (error) {
+      expect(JSON.stringify([String(error), (error as { context: unknown }).context])).not.toContain(planted)
+    }
+})
+
+test('--set wins over the environment, and both over the file', () => {
+  const env = { PSEUDOLAKE_SET_LIMITS__MAX_CONCURRENCY: '2', PSEUDOLAKE_SET_JOB: 'from-env', OTHER: 'x' }
+  const read = readBatchConfig(NATIVE, { env, set: ['job=from-set', 'columns.vin.normalize=[trim, upper]'] })
+  expect(read.job).toBe('from-set')
+  expect(read.limits.max_concurrency).toBe(2)
+  expect(read.columns.get('vin')?.normalize).toEqual(['trim', 'upper'])
+})
+
+test('setting one of several alternatives takes the place of the other', () => {
+  const source = NATIVE.replace(
+    '{ embedded: { keyring: keys.json } }',
+    '{ url: "https://h/x", api_key: { secret: s } }',
+  )
+  expect(readBatchConfig(source, { set: ['service.api_key.env=KEY'] }).service.api_key).toEqual({ env: 'KEY' })
+  expect(readBatchConfig(source, { set: ['service.embedded.keyring=k'] }).service.url).toBeUndefined()
+})
+
+test('an original configuration means what it meant to the system it was written for', () => {
+  const read = readBatchConfig(ORIGINAL)
+  expect(read.job).toBe('blog_batch_db.pseudo_table')
+  expect(read.input.path).toBe('s3://raw/vehicles/')
+  expect([...read.columns]).toEqual([['`vin`', expect.objectContaining({ mode: 'deterministic', as: 's_vin' })]])
+  expect(read.service).toMatchObject({
+    url: 'https://abc.execute-api.eu-west-1.amazonaws.com/Dev/pseudonymization',
+    api_key: { secret: 'api-secret' },
+  })
+  expect(read.output).toMatchObject({
+    table: 'blog_batch_db.pseudo_table',
+    warehouse: 's3://lake/batch/warehouse',
+    create: 'database',
+    catalog: { type: 'glue' },
+  })
+  expect(read.aws).toMatchObject({ region: 'eu-west-1' })
+})
+
+test.each([
+  ['True', 'deterministic'],
+  ['true', 'deterministic'],
+  ['"False"', 'random'],
+  ['" false "', 'random'],
+])('determinism %s is %s', (given, mode) => {
+  const read = readBatchConfig(ORIGINAL.replace("'True '", given))
+  expect(read.columns.get('`vin`')?.mode).toBe(mode)
+})
+
+test('an original configuration with an unknown key names the nearest', () => {
+  expect(() => readBatchConfig(ORIGINAL.replace('input_column', 'input_colum'))).toThrow(
+    expect.objectContaining({
+      code: 'config/unknown-key',
+      context: expect.objectContaining({ nearest: 'input_column' }),
+    }),
+  )
+})
+
+test('backticks keep dots in a name together', () => {
+  expect(splitPath('a.`b.c`.d')).toEqual(['a', '`b.c`', 'd'])
+  expect(() => splitPath('a..b')).toThrow(expect.objectContaining({ code: 'config/invalid' }))
+  expect(() => splitPath('a.`b')).toThrow(expect.objectContaining({ code: 'config/invalid' }))
+})
