@@ -1,3 +1,5 @@
+import type { Direction } from '../wire/contract.ts'
+
 /**
  * Turns values into pseudonyms and back, in order. The client stack is a chain of these: each layer takes the next one and returns
  * the same port, so that a layer can be tested, left out or moved alone. The order and its reasons are in compose.ts.
@@ -5,12 +7,19 @@
 export interface Pseudonymizer {
   /**
    * @returns one value for each of `request.values`, same order, same length, never null
-   * @throws PseudolakeError `service/*`: `throttled`, `unavailable` and `timeout` after the caller's budget, the others at once
+   * @throws PseudolakeError `service/*`: `throttled`, `unavailable` and `timeout` after the caller's budget, the others at once;
+   *   where single values are at fault, `context.index` or `context.indices` are their places in `request.values`.
+   *   The signal's reason once it is aborted.
    */
   call(request: PseudonymRequest): Promise<PseudonymAnswer>
 }
 
-export type Direction = 'pseudonymize' | 'reidentify'
+/** The last link of the chain: what reaches a service. `close` ends its connections; calls under way fail. */
+export interface Transport extends Pseudonymizer {
+  close?(): Promise<void>
+}
+
+export type { Direction }
 
 export interface PseudonymRequest {
   readonly direction: Direction
@@ -22,12 +31,28 @@ export interface PseudonymRequest {
   readonly deterministic: boolean
   /** Pins a key version; the domain's primary key where it is missing. */
   readonly key?: string
+  /** Asks the service itself, whatever cache and dedupe know. @default false */
+  readonly fresh?: boolean
   readonly signal?: AbortSignal
 }
 
 export interface PseudonymAnswer {
   readonly values: readonly string[]
-  /** Echoes of the service (`x-pseudolake-domain`, `x-pseudolake-key`); missing where the service sends none, as the Java one. */
+  /**
+   * Echoes of the service (`x-pseudolake-domain`, `x-pseudolake-key`); missing where the service sends none, as the Java one, and
+   * where no request was needed. Several requests for one call: the keys of all of them.
+   */
   readonly domain?: string
   readonly keys?: readonly string[]
+}
+
+/** Which requests may share an answer or a connection's request: same direction, domain, key and mode. */
+export function groupOf(request: PseudonymRequest): string {
+  const mode = request.direction === 'reidentify' || request.deterministic ? '' : 'random'
+  return `${request.direction}\0${request.domain}\0${request.key ?? ''}\0${mode}`
+}
+
+/** True where the same value always has the same answer, so that an answer may be kept or shared. */
+export function isRepeatable(request: PseudonymRequest): boolean {
+  return request.direction === 'reidentify' || request.deterministic
 }

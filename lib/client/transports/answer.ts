@@ -1,0 +1,35 @@
+import { readList } from '../../wire/body.ts'
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * The list in an answer's body, or what is wrong with the body, in words that repeat nothing of it. Whether each element is a text
+ * is the validating layer's to say; unlike in a request, a number is none.
+ */
+export function readAnswer(body: Uint8Array, field: string): { readonly list: string[] } | { readonly wrong: string } {
+  let text: string
+  let parsed: unknown
+  try {
+    text = UTF8.decode(body)
+  } catch {
+    return { wrong: 'the body is not UTF-8' }
+  }
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return { wrong: text.trim() === '' ? 'the body is empty' : 'the body is not JSON' }
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    return { wrong: 'the body is not a JSON object' }
+  }
+  const list = (parsed as Record<string, unknown>)[field]
+  if (!Object.hasOwn(parsed, field) || !Array.isArray(list)) return { wrong: `it has no list ${field}` }
+  // A field that comes twice has two meanings. The walk that finds it costs as much as the parsing, so it is spared where the name
+  // stands there once and nothing can be spelt another way.
+  const name = `"${field}"`
+  if (text.includes('\\') || text.indexOf(name) !== text.lastIndexOf(name)) {
+    const walked = readList(body, field)
+    if ('wrong' in walked) return { wrong: walked.wrong }
+  }
+  return { list }
+}
