@@ -33,9 +33,10 @@ function checkValues({ values }: PseudonymRequest, answer: PseudonymAnswer): voi
   if (answer.values.length !== values.length) {
     throw bad(`another length: asked for ${values.length} values, got ${answer.values.length}`)
   }
-  answer.values.forEach((value: unknown, index) => {
-    if (typeof value !== 'string') throw bad(`${value === null ? 'null' : typeof value} for a value`, index)
-  })
+  for (let i = 0; i < values.length; i++) {
+    const value: unknown = answer.values[i]
+    if (typeof value !== 'string') throw bad(`${value === null ? 'null' : typeof value} for a value`, i)
+  }
 }
 
 function checkEcho({ domain, key }: PseudonymRequest, answer: PseudonymAnswer): void {
