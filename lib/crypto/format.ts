@@ -42,9 +42,9 @@ function original({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): Pseud
   if (!Number.isInteger(nonceStrPos) || nonceStrPos < 0 || nonceStrPos > 20)
     throw new RangeError('nonceStrPos: expected an integer from 0 to 20')
   return {
-    cipherKey: secretKey.slice(),
+    cipherKey: new Uint8Array(secretKey),
     associatedData: NOTHING,
-    macKey: nonceKey.slice(),
+    macKey: new Uint8Array(nonceKey),
     macPrefix: () => NOTHING,
     // Twelve characters of the HMAC's hex text, as ASCII: 48 bits. A weakness of the format, kept because joins with tables that
     // the original service made rest on it; v2 uses 96.
@@ -62,9 +62,9 @@ function v2({ id, domain, aead, mac }: V2Material): PseudonymFormat {
   const nonceHead = Buffer.concat([Buffer.from('pseudolake/v2/nonce\0'), name])
   const prefix = `p2.${id}.`
   return {
-    cipherKey: aead.slice(),
+    cipherKey: new Uint8Array(aead),
     associatedData: Buffer.concat([Buffer.from('pseudolake/v2\0'), shortText(id), name]),
-    macKey: mac.slice(),
+    macKey: new Uint8Array(mac),
     macPrefix(bytes) {
       const head = Buffer.allocUnsafe(nonceHead.length + 4)
       nonceHead.copy(head)

@@ -12,11 +12,11 @@ export interface PseudonymKernel {
 
   /**
    * @param identifiers well-formed Unicode, at most {@link MAX_IDENTIFIER_BYTES} of UTF-8 each; the empty one has a pseudonym too
-   * @throws PseudolakeError `identifier/invalid`, with `index` (the first) and `indices` (the first 100)
+   * @throws PseudolakeError `identifier/invalid`, with `index` (the first), `indices` (the first 100) and `count`
    */
   pseudonymize(identifiers: readonly string[], options: { readonly deterministic: boolean }): string[]
 
-  /** @throws PseudolakeError `pseudonym/invalid`, with `index` and `indices`: not canonical, cut, altered, or of another key */
+  /** @throws PseudolakeError `pseudonym/invalid`, with the same: not canonical, cut, altered, or of another key */
   reidentify(pseudonyms: readonly string[]): string[]
 
   /** How many characters (all ASCII) the pseudonym of an identifier of `bytes` of UTF-8 has. */

@@ -68,6 +68,9 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
   }
 }
 
+/** An error that lists every value of a batch helps nobody. */
+const MAX_INDICES = 100
+
 /** Keeps a byte order mark: it is part of the identifier. */
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -85,8 +88,9 @@ function complete<T>(
   message: string,
 ): T[] {
   const indices: number[] = []
-  for (let i = 0; i < results.length && indices.length < 100; i++) if (results[i] === undefined) indices.push(i)
+  let count = 0
+  for (let i = 0; i < results.length; i++) if (results[i] === undefined && ++count <= MAX_INDICES) indices.push(i)
   const [index] = indices
-  if (index !== undefined) throw new PseudolakeError(code, `${message} (index ${index})`, { index, indices })
+  if (index !== undefined) throw new PseudolakeError(code, `${message} (index ${index})`, { index, indices, count })
   return results as T[]
 }

@@ -56,7 +56,7 @@ describe.each(KEYS)('$name', ({ material, cases, random }) => {
         const changed = Buffer.from(sealed)
         changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
         expect(() => kernel.reidentify([format.write(changed)])).toThrow(
-          expect.objectContaining({ code: 'pseudonym/invalid', context: { index: 0, indices: [0] } }),
+          expect.objectContaining({ code: 'pseudonym/invalid', context: { index: 0, indices: [0], count: 1 } }),
         )
       }
     }
@@ -101,7 +101,7 @@ describe.each(KEYS)('$name', ({ material, cases, random }) => {
   test('an error says where, and no value', () => {
     const texts = ['fine', 'a\ud800SECRET', 'fine', 'SECRET\udfff', 'x'.repeat(65_537)]
     const error = caught(() => kernel.pseudonymize(texts, { deterministic: true }))
-    expect(error).toMatchObject({ code: 'identifier/invalid', context: { index: 1, indices: [1, 3, 4] } })
+    expect(error).toMatchObject({ code: 'identifier/invalid', context: { index: 1, indices: [1, 3, 4], count: 3 } })
     expect(error.message).not.toContain('SECRET')
     const [good = ''] = kernel.pseudonymize(['a'], { deterministic: true })
     expect(caught(() => kernel.reidentify([good, 'SECRET']))).toMatchObject({ context: { indices: [1] } })
@@ -177,7 +177,7 @@ test('a key never reads another key’s pseudonyms, nor another domain’s', () 
     { ...material, id: c.key.id },
   ])
     expect(() => open(other).reidentify([made, made.replace(a.key.id, other.id)])).toThrow(
-      expect.objectContaining({ context: { index: 0, indices: [0, 1] } }),
+      expect.objectContaining({ context: { index: 0, indices: [0, 1], count: 2 } }),
     )
 })
 

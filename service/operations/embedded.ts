@@ -1,0 +1,48 @@
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { Keyring } from '../../lib/crypto/keyring.ts'
+import type { Direction } from '../../lib/wire/contract.ts'
+import { type OperationAnswer, pseudonymize, reidentify } from './operations.ts'
+
+/** A request of the client stack (lib/client/pseudonymizer.ts), by its shape. */
+export interface EmbeddedRequest {
+  readonly direction: Direction
+  readonly values: readonly string[]
+  readonly domain: string
+  readonly deterministic: boolean
+  readonly key?: string
+  readonly signal?: AbortSignal
+}
+
+export interface EmbeddedAnswer {
+  readonly values: readonly string[]
+  readonly domain: string
+  readonly keys: readonly string[]
+}
+
+/**
+ * The service as a function in this process, for the client's in-process transport. The same operations as over HTTP; its errors
+ * are the operations' own (`keyring/*`, `identifier/invalid`, `pseudonym/invalid`).
+ * @param pause lets others have the thread between slices of the work, as `setImmediate` of node:timers/promises does
+ */
+export function embeddedService(
+  keyring: Keyring,
+  pause?: () => Promise<unknown>,
+): (request: EmbeddedRequest) => Promise<EmbeddedAnswer> {
+  return async (request) => {
+    const { direction, signal } = request
+    signal?.throwIfAborted()
+    const options = {
+      pause: async () => {
+        await pause?.()
+        signal?.throwIfAborted()
+      },
+    }
+    return texts(await (direction === 'pseudonymize' ? pseudonymize : reidentify)(keyring, request, options))
+  }
+}
+
+function texts({ values, domain, keys }: OperationAnswer): EmbeddedAnswer {
+  if (!values.every((value) => value !== null))
+    throw new PseudolakeError('internal/bug', 'a null in the answer to a request without one')
+  return { values, domain, keys }
+}
