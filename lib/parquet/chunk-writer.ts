@@ -1,0 +1,116 @@
+/** One column chunk in the making: pages out, what its footer entry must say of them in. */
+import { type Codec, compress, type OutputCodec } from './codec.ts'
+import { type ChunkStatistics, ENCODING, type EncodingStat, type WrittenChunk } from './footer.ts'
+import { bitWidth, encodeHybrid } from './levels.ts'
+import type { Output } from './output.ts'
+import { PAGE, type PageHeader, pageHeader } from './page.ts'
+import type { LeafNode } from './schema.ts'
+
+/** A data page before it is compressed. */
+export interface PageContent {
+  readonly count: number
+  readonly repetition?: Uint8Array
+  readonly definition?: Uint8Array
+  readonly encoding: number
+  /** The values' bytes, as `encoding` has them. */
+  readonly values: Uint8Array
+  /** Pseudonyms or what is as random: see `compress`. */
+  readonly random: boolean
+}
+
+/** A page ready to be written: it can wait for the dictionary that stands in front of it. */
+export interface EncodedPage {
+  readonly header: PageHeader
+  readonly body: Uint8Array
+}
+
+/** Version 1: every engine reads it, fast paths included. */
+export function encodeDataPage(leaf: LeafNode, codec: OutputCodec, page: PageContent): EncodedPage {
+  const parts: Uint8Array[] = []
+  for (const [levels, max] of [
+    [page.repetition, leaf.maxRepetitionLevel],
+    [page.definition, leaf.maxDefinitionLevel],
+  ] as const) {
+    if (max === 0) continue
+    const runs = encodeHybrid(levels as Uint8Array, bitWidth(max))
+    const length = Buffer.allocUnsafe(4)
+    length.writeUInt32LE(runs.length)
+    parts.push(length, runs)
+  }
+  const content = Buffer.concat([...parts, page.values])
+  const body = compress(codec, content, page.random)
+  const header: PageHeader = {
+    type: PAGE.DATA,
+    uncompressedBytes: content.length,
+    compressedBytes: body.length,
+    values: page.count,
+    encoding: page.encoding,
+    definitionEncoding: ENCODING.RLE,
+    repetitionEncoding: ENCODING.RLE,
+  }
+  return { header, body }
+}
+
+export function encodeDictionaryPage(
+  codec: OutputCodec,
+  values: Uint8Array,
+  entries: number,
+  random: boolean,
+  encoding: number = ENCODING.PLAIN,
+): EncodedPage {
+  const body = compress(codec, values, random)
+  const sizes = { uncompressedBytes: values.length, compressedBytes: body.length }
+  return { header: { type: PAGE.DICTIONARY, ...sizes, values: entries, encoding }, body }
+}
+
+export class ChunkWriter {
+  readonly #out: Output
+  readonly #leaf: LeafNode
+  readonly #codec: Codec
+  readonly #start: number
+  readonly #pages = new Map<string, EncodingStat>()
+  #dictionary: number | undefined
+  #data: number | undefined
+  #values = 0
+  #uncompressed = 0
+
+  constructor(out: Output, leaf: LeafNode, codec: Codec) {
+    this.#out = out
+    this.#leaf = leaf
+    this.#codec = codec
+    this.#start = out.position
+  }
+
+  async page({ header, body }: EncodedPage): Promise<void> {
+    if (header.type === PAGE.DICTIONARY) this.#dictionary = this.#out.position
+    else {
+      this.#data ??= this.#out.position
+      this.#values += header.values
+    }
+    const key = `${header.type}/${header.encoding}`
+    const count = (this.#pages.get(key)?.count ?? 0) + 1
+    this.#pages.set(key, { page: header.type, encoding: header.encoding, count })
+    const head = pageHeader(header)
+    this.#uncompressed += head.length + header.uncompressedBytes
+    await this.#out.write(head)
+    await this.#out.write(body)
+  }
+
+  finish(statistics: ChunkStatistics | undefined): WrittenChunk {
+    const stats = [...this.#pages.values()]
+    const levels = this.#leaf.maxDefinitionLevel + this.#leaf.maxRepetitionLevel > 0 ? [ENCODING.RLE] : []
+    return {
+      leaf: this.#leaf,
+      codec: this.#codec,
+      encodings: [...new Set([...stats.map((stat) => stat.encoding), ...levels])],
+      encodingStats: stats,
+      values: this.#values,
+      start: this.#start,
+      end: this.#out.position,
+      uncompressedBytes: this.#uncompressed,
+      dataPageOffset: this.#data ?? this.#start,
+      ...(this.#dictionary !== undefined && { dictionaryPageOffset: this.#dictionary }),
+      ...(statistics && { statistics }),
+    }
+  }
+}

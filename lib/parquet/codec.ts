@@ -1,0 +1,98 @@
+/** Compression of pages. (parquet-format, Compression.md.) */
+import zlib from 'node:zlib'
+import { snappyUncompress } from 'hyparquet/src/snappy.js'
+import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors'
+import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
+
+/** In the order of the format's enum. */
+export const CODECS = ['none', 'snappy', 'gzip', 'lzo', 'brotli', 'lz4', 'zstd', 'lz4_raw'] as const
+export type Codec = (typeof CODECS)[number]
+/** Codecs that Spark, Trino, PyIceberg and DuckDB all read; output has no other. */
+export type OutputCodec = 'none' | 'snappy' | 'gzip' | 'zstd'
+
+export function isOutputCodec(codec: Codec): codec is OutputCodec {
+  return codec === 'none' || codec === 'snappy' || codec === 'gzip' || codec === 'zstd'
+}
+
+/** The most that a byte of a codec without an entropy coder can stand for; a header that promises more is wrong. */
+const MAX_RATIO: Partial<Record<Codec, number>> = { snappy: 22, lz4: 256, lz4_raw: 256 }
+
+/**
+ * @param size what the header says; memory is taken for no more than the compressed bytes can yield
+ * @throws Error of any kind where the bytes are not what they should be
+ */
+export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
+  if (codec === 'none') {
+    if (bytes.length !== size) throw new RangeError('length differs from the header')
+    return bytes
+  }
+  // Some writers compress nothing into nothing.
+  if (size === 0) return new Uint8Array(0)
+  const ratio = MAX_RATIO[codec]
+  if (ratio !== undefined && size > bytes.length * ratio + 64) throw new RangeError('longer than the codec allows')
+  const page = inflate(codec, bytes, size)
+  if (page.length !== size) throw new RangeError('length differs from the header')
+  return page
+}
+
+function inflate(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
+  // One byte more than is right, so that what is too long shows; memory grows with the output, not with the promise.
+  const options = { maxOutputLength: size + 1 }
+  switch (codec) {
+    case 'snappy': {
+      const out = new Uint8Array(size)
+      snappyUncompress(bytes, out)
+      return out
+    }
+    case 'gzip':
+      return zlib.gunzipSync(bytes, options)
+    case 'zstd':
+      return zlib.zstdDecompressSync(bytes, options)
+    case 'brotli':
+      return zlib.brotliDecompressSync(bytes, options)
+    case 'lz4':
+      return decompressLz4(bytes, size)
+    case 'lz4_raw':
+      return decompressLz4Raw(bytes, size)
+    default:
+      throw new RangeError(`codec ${codec}`)
+  }
+}
+
+/**
+ * @param random the bytes are pseudonyms or indices of such, in which Snappy finds no repetition: stored as literals, at the speed
+ * of a copy. The other codecs have an entropy coder, which still saves a quarter.
+ */
+export function compress(codec: OutputCodec, bytes: Uint8Array, random = false): Uint8Array {
+  switch (codec) {
+    case 'none':
+      return bytes
+    case 'snappy':
+      return random ? snappyLiterals(bytes) : snappyCompress(bytes)
+    case 'gzip':
+      return zlib.gzipSync(bytes)
+    case 'zstd':
+      return zlib.zstdCompressSync(bytes)
+  }
+}
+
+const LITERAL_BYTES = 65_536
+
+/** Snappy without back references: the length as a varint, then literals of at most 64 KiB, their length in two bytes. */
+function snappyLiterals(bytes: Uint8Array): Uint8Array {
+  const pieces = Math.ceil(bytes.length / LITERAL_BYTES)
+  const out = new Uint8Array(bytes.length + 3 * pieces + 5)
+  let at = 0
+  let rest = bytes.length
+  for (; rest >= 0x80; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80
+  out[at++] = rest
+  for (let from = 0; from < bytes.length; from += LITERAL_BYTES) {
+    const length = Math.min(LITERAL_BYTES, bytes.length - from)
+    out[at++] = 61 << 2
+    out[at++] = (length - 1) & 0xff
+    out[at++] = (length - 1) >> 8
+    out.set(bytes.subarray(from, from + length), at)
+    at += length
+  }
+  return out.subarray(0, at)
+}

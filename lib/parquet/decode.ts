@@ -1,0 +1,275 @@
+/**
+ * Pages to levels and values. Pure. (parquet-format, Encodings.md.)
+ *
+ * hyparquet decodes numbers, deltas and split streams. It believes the counts in headers, so every size is checked against the
+ * bytes that are there before it is called; byte arrays are cut here, because a wrong length would make it read past the page.
+ */
+import { deltaBinaryUnpack } from 'hyparquet/src/delta.js'
+import { byteStreamSplit } from 'hyparquet/src/encoding.js'
+import { readPlain } from 'hyparquet/src/plain.js'
+import { type Codec, decompress } from './codec.ts'
+import { ENCODING } from './footer.ts'
+import { bitWidth, decodeHybrid } from './levels.ts'
+import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
+import { corrupt, failure, guarded, type Place } from './place.ts'
+import type { LeafNode } from './schema.ts'
+
+/** Values of a leaf as the physical type has them; INT96 and both byte arrays are bytes. */
+export type RawValues = readonly boolean[] | Int32Array | BigInt64Array | Float32Array | Float64Array | Uint8Array[]
+
+export interface DecodedPage {
+  /** Values, nulls and empty lists included. */
+  readonly count: number
+  /** Missing where the leaf has no such levels. */
+  readonly repetition?: Uint8Array
+  readonly definition?: Uint8Array
+  /** What is present: positions in the dictionary, or the values themselves. */
+  readonly indices?: Int32Array
+  readonly values?: RawValues
+}
+
+/** A page of more values than this is not decoded: its levels alone would take the memory that a whole run may use. */
+const MAX_PAGE_VALUES = 100_000_000
+/** Values that share prefixes can be long without being there; what they add up to is bounded. */
+const MAX_EXPANDED_BYTES = 1 << 30
+
+export function decodeDictionary(page: Page<DictionaryHeader>, leaf: LeafNode, codec: Codec): RawValues {
+  const { header, body, place } = page
+  if (header.encoding !== ENCODING.PLAIN && header.encoding !== ENCODING.PLAIN_DICTIONARY)
+    throw failure('input/unsupported', place, `a dictionary of encoding ${header.encoding}`)
+  return guarded(place, 'the dictionary', () =>
+    plain(decompress(codec, body, header.uncompressedBytes), leaf, header.values),
+  )
+}
+
+/** @param dictionarySize entries; indices beyond are refused. Undefined where there is no dictionary. */
+export function decodeData(
+  page: Page<DataHeader>,
+  leaf: LeafNode,
+  codec: Codec,
+  dictionarySize: number | undefined,
+): DecodedPage {
+  const { header, place } = page
+  if (header.values > MAX_PAGE_VALUES) throw failure('input/unsupported', place, `a page of ${header.values} values`)
+  return guarded(place, 'the page', () => {
+    const { repetition, definition, bytes } =
+      header.type === PAGE.DATA ? levelsV1(page, leaf, codec) : levelsV2(page, leaf, codec)
+    let present = header.values
+    if (definition) {
+      present = 0
+      for (const level of definition) {
+        if (level > leaf.maxDefinitionLevel) throw new RangeError('definition level out of range')
+        if (level === leaf.maxDefinitionLevel) present++
+      }
+    }
+    if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
+      throw new RangeError('repetition level out of range')
+    const base = { count: header.values, ...(repetition && { repetition }), ...(definition && { definition }) }
+    if (header.encoding === ENCODING.PLAIN_DICTIONARY || header.encoding === ENCODING.RLE_DICTIONARY)
+      return { ...base, indices: indices(bytes, present, dictionarySize, place) }
+    return { ...base, values: values(bytes, leaf, header.encoding, present, place) }
+  })
+}
+
+interface Levels {
+  readonly repetition?: Uint8Array
+  readonly definition?: Uint8Array
+  /** What follows the levels, decompressed. */
+  readonly bytes: Uint8Array
+}
+
+function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec): Levels {
+  if (header.type !== PAGE.DATA) throw new TypeError('a page of version 1 is needed')
+  let bytes = decompress(codec, body, header.uncompressedBytes)
+  function level(max: number, encoding: number): Uint8Array | undefined {
+    if (max === 0) return undefined
+    if (encoding !== ENCODING.RLE)
+      throw failure('input/unsupported', place, `levels of encoding ${encoding}, as writers before 2014 made them`)
+    const length = view(bytes).getUint32(0, true)
+    if (4 + length > bytes.length) throw new RangeError('levels beyond the page')
+    const out = new Uint8Array(header.values)
+    decodeHybrid(bytes.subarray(4, 4 + length), bitWidth(max), out)
+    bytes = bytes.subarray(4 + length)
+    return out
+  }
+  const repetition = level(leaf.maxRepetitionLevel, header.repetitionEncoding)
+  const definition = level(leaf.maxDefinitionLevel, header.definitionEncoding)
+  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes }
+}
+
+function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec): Levels {
+  if (header.type !== PAGE.DATA_V2) throw new TypeError('a page of version 2 is needed')
+  const { repetitionBytes, definitionBytes } = header
+  const rest = repetitionBytes + definitionBytes
+  function level(max: number, from: number, to: number): Uint8Array | undefined {
+    if (max === 0) return undefined
+    const out = new Uint8Array(header.values)
+    decodeHybrid(body.subarray(from, to), bitWidth(max), out)
+    return out
+  }
+  const repetition = level(leaf.maxRepetitionLevel, 0, repetitionBytes)
+  const definition = level(leaf.maxDefinitionLevel, repetitionBytes, rest)
+  const stored = body.subarray(rest)
+  const bytes = decompress(header.compressed ? codec : 'none', stored, header.uncompressedBytes - rest)
+  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes }
+}
+
+function indices(bytes: Uint8Array, count: number, size: number | undefined, place: Place): Int32Array {
+  if (size === undefined) throw corrupt(place, 'its values are in a dictionary, and there is none')
+  const out = new Int32Array(count)
+  if (count === 0) return out
+  const width = bytes[0] ?? 0
+  // Zero bits for the one entry: nothing has to follow.
+  if (width > 0) decodeHybrid(bytes.subarray(1), width, out)
+  for (const index of out) if (index < 0 || index >= size) throw new RangeError('index beyond the dictionary')
+  return out
+}
+
+function values(bytes: Uint8Array, leaf: LeafNode, encoding: number, count: number, place: Place): RawValues {
+  if (count === 0) return []
+  const { physical } = leaf
+  switch (encoding) {
+    case ENCODING.PLAIN:
+      return plain(bytes, leaf, count)
+    case ENCODING.RLE: {
+      if (physical !== 'BOOLEAN') break
+      const length = view(bytes).getUint32(0, true)
+      if (4 + length > bytes.length) throw new RangeError('runs beyond the page')
+      const bits = new Uint8Array(count)
+      decodeHybrid(bytes.subarray(4, 4 + length), 1, bits)
+      return Array.from(bits, (bit) => bit === 1)
+    }
+    case ENCODING.BYTE_STREAM_SPLIT: {
+      if (bytes.length < count * width(leaf)) throw new RangeError('fewer bytes than values')
+      return byteStreamSplit({ view: view(bytes), offset: 0 }, count, physical, leaf.typeLength) as RawValues
+    }
+    case ENCODING.DELTA_BINARY_PACKED: {
+      if (physical !== 'INT32' && physical !== 'INT64') break
+      return new Deltas(bytes).read(count, physical === 'INT32' ? new Int32Array(count) : new BigInt64Array(count))
+    }
+    case ENCODING.DELTA_LENGTH_BYTE_ARRAY:
+      if (physical !== 'BYTE_ARRAY') break
+      return deltaLength(bytes, count)
+    case ENCODING.DELTA_BYTE_ARRAY:
+      if (physical !== 'BYTE_ARRAY' && physical !== 'FIXED_LEN_BYTE_ARRAY') break
+      return deltaBytes(bytes, count, physical === 'FIXED_LEN_BYTE_ARRAY' ? leaf.typeLength : undefined)
+  }
+  throw failure('input/unsupported', place, `encoding ${encoding} of ${physical}`)
+}
+
+/** Bytes of a value of a fixed width; 0 for byte arrays. */
+function width({ physical, typeLength = 0 }: LeafNode): number {
+  switch (physical) {
+    case 'INT32':
+    case 'FLOAT':
+      return 4
+    case 'INT64':
+    case 'DOUBLE':
+      return 8
+    case 'INT96':
+      return 12
+    default:
+      return typeLength
+  }
+}
+
+function plain(bytes: Uint8Array, leaf: LeafNode, count: number): RawValues {
+  const { physical } = leaf
+  if (physical === 'BYTE_ARRAY') return plainByteArrays(bytes, count)
+  const needed = physical === 'BOOLEAN' ? Math.ceil(count / 8) : count * width(leaf)
+  if (needed > bytes.length) throw new RangeError('fewer bytes than values')
+  if (physical === 'INT96' || physical === 'FIXED_LEN_BYTE_ARRAY') {
+    const size = width(leaf)
+    return Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size))
+  }
+  return readPlain({ view: view(bytes), offset: 0 }, physical, count, leaf.typeLength) as RawValues
+}
+
+function plainByteArrays(bytes: Uint8Array, count: number): Uint8Array[] {
+  if (count * 4 > bytes.length) throw new RangeError('fewer bytes than values')
+  const lengths = view(bytes)
+  const out = new Array<Uint8Array>(count)
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const from = at + 4
+    at = from + lengths.getUint32(at, true)
+    if (at > bytes.length) throw new RangeError('a value beyond the page')
+    out[i] = bytes.subarray(from, at)
+  }
+  return out
+}
+
+/** A cursor over DELTA_BINARY_PACKED runs, with the checks of their header that hyparquet leaves out. */
+class Deltas {
+  readonly #reader: { view: DataView; offset: number }
+
+  constructor(bytes: Uint8Array) {
+    this.#reader = { view: view(bytes), offset: 0 }
+  }
+
+  get offset(): number {
+    return this.#reader.offset
+  }
+
+  read<A extends Int32Array | BigInt64Array>(count: number, out: A): A {
+    const at = this.#reader.offset
+    const [block, mini, total] = [this.#varint(), this.#varint(), this.#varint()]
+    this.#reader.offset = at
+    if (total !== count) throw new RangeError('another count than the levels say')
+    if (mini === 0 || block % 128 !== 0 || block > 1 << 20 || (block / mini) % 32 !== 0)
+      throw new RangeError('impossible blocks')
+    deltaBinaryUnpack(this.#reader, count, out)
+    return out
+  }
+
+  #varint(): number {
+    let n = 0
+    for (let shift = 0; shift < 35; shift += 7) {
+      const b = this.#reader.view.getUint8(this.#reader.offset++)
+      n += (b & 0x7f) * 2 ** shift
+      if (b < 0x80) return n
+    }
+    throw new RangeError('a varint that does not end')
+  }
+}
+
+function deltaLength(bytes: Uint8Array, count: number): Uint8Array[] {
+  const deltas = new Deltas(bytes)
+  const lengths = deltas.read(count, new Int32Array(count))
+  let at = deltas.offset
+  return Array.from(lengths, (length) => {
+    if (length < 0 || at + length > bytes.length) throw new RangeError('a value beyond the page')
+    at += length
+    return bytes.subarray(at - length, at)
+  })
+}
+
+function deltaBytes(bytes: Uint8Array, count: number, fixed: number | undefined): Uint8Array[] {
+  const deltas = new Deltas(bytes)
+  const prefixes = deltas.read(count, new Int32Array(count))
+  const suffixes = deltas.read(count, new Int32Array(count))
+  const out = new Array<Uint8Array>(count)
+  let at = deltas.offset
+  let expanded = 0
+  let previous: Uint8Array = new Uint8Array(0)
+  for (let i = 0; i < count; i++) {
+    const [prefix, suffix] = [prefixes[i] as number, suffixes[i] as number]
+    if (prefix < 0 || suffix < 0 || prefix > previous.length || at + suffix > bytes.length)
+      throw new RangeError('a value beyond the page')
+    const length = prefix + suffix
+    expanded += length
+    if (expanded > MAX_EXPANDED_BYTES) throw new RangeError('values that add up to too much')
+    if (fixed !== undefined && length !== fixed) throw new RangeError('a value of another length')
+    const value: Uint8Array = new Uint8Array(length)
+    value.set(previous.subarray(0, prefix))
+    value.set(bytes.subarray(at, at + suffix), prefix)
+    at += suffix
+    out[i] = value
+    previous = value
+  }
+  return out
+}
+
+function view(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

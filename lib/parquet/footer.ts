@@ -1,0 +1,302 @@
+/**
+ * FileMetaData, the footer of a file: read with suspicion, and written anew from an allow-list. Pure.
+ * (parquet-format, parquet.thrift.)
+ *
+ * A footer that is written here never starts from one that was read: whatever a writer put into a field that is unknown to us
+ * (statistics, key-value metadata, a schema copy) may hold values of a protected column.
+ */
+import { CODECS, type Codec } from './codec.ts'
+import { columnName, corrupt, failure, type Place } from './place.ts'
+import type { LeafNode, SchemaNode } from './schema.ts'
+import { buildTree, flattenTree, PHYSICAL, type SchemaTree } from './schema-tree.ts'
+import {
+  get,
+  need,
+  put,
+  readStruct,
+  struct,
+  ThriftEnd,
+  ThriftInvalid,
+  type ThriftStruct,
+  writeStruct,
+} from './thrift.ts'
+
+export const MAGIC = Buffer.from('PAR1')
+
+/** Encodings by their number in the format. */
+export const ENCODING = {
+  PLAIN: 0,
+  PLAIN_DICTIONARY: 2,
+  RLE: 3,
+  BIT_PACKED: 4,
+  DELTA_BINARY_PACKED: 5,
+  DELTA_LENGTH_BYTE_ARRAY: 6,
+  DELTA_BYTE_ARRAY: 7,
+  RLE_DICTIONARY: 8,
+  BYTE_STREAM_SPLIT: 9,
+} as const
+
+export interface EncodingStat {
+  readonly page: number
+  readonly encoding: number
+  readonly count: number
+}
+
+export interface ChunkStatistics {
+  readonly nulls?: number
+  /** Bounds in PLAIN form, in the order of the type; a file that does not say its order has none. */
+  readonly min?: Uint8Array
+  readonly max?: Uint8Array
+  readonly minExact?: boolean
+  readonly maxExact?: boolean
+}
+
+export interface ColumnChunk {
+  readonly codec: Codec
+  readonly encodings: readonly number[]
+  /** Values, nulls included. */
+  readonly values: number
+  /** The chunk's bytes in the file, page headers included: `[start, end)`. */
+  readonly start: number
+  readonly end: number
+  readonly uncompressedBytes: number
+  readonly dataPageOffset: number
+  readonly dictionaryPageOffset?: number
+  readonly statistics?: ChunkStatistics
+  readonly encodingStats?: readonly EncodingStat[]
+}
+
+export interface RowGroup {
+  readonly rows: number
+  /** Sum of its chunks' bytes in the file. */
+  readonly bytes: number
+  /** One for each leaf. */
+  readonly columns: readonly ColumnChunk[]
+}
+
+export interface Footer extends SchemaTree {
+  readonly rows: number
+  readonly rowGroups: readonly RowGroup[]
+  readonly createdBy?: string
+}
+
+/**
+ * @param start where the footer begins: no chunk may reach into it
+ * @throws PseudolakeError `input/corrupt`, `input/encrypted`, `input/unsupported`
+ */
+export function parseFooter(bytes: Uint8Array, start: number, place: Place): Footer {
+  try {
+    return parse(readStruct(bytes).value, start, place)
+  } catch (error) {
+    if (error instanceof ThriftInvalid || error instanceof ThriftEnd)
+      throw corrupt(place, `the footer cannot be read: ${error.message}`)
+    throw error
+  }
+}
+
+function parse(file: ThriftStruct, limit: number, place: Place): Footer {
+  if (file.has(8)) throw failure('input/encrypted', place, 'the file has encrypted columns')
+  const { root, leaves } = buildTree(need(get.structs(file, 2), 'the schema'))
+  const rows = need(get.count(file, 3), 'the number of rows')
+  // 1 is TypeDefinedOrder. Without it min_value and max_value have no order that could be relied on.
+  const ordered = (get.structs(file, 7) ?? []).map((order) => order.has(1))
+
+  const rowGroups = need(get.structs(file, 4), 'the row groups').map((group, index) => {
+    const at: Place = { ...place, rowGroup: index }
+    const groupRows = need(get.count(group, 3), 'the number of rows of a row group')
+    const chunks = need(get.structs(group, 1), 'the columns of a row group')
+    if (chunks.length !== leaves.length)
+      throw corrupt(at, `has ${chunks.length} columns where the schema has ${leaves.length}`)
+    const columns = leaves.map((leaf, i) =>
+      parseChunk(chunks[i] as ThriftStruct, leaf, groupRows, ordered[i] === true, limit, {
+        ...at,
+        column: leaf.path,
+      }),
+    )
+    return { rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns }
+  })
+
+  const counted = rowGroups.reduce((sum, group) => sum + group.rows, 0)
+  if (counted !== rows) throw corrupt(place, `the footer says ${rows} rows, its row groups ${counted}`)
+  checkDisjoint(rowGroups, leaves, place)
+  const createdBy = get.text(file, 6)
+  return { root, leaves, rows, rowGroups, ...(createdBy !== undefined && { createdBy }) }
+}
+
+function parseChunk(
+  chunk: ThriftStruct,
+  leaf: LeafNode,
+  rows: number,
+  ordered: boolean,
+  limit: number,
+  at: Place,
+): ColumnChunk {
+  if (chunk.has(8) || chunk.has(9)) throw failure('input/encrypted', at, 'is encrypted')
+  if (get.text(chunk, 1)) throw failure('input/unsupported', at, 'its data is in another file')
+  const meta = need(get.struct(chunk, 3), 'the metadata of a column')
+
+  if (PHYSICAL[need(get.i32(meta, 1), 'a type')] !== leaf.physical)
+    throw corrupt(at, 'has another type than the schema')
+  const path = need(get.texts(meta, 3), 'a path')
+  if (path.length !== leaf.path.length || path.some((name, i) => name !== leaf.path[i]))
+    throw corrupt(at, `the row group has column ${columnName(path)} in its place`)
+  const codec = CODECS[need(get.i32(meta, 4), 'a codec')]
+  if (codec === undefined) throw failure('input/unsupported', at, 'has an unknown codec')
+
+  const values = need(get.count(meta, 5), 'the number of values')
+  if (leaf.maxRepetitionLevel === 0 ? values !== rows : values < rows)
+    throw corrupt(at, `has ${values} values for ${rows} rows`)
+
+  const dataPageOffset = need(get.count(meta, 9), 'the offset of the data pages')
+  const dictionaryPageOffset = get.count(meta, 11)
+  // Some writers say 0 where there is no dictionary.
+  const start = dictionaryPageOffset && dictionaryPageOffset < dataPageOffset ? dictionaryPageOffset : dataPageOffset
+  const end = start + need(get.count(meta, 7), 'the compressed size')
+  if (values > 0 && (start < MAGIC.length || end <= start || end > limit || dataPageOffset >= end))
+    throw corrupt(at, `its bytes ${start} to ${end} are not inside the file’s data`)
+
+  const statistics = parseStatistics(get.struct(meta, 12), ordered)
+  const encodingStats = get.structs(meta, 13)?.map((stat) => ({
+    page: need(get.i32(stat, 1), 'a page type'),
+    encoding: need(get.i32(stat, 2), 'an encoding'),
+    count: need(get.count(stat, 3), 'a count of pages'),
+  }))
+  return {
+    codec,
+    encodings: get.i32s(meta, 2) ?? [],
+    values,
+    start,
+    end,
+    uncompressedBytes: need(get.count(meta, 6), 'the uncompressed size'),
+    dataPageOffset,
+    ...(dictionaryPageOffset && { dictionaryPageOffset }),
+    ...(statistics && { statistics }),
+    ...(encodingStats && { encodingStats }),
+  }
+}
+
+function parseStatistics(statistics: ThriftStruct | undefined, ordered: boolean): ChunkStatistics | undefined {
+  if (!statistics) return undefined
+  const nulls = get.count(statistics, 3)
+  const [max, min] = ordered ? [get.bytes(statistics, 5), get.bytes(statistics, 6)] : []
+  const [maxExact, minExact] = [get.bool(statistics, 7), get.bool(statistics, 8)]
+  return {
+    ...(nulls !== undefined && { nulls }),
+    ...(min && { min: min.slice() }),
+    ...(max && { max: max.slice() }),
+    ...(maxExact !== undefined && { maxExact }),
+    ...(minExact !== undefined && { minExact }),
+  }
+}
+
+/** A chunk that is copied must not reach into one that is protected, so ranges that overlap are refused. */
+function checkDisjoint(rowGroups: readonly RowGroup[], leaves: readonly LeafNode[], place: Place): void {
+  const ranges = rowGroups.flatMap((group, rowGroup) =>
+    group.columns.flatMap(({ start, end, values }, i) => (values > 0 ? [{ start, end, rowGroup, i }] : [])),
+  )
+  ranges.sort((a, b) => a.start - b.start)
+  let previous = 0
+  for (const { start, end, rowGroup, i } of ranges) {
+    if (start < previous)
+      throw corrupt(
+        { ...place, rowGroup, column: leaves[i]?.path ?? [] },
+        'its bytes overlap those of another column or row group',
+      )
+    previous = end
+  }
+}
+
+/** A chunk that was written, with its offsets in the new file. */
+export interface WrittenChunk {
+  readonly leaf: LeafNode
+  readonly codec: Codec
+  readonly encodings: readonly number[]
+  readonly encodingStats?: readonly EncodingStat[]
+  readonly values: number
+  readonly start: number
+  readonly end: number
+  readonly uncompressedBytes: number
+  readonly dataPageOffset: number
+  readonly dictionaryPageOffset?: number
+  readonly statistics?: ChunkStatistics
+}
+
+export interface WrittenRowGroup {
+  readonly rows: number
+  readonly chunks: readonly WrittenChunk[]
+}
+
+/** The footer with its length and the magic: everything after the last chunk. */
+export function serializeFooter(
+  root: readonly SchemaNode[],
+  rowGroups: readonly WrittenRowGroup[],
+  createdBy: string,
+): Uint8Array {
+  const columns = rowGroups[0]?.chunks.length ?? countLeaves(root)
+  const footer = writeStruct(
+    struct({
+      1: put.i32(2),
+      2: put.structs(flattenTree(root)),
+      3: put.i64(rowGroups.reduce((sum, group) => sum + group.rows, 0)),
+      4: put.structs(rowGroups.map(rowGroupStruct)),
+      6: put.text(createdBy),
+      7: put.structs(Array.from({ length: columns }, () => struct({ 1: put.struct({}) }))),
+    }),
+  )
+  const out = Buffer.allocUnsafe(footer.length + 8)
+  out.set(footer)
+  out.writeUInt32LE(footer.length, footer.length)
+  out.set(MAGIC, footer.length + 4)
+  return out
+}
+
+function rowGroupStruct({ rows, chunks }: WrittenRowGroup, ordinal: number): ThriftStruct {
+  return struct({
+    1: put.structs(chunks.map(chunkStruct)),
+    2: put.i64(chunks.reduce((sum, chunk) => sum + chunk.uncompressedBytes, 0)),
+    3: put.i64(rows),
+    5: put.i64(chunks[0]?.start ?? 0),
+    6: put.i64(chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0)),
+    // An i16: a file of more row groups goes without.
+    7: ordinal > 32767 ? undefined : { type: 4, value: ordinal },
+  })
+}
+
+function chunkStruct(chunk: WrittenChunk): ThriftStruct {
+  const { leaf, statistics: stats, dictionaryPageOffset } = chunk
+  const statistics = struct({
+    3: stats?.nulls === undefined ? undefined : put.i64(stats.nulls),
+    5: stats?.max && put.bytes(stats.max),
+    6: stats?.min && put.bytes(stats.min),
+    7: stats?.max && stats.maxExact !== undefined ? put.bool(stats.maxExact) : undefined,
+    8: stats?.min && stats.minExact !== undefined ? put.bool(stats.minExact) : undefined,
+  })
+  return struct({
+    2: put.i64(0),
+    3: put.struct({
+      1: put.i32(PHYSICAL.indexOf(leaf.physical)),
+      2: put.i32s(chunk.encodings),
+      3: put.texts(leaf.path),
+      4: put.i32(CODECS.indexOf(chunk.codec)),
+      5: put.i64(chunk.values),
+      6: put.i64(chunk.uncompressedBytes),
+      7: put.i64(chunk.end - chunk.start),
+      9: put.i64(chunk.dataPageOffset),
+      11: dictionaryPageOffset === undefined ? undefined : put.i64(dictionaryPageOffset),
+      12: statistics.size === 0 ? undefined : { type: 12, value: statistics },
+      13:
+        chunk.encodingStats &&
+        put.structs(
+          chunk.encodingStats.map((s) => struct({ 1: put.i32(s.page), 2: put.i32(s.encoding), 3: put.i32(s.count) })),
+        ),
+    }),
+  })
+}
+
+function countLeaves(nodes: readonly SchemaNode[]): number {
+  return nodes.reduce((sum, node) => {
+    if (node.kind === 'leaf') return sum + 1
+    if (node.kind === 'struct') return sum + countLeaves(node.children)
+    return sum + countLeaves(node.kind === 'list' ? [node.element] : [node.key, node.value])
+  }, 0)
+}

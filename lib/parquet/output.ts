@@ -1,0 +1,33 @@
+import type { ObjectWriter } from '../storage/storage.ts'
+
+const BUFFER_BYTES = 1 << 20
+
+/** Gathers small pieces: a page header of 30 bytes is no request and no system call of its own. */
+export class Output {
+  readonly #writer: ObjectWriter
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
+  #used = 0
+  /** Bytes so far: the offset of the next one in the file. */
+  position = 0
+
+  constructor(writer: ObjectWriter) {
+    this.#writer = writer
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.position += bytes.length
+    if (this.#used + bytes.length > BUFFER_BYTES) await this.flush()
+    if (bytes.length >= BUFFER_BYTES / 4) {
+      await this.flush()
+      await this.#writer.write(bytes)
+    } else {
+      this.#buffer.set(bytes, this.#used)
+      this.#used += bytes.length
+    }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#used > 0) await this.#writer.write(this.#buffer.subarray(0, this.#used))
+    this.#used = 0
+  }
+}

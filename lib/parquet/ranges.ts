@@ -1,0 +1,51 @@
+import type { Storage, StoredObject } from '../storage/storage.ts'
+import { corrupt } from './place.ts'
+
+/** Bytes asked of the storage at a time. */
+export const WINDOW_BYTES = 4 << 20
+
+/** Ranges of one version of one object. */
+export interface RangeReader {
+  /** @returns exactly `end - start` bytes, valid until the next call */
+  read(start: number, end: number): Promise<Uint8Array>
+}
+
+/**
+ * Reads ahead inside the ranges that will be needed, so that many small chunks cost few requests, and no byte is fetched of a
+ * column that is dropped. Every read carries the version that was opened.
+ * @param needed `[start, end)` of what will be read, in any order
+ */
+export function rangeReader(
+  storage: Storage,
+  object: StoredObject,
+  needed: readonly (readonly [number, number])[],
+  signal?: AbortSignal,
+): RangeReader {
+  const runs = merge(needed)
+  let window = new Uint8Array(0) as Uint8Array
+  let from = 0
+
+  return {
+    async read(start, end) {
+      if (start >= from && end <= from + window.length) return window.subarray(start - from, end - from)
+      signal?.throwIfAborted()
+      const run = runs.find(([a, b]) => a <= start && start < b)
+      const to = Math.max(end, Math.min(start + WINDOW_BYTES, run?.[1] ?? end))
+      const bytes = await storage.read(object.location, { start, end: to, ifMatch: object.version })
+      if (bytes.length !== to - start) throw corrupt({ location: object.location }, 'ends before its own size')
+      window = bytes
+      from = start
+      return window.subarray(0, end - start)
+    },
+  }
+}
+
+function merge(needed: readonly (readonly [number, number])[]): [number, number][] {
+  const runs: [number, number][] = []
+  for (const [start, end] of [...needed].sort((a, b) => a[0] - b[0])) {
+    const last = runs.at(-1)
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end)
+    else runs.push([start, end])
+  }
+  return runs
+}

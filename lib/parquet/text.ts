@@ -1,0 +1,102 @@
+/** A leaf's values as canonical text (docs/types.md, "Values"). Pure; the rules are lib/core/canonical.ts, the bytes are here. */
+import * as canonical from '../core/canonical.ts'
+import type { RawValues } from './decode.ts'
+import { columnName, failure, type Place } from './place.ts'
+import type { LeafNode } from './schema.ts'
+import { float16, int96Nanos, refusedAsText, unscaled } from './types.ts'
+
+/** The most that an identifier may have, in bytes of UTF-8. */
+export const MAX_TEXT_BYTES = 64 << 10
+
+type ToText = (value: never) => string
+
+/**
+ * Texts of the values `[from, to)`.
+ * @throws PseudolakeError `input/value-invalid` naming place, index, type and length, never the value
+ */
+export function canonicalTexts(
+  values: RawValues,
+  leaf: LeafNode,
+  place: Place,
+  from = 0,
+  to: number = values.length,
+): string[] {
+  const text = converter(leaf, place) as (value: unknown) => string
+  const texts = new Array<string>(to - from)
+  for (let i = from; i < to; i++) {
+    const value = values[i]
+    try {
+      texts[i - from] = text(value)
+    } catch (error) {
+      if (!(error instanceof canonical.NotCanonical) && !(error instanceof TooLong)) throw error
+      const type = leaf.logical?.type ?? leaf.physical
+      const length = value instanceof Uint8Array ? value.length : undefined
+      throw failure(
+        'input/value-invalid',
+        place,
+        `value ${i} of the page (${type}${length === undefined ? '' : `, ${length} bytes`}) has no canonical text: ${error.message}`,
+        { index: i, type, ...(length !== undefined && { length }) },
+      )
+    }
+  }
+  return texts
+}
+
+class TooLong extends Error {}
+
+function converter(leaf: LeafNode, place: Place): ToText {
+  const refused = refusedAsText(leaf)
+  if (refused)
+    throw failure(
+      'input/unsupported',
+      { ...place, column: leaf.path },
+      `${refused}; drop ${columnName(leaf.path)} (mode: drop)`,
+    )
+  const { physical, logical } = leaf
+  switch (logical?.type) {
+    case 'integer':
+      if (logical.signed) return canonical.canonicalInteger
+      return physical === 'INT32'
+        ? (value: number) => canonical.canonicalInteger(value >>> 0)
+        : (value: bigint) => canonical.canonicalInteger(BigInt.asUintN(64, value))
+    case 'decimal': {
+      const { scale } = logical
+      return (value: number | bigint | Uint8Array) => canonical.canonicalDecimal(unscaled(value), scale)
+    }
+    case 'date':
+      return canonical.canonicalDate
+    case 'time':
+      return (value: number | bigint) => canonical.canonicalTime(micros(BigInt(value), logical.unit))
+    case 'timestamp':
+      return (value: bigint) => canonical.canonicalTimestamp(micros(value, logical.unit), logical.utc)
+    case 'uuid':
+      return canonical.canonicalUuid
+    case 'float16':
+      return (value: Uint8Array) => canonical.canonicalFloat32(float16(value))
+  }
+  switch (physical) {
+    case 'BOOLEAN':
+      return canonical.canonicalBoolean
+    case 'INT32':
+    case 'INT64':
+      return canonical.canonicalInteger
+    case 'FLOAT':
+      return canonical.canonicalFloat32
+    case 'DOUBLE':
+      return canonical.canonicalFloat64
+    case 'INT96':
+      return (value: Uint8Array) => canonical.canonicalTimestamp(micros(int96Nanos(value), 'nanos'), true)
+    default:
+      return (value: Uint8Array) => {
+        if (value.length > MAX_TEXT_BYTES) throw new TooLong(`longer than ${MAX_TEXT_BYTES} bytes`)
+        return canonical.canonicalUtf8(value)
+      }
+  }
+}
+
+function micros(value: bigint, unit: 'millis' | 'micros' | 'nanos'): bigint {
+  if (unit === 'millis') return value * 1000n
+  if (unit === 'micros') return value
+  if (value % 1000n !== 0n) throw new canonical.NotCanonical('out-of-range')
+  return value / 1000n
+}
