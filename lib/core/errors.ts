@@ -96,6 +96,13 @@ export const ERRORS = {
     cause: 'An input that was done has other content now.',
     fix: 'Set input.changed to append or replace, or restore the file.',
   },
+  'output/exists': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'There is something at the output path already, and it is not overwritten.',
+    fix: 'Choose another path, or remove what is there.',
+  },
   'storage/not-found': {
     exit: 2,
     retryable: false,
@@ -313,6 +320,13 @@ export const ERRORS = {
     who: 'operator',
     cause: 'The table has rows, and no mark of this job says which inputs they came from.',
     fix: 'Run once with --adopt all (inputs present now are done) or --adopt none.',
+  },
+  'table/files-gone': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'A data file that was to be replaced is no longer in the table: a compaction or a delete of somebody else took it.',
+    fix: 'Its rows are in other files now. Set input.changed to append or fail, or restore the table to before.',
   },
   'table/conflict': {
     exit: 3,

@@ -1,0 +1,163 @@
+/**
+ * Tables in a folder, without a server: the current metadata is the highest `v<N>.metadata.json`. The layout is that of Iceberg's Hadoop
+ * catalog, so Spark (`type=hadoop`), PyIceberg and DuckDB read it.
+ *
+ * A commit is the exclusive create of the next number. That alone is not enough: where old versions were removed, a writer that slept
+ * since could create a number long passed and believe it won. So the winner looks for higher versions afterwards, and unless the newest
+ * descends from its own file, it takes that back and has lost.
+ */
+
+import type { Clock } from '../../core/clock.ts'
+import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import type { Storage } from '../../storage/storage.ts'
+import { storageLocation, tableSpelling } from '../locations.ts'
+import { parseMetadata, serializeMetadata, type TableMetadata } from '../metadata.ts'
+import { applyUpdates } from '../updates.ts'
+import type { Catalog, TableIdentifier, TableState } from './catalog.ts'
+import {
+  findNewest,
+  type MetadataVersion,
+  readHint,
+  versionLocation,
+  versionOf,
+  writeHint,
+} from './metadata-versions.ts'
+
+export interface FilesystemCatalogOptions {
+  readonly storage: Storage
+  /** Tables are made at `<warehouse>/<database>/<name>`. */
+  readonly warehouse: string
+  readonly clock: Clock
+}
+
+export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatalogOptions): Catalog {
+  const root = tableSpelling(warehouse)
+  const folderOf = ({ database, name }: TableIdentifier) => `${root}/${checkedName(database)}/${checkedName(name)}`
+
+  return {
+    storage,
+
+    newTableLocation: async (table) => folderOf(table),
+
+    async load(table) {
+      const folder = folderOf(table)
+      const newest = await findNewest(storage, folder)
+      if (!newest)
+        throw new PseudolakeError('table/not-found', `there is no Iceberg table at ${folder}`, { location: folder })
+      return read(newest)
+    },
+
+    async commit(table, base, updates) {
+      const folder = folderOf(table)
+      const metadata = applyUpdates(base?.metadata, base?.metadataLocation, updates, clock.wall())
+      const version = base === undefined ? 1 : (versionOf(base.metadataLocation) as number) + 1
+      // All writers of a table must compete for the same name.
+      const compression = metadata.properties['write.metadata.compression-codec'] === 'gzip' ? 'gzip' : 'none'
+      const own = { version, compression, location: versionLocation(folder, version, compression) } as const
+      await createExclusively(own, metadata)
+      try {
+        await requireHead(folder, own, metadata)
+      } catch (error) {
+        if (isPseudolakeError(error, 'table/conflict')) throw error
+        throw unknown(own.location, error)
+      }
+      await updateHint(folder, version)
+      return { metadata, metadataLocation: own.location }
+    },
+  }
+
+  async function read({ location }: MetadataVersion): Promise<TableState> {
+    return { metadata: parseMetadata(await storage.read(location), location), metadataLocation: location }
+  }
+
+  async function createExclusively({ location, compression }: MetadataVersion, metadata: TableMetadata): Promise<void> {
+    const bytes = serializeMetadata(metadata, compression)
+    try {
+      await storage.create(location, bytes)
+    } catch (error) {
+      if (!isPseudolakeError(error, 'storage/conflict', 'storage/failed')) throw error
+      // Our own bytes there: the create happened and its answer was lost. (Nobody else writes these: they carry our snapshot id, and a
+      // change of properties alone that is the same to the byte has the same effect.)
+      const there = await readIfThere(location, error)
+      if (there === undefined) throw unknown(location, error)
+      if (Buffer.compare(there, bytes) !== 0)
+        throw new PseudolakeError(
+          'table/conflict',
+          `${location} was written by somebody else`,
+          { location },
+          { cause: error },
+        )
+    }
+  }
+
+  /** Undefined where there is nothing. A create whose answer was lost may still land, then. */
+  async function readIfThere(location: string, cause: unknown): Promise<Uint8Array | undefined> {
+    try {
+      return await storage.read(location)
+    } catch (error) {
+      if (isPseudolakeError(error, 'storage/not-found')) return undefined
+      throw unknown(location, cause)
+    }
+  }
+
+  async function requireHead(folder: string, own: MetadataVersion, metadata: TableMetadata): Promise<void> {
+    const newest = await findNewest(storage, folder, own)
+    if (!newest || newest.version === own.version) return
+    if (await descends(newest, own, metadata)) return
+    await storage.delete(own.location)
+    throw new PseudolakeError(
+      'table/conflict',
+      `${own.location} is older than the table, which is at version ${newest.version}`,
+      { location: own.location },
+    )
+  }
+
+  /**
+   * Whether the newest metadata came out of ours, by the metadata logs. A log entry names a file and the time of its content: the name
+   * alone could be that of a removed version whose number we took. Logs are bounded, so their oldest entries are followed down.
+   */
+  async function descends(newest: MetadataVersion, own: MetadataVersion, metadata: TableMetadata): Promise<boolean> {
+    let location = newest.location
+    for (;;) {
+      const log = parseMetadata(await storage.read(location), location)['metadata-log']
+      for (const entry of log)
+        if (
+          versionOf(entry['metadata-file']) === own.version &&
+          entry['timestamp-ms'] === metadata['last-updated-ms'] &&
+          storageLocation(entry['metadata-file']) === own.location
+        )
+          return true
+      const oldest = log[0]?.['metadata-file']
+      const version = oldest === undefined ? undefined : versionOf(oldest)
+      if (oldest === undefined || version === undefined || version <= own.version) return false
+      location = storageLocation(oldest)
+    }
+  }
+
+  /** Best effort: whoever reads next starts lower and probes upward. */
+  async function updateHint(folder: string, version: number): Promise<void> {
+    try {
+      if (((await readHint(storage, folder)) ?? 0) < version) await writeHint(storage, folder, version)
+    } catch (error) {
+      if (!(error instanceof PseudolakeError)) throw error
+    }
+  }
+}
+
+function unknown(location: string, cause: unknown): PseudolakeError {
+  return new PseudolakeError(
+    'table/commit-unknown',
+    `whether ${location} became the table's metadata is not known`,
+    { location },
+    { cause },
+  )
+}
+
+/** A name becomes a folder: one that could lead elsewhere, or that readers skip as hidden, is refused. */
+function checkedName(name: string): string {
+  if (/^[^/\\\p{Cc}]+$/u.test(name) && !/^[._]/.test(name)) return name
+  throw new PseudolakeError(
+    'options/invalid',
+    `table name: expected no slash, no control character and no . or _ in front, got ${name.length} characters that are not so`,
+  )
+}

@@ -1,0 +1,59 @@
+import { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { TableState } from './catalogs/catalog.ts'
+import { findNewest } from './catalogs/metadata-versions.ts'
+import { storageLocation, tableSpelling } from './locations.ts'
+import { parseMetadata } from './metadata.ts'
+
+const METADATA_FILE = /\.metadata\.json(?:\.gz)?$/
+/** Metadata files of metastore catalogs: five or more digits, then a UUID. */
+const NUMBERED = /^(\d+)-.+\.metadata\.json(?:\.gz)?$/
+
+/**
+ * Opens a table for reading, without a catalog.
+ * @param location the table's folder, or one of its metadata files. In a folder of a metastore's table the file of the highest number is
+ *   taken: what the metastore says of it is not asked, so it may be one that lost its commit
+ * @throws PseudolakeError `table/not-found`, `table/invalid`, `table/unsupported`
+ */
+export async function openTable(storage: Storage, location: string): Promise<TableState> {
+  const metadataLocation = METADATA_FILE.test(location)
+    ? tableSpelling(location)
+    : await newestMetadata(storage, tableSpelling(location))
+  try {
+    const bytes = await storage.read(storageLocation(metadataLocation))
+    return { metadata: parseMetadata(bytes, metadataLocation), metadataLocation }
+  } catch (error) {
+    if (isPseudolakeError(error, 'storage/not-found')) throw notFound(location, error)
+    throw error
+  }
+}
+
+async function newestMetadata(storage: Storage, table: string): Promise<string> {
+  try {
+    const newest = await findNewest(storage, table)
+    if (newest) return newest.location
+  } catch (error) {
+    // A metastore's table, which is fine to read.
+    if (!isPseudolakeError(error, 'table/unsupported')) throw error
+  }
+  const prefix = `${table}/metadata/`
+  let newest: { location: string; number: number; modified: number } | undefined
+  for await (const { location, modified } of storage.list(prefix)) {
+    const digits = NUMBERED.exec(location.slice(prefix.length))?.[1]
+    if (digits === undefined) continue
+    const number = Number(digits)
+    if (!newest || number > newest.number || (number === newest.number && modified > newest.modified))
+      newest = { location, number, modified }
+  }
+  if (!newest) throw notFound(table)
+  return newest.location
+}
+
+function notFound(location: string, cause?: unknown): PseudolakeError {
+  return new PseudolakeError(
+    'table/not-found',
+    `there is no Iceberg table at ${location}`,
+    { location },
+    cause === undefined ? {} : { cause },
+  )
+}
