@@ -1,0 +1,111 @@
+/** What a user gets: the tarball of `npm pack`, installed in an empty folder, without this checkout in reach. */
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const NODE = process.execPath
+const TSC = join(root, 'node_modules', '.bin', 'tsc')
+const SHIPPED = ['bin', 'cli', 'datagen', 'lib', 'pipelines', 'producer', 'service', 'index.ts', 'LICENSE', 'README.md']
+const CONFIG = ['package.json', 'tsconfig.json', 'tsconfig.build.json']
+
+const exec = promisify(execFile)
+let folder: string
+let user: string
+let packed: { filename: string; files: { path: string; mode: number }[] } | undefined
+/** Why the tarball could not be installed, where it is not its fault. */
+let offline: string | undefined
+let exported: string[]
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pseudolake-pack-'))
+  user = join(folder, 'user')
+  // A copy, so that the build of the test neither uses nor leaves a dist in the checkout.
+  const source = join(folder, 'source')
+  await mkdir(source)
+  for (const name of [...SHIPPED, ...CONFIG])
+    await cp(join(root, name), join(source, name), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+    })
+  await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
+  const { stdout } = await run('npm', ['pack', '--json', '--silent', '--pack-destination', folder], source)
+  packed = JSON.parse(stdout.slice(stdout.indexOf('[')))[0]
+
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  exported = Object.keys(exports).filter((key) => !key.endsWith('.json'))
+
+  await mkdir(user)
+  await writeFile(join(user, 'package.json'), '{"private":true,"type":"module"}')
+  const tarball = join(folder, packed?.filename ?? '')
+  const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']
+  try {
+    await run('npm', ['install', ...flags, tarball], user)
+  } catch (error) {
+    const code = /\b(ENOTCACHED|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH)\b/.exec(
+      String(error),
+    )
+    if (!code || process.env.CI === 'true') throw error
+    offline = `the dependencies can't be had without a network (${code[1]})`
+  }
+}, 240_000)
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+test('the tarball holds the built package and nothing else', () => {
+  const paths = packed?.files.map(({ path }) => path) ?? []
+  expect(paths).toContain('dist/cli/main.js')
+  expect(
+    paths.filter((path) => !/^(bin\/pseudolake\.js|dist\/.+|package\.json|README\.md|LICENSE)$/.test(path)),
+  ).toEqual([])
+  expect(paths.filter((path) => /(?<!\.d)\.ts$/.test(path))).toEqual([])
+  expect(packed?.files.find(({ path }) => path === 'bin/pseudolake.js')?.mode).toBe(0o755)
+})
+
+test('the command runs from the tarball: version, and the whole of the demo', { timeout: 120_000 }, async (context) => {
+  needsInstall(context)
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const command = join(user, 'node_modules', '.bin', 'pseudolake')
+  expect((await run(command, ['--version'], user)).stdout.trim()).toBe(version)
+  const demo = await run(command, ['demo', '--rows', '1000', '--dir', join(user, 'demo'), '--json'], user)
+  expect(JSON.parse(demo.stdout)).toBeTypeOf('object')
+})
+
+test('every export can be imported, and has something in it', async (context) => {
+  needsInstall(context)
+  const names = exported.map((key) => `pseudolake${key.slice(1)}`)
+  const script = `for (const name of ${JSON.stringify(names)}) console.log(name, Object.keys(await import(name)).length > 0)`
+  const { stdout } = await run(NODE, ['--input-type=module', '-e', script], user)
+  expect(stdout.trim().split('\n')).toEqual(names.map((name) => `${name} true`))
+})
+
+test('the types of every export stand on their own', { timeout: 60_000 }, async (context) => {
+  needsInstall(context)
+  const lines = exported.map(
+    (key, i) => `import * as e${i} from 'pseudolake${key.slice(1)}'\nexport const k${i}: object = e${i}`,
+  )
+  await writeFile(join(user, 'use.ts'), `${lines.join('\n')}\n`)
+  const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node']
+  const settings = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024', ...types]
+  const { stdout } = await run(TSC, [...settings, 'use.ts'], user).catch((error) => error)
+  expect(stdout).toBe('')
+})
+
+function needsInstall(context: TestContext): void {
+  if (offline !== undefined) context.skip(offline)
+}
+
+/** The Node of the tests first on the PATH, and no npm settings of the run that started them. */
+async function run(command: string, args: string[], cwd: string) {
+  const env: NodeJS.ProcessEnv = { PATH: [dirname(NODE), process.env.PATH].join(delimiter) }
+  for (const [name, value] of Object.entries(process.env))
+    if (
+      name !== 'PATH' &&
+      !/^(npm_(?!config_(registry|cache|userconfig|globalconfig)$)|NODE_OPTIONS|VITEST|INIT_CWD)/i.test(name)
+    )
+      env[name] = value
+  return exec(command, args, { cwd, env, timeout: 200_000, maxBuffer: 64 << 20 })
+}
