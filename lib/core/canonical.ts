@@ -100,7 +100,7 @@ export function canonicalTime(micros: bigint): string {
 /** `YYYY-MM-DDTHH:MM:SS.ffffff`, with `Z` where the column is adjusted to UTC. @param micros since 1970-01-01T00:00:00 */
 export function canonicalTimestamp(micros: bigint, utc: boolean): string {
   if (micros < MIN_MICROS || micros > MAX_MICROS) throw new NotCanonical('out-of-range')
-  // A double holds the microseconds of the years 1684 to 2255 exactly; whole seconds it holds for all years.
+  // A double does not hold the microseconds of all years exactly; whole seconds it does.
   const seconds = micros / 1_000_000n - (micros % 1_000_000n < 0n ? 1n : 0n)
   const fraction = Number(micros - seconds * 1_000_000n)
   const days = Math.floor(Number(seconds) / 86_400)
@@ -111,15 +111,20 @@ export function canonicalTimestamp(micros: bigint, utc: boolean): string {
 /** 8-4-4-4-12 lower-case hex digits. @param bytes 16, big-endian, as Parquet and Iceberg store them */
 export function canonicalUuid(bytes: Uint8Array): string {
   if (bytes.length !== 16) throw new NotCanonical('bad-length')
-  const hex = Buffer.prototype.hexSlice.call(bytes, 0, 16)
+  const hex = view(bytes).toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** The bytes as UTF-8, a leading U+FEFF kept: it is data here. Overlong forms, surrogates and cut sequences are refused. */
 export function canonicalUtf8(bytes: Uint8Array): string {
-  if (isAscii(bytes)) return Buffer.prototype.latin1Slice.call(bytes, 0, bytes.length)
+  // Most identifiers are ASCII, where one look is enough and the text takes a byte a character.
+  if (isAscii(bytes)) return view(bytes).toString('latin1')
   if (!isUtf8(bytes)) throw new NotCanonical('bad-utf8')
-  return Buffer.prototype.utf8Slice.call(bytes, 0, bytes.length)
+  return view(bytes).toString('utf8')
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
 function two(value: number): string {
