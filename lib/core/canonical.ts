@@ -1,5 +1,3 @@
-import { isAscii, isUtf8 } from 'node:buffer'
-
 /**
  * The one text of a value, whatever engine read it and whatever file it stood in: pseudonyms are made from it, so two texts for
  * one value would break joins, and one text for two values would merge people. Fixed by test/vectors/canonical-text.json.
@@ -24,6 +22,9 @@ export class NotCanonical extends Error {
     this.reason = reason
   }
 }
+
+// Without ignoreBOM a leading U+FEFF would be taken away, and two values become one.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 const DAY_MICROS = 86_400_000_000
 const MIN_DAY = -719_162 // 0001-01-01
@@ -111,20 +112,17 @@ export function canonicalTimestamp(micros: bigint, utc: boolean): string {
 /** 8-4-4-4-12 lower-case hex digits. @param bytes 16, big-endian, as Parquet and Iceberg store them */
 export function canonicalUuid(bytes: Uint8Array): string {
   if (bytes.length !== 16) throw new NotCanonical('bad-length')
-  const hex = view(bytes).toString('hex')
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, 16).toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** The bytes as UTF-8, a leading U+FEFF kept: it is data here. Overlong forms, surrogates and cut sequences are refused. */
 export function canonicalUtf8(bytes: Uint8Array): string {
-  // Most identifiers are ASCII, where one look is enough and the text takes a byte a character.
-  if (isAscii(bytes)) return view(bytes).toString('latin1')
-  if (!isUtf8(bytes)) throw new NotCanonical('bad-utf8')
-  return view(bytes).toString('utf8')
-}
-
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new NotCanonical('bad-utf8')
+  }
 }
 
 function two(value: number): string {
