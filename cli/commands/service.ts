@@ -1,0 +1,68 @@
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { startService } from '../../service/start.ts'
+import type { Command } from '../command.ts'
+
+export const serviceStart: Command = {
+  name: 'service start',
+  summary: 'Run the pseudonymization service on this machine until it is told to stop.',
+  options: {
+    keyring: { type: 'string', value: 'F', required: true, summary: 'The keyring (`pseudolake keys create`)' },
+    port: { type: 'integer', value: 'P', default: '8080', summary: '0: any free port' },
+    host: { type: 'string', value: 'H', default: '127.0.0.1', summary: 'The address to listen on' },
+    'api-keys': {
+      type: 'string',
+      value: 'F',
+      summary: 'Callers: a JSON list of {name, key_sha256, permissions: [pseudonymize, reidentify], domains, until}',
+    },
+    'insecure-no-auth': {
+      type: 'boolean',
+      summary: 'For tests, on loopback only: everybody may do everything',
+    },
+    audit: { type: 'string', value: 'DIR', default: '<keyring>.audit', summary: 'Where calls are put on record' },
+    'max-requests-per-second': {
+      type: 'number',
+      value: 'N',
+      summary: 'For each caller; above it a 429. No limit by default',
+    },
+  },
+  examples: [
+    ['PSEUDOLAKE_API_KEY=… pseudolake service start --keyring keys.json', 'one caller, who may pseudonymize'],
+    ['pseudolake service start --keyring keys.json --api-keys callers.json --port 0', 'callers by file, any free port'],
+  ],
+  async run(args, io) {
+    const keyring = args.string('keyring')
+    if (keyring === undefined)
+      throw new PseudolakeError('options/invalid', '--keyring: expected a file', { option: 'keyring' })
+    const apiKeys = args.string('api-keys')
+    const apiKey = io.env.PSEUDOLAKE_API_KEY
+    const audit = args.string('audit')
+    const requestsPerSecond = args.number('max-requests-per-second')
+    if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
+      throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
+    const service = await startService({
+      keyring: resolve(io.cwd, keyring),
+      host: args.string('host') ?? '127.0.0.1',
+      port: portOf(args.number('port') ?? 8080),
+      auth: {
+        insecureNoAuth: args.flag('insecure-no-auth'),
+        ...(apiKeys !== undefined && { apiKeys: resolve(io.cwd, apiKeys) }),
+        ...(apiKey !== undefined && { apiKey }),
+      },
+      ...(audit !== undefined && { audit: resolve(io.cwd, audit) }),
+      ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+      clock: io.clock,
+      log: (entry) => io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry })),
+    })
+    io.out(`listening on ${service.url}\n`)
+    if (!io.signal.aborted) await once(io.signal, 'abort')
+    await service.close()
+    return { exit: 0, json: undefined, text: '' }
+  },
+}
+
+function portOf(port: number): number {
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new PseudolakeError('options/invalid', '--port: expected an integer from 0 to 65535', { option: 'port' })
+}

@@ -1,0 +1,109 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { type Clock, systemClock } from '../lib/core/clock.ts'
+import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
+import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { nobleKernel } from '../lib/crypto/noble.ts'
+import { createApp, type LogEntry } from './app.ts'
+import { fileAudit } from './audit.ts'
+import { type AuthOptions, readAccess } from './env.ts'
+import { type ListenOptions, listen } from './handlers/http.ts'
+import { loadKeyring } from './keys/file.ts'
+
+export interface StartOptions extends Partial<ListenOptions> {
+  /** Path of the keyring file. */
+  readonly keyring: string
+  readonly auth: AuthOptions
+  /** @default 127.0.0.1 */
+  readonly host?: string
+  /** 0: any free one. @default 0 */
+  readonly port?: number
+  /** Folder of the record of calls. @default `<keyring>.audit` */
+  readonly audit?: string
+  /** @default nothing is logged */
+  readonly log?: (entry: LogEntry) => void
+  /** @default 256 */
+  readonly maxInFlight?: number
+  /** For each caller. @default no limit */
+  readonly requestsPerSecond?: number
+  readonly clock?: Clock
+  readonly randomBytes?: RandomBytes
+}
+
+export interface RunningService {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string
+  /** Takes no new calls, waits for those under way, puts the last on record, wipes the keys. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the service; it answers when this resolves.
+ * @throws PseudolakeError `keyring/*`, `service/no-callers`, `service/port-in-use`, `config/invalid`, `options/invalid`, `storage/*`
+ */
+export async function startService(options: StartOptions): Promise<RunningService> {
+  const { keyring: file, auth, host = '127.0.0.1', port = 0, log = () => undefined } = options
+  const clock = options.clock ?? systemClock()
+  const random = options.randomBytes ?? randomBytes
+  const { maxInFlight, requestsPerSecond } = options
+
+  const access = await readAccess(auth, host)
+  const keyring = await openKeyringFile(file, { randomBytes: random })
+  try {
+    const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
+    const app = createApp({
+      keyring,
+      ...access,
+      audit,
+      clock,
+      requestId: randomUUID,
+      pause: setImmediate,
+      log,
+      ...(maxInFlight !== undefined && { maxInFlight }),
+      ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+    })
+    try {
+      const listening = await listen(app, { ...options, host, port })
+      log({ level: 'info', event: 'started', url: listening.url, insecure: auth.insecureNoAuth === true })
+      let closing: Promise<void> | undefined
+      return {
+        url: listening.url,
+        close() {
+          closing ??= listening
+            .close()
+            .then(() => audit.close())
+            .finally(() => {
+              keyring.dispose()
+              log({ level: 'info', event: 'stopped' })
+            })
+          return closing
+        },
+      }
+    } catch (error) {
+      await audit.close()
+      throw error
+    }
+  } catch (error) {
+    keyring.dispose()
+    throw error
+  }
+}
+
+/**
+ * Opens a keyring file for use in this process (`embedded`). The caller disposes of it.
+ * @throws PseudolakeError `keyring/not-found`, `keyring/readable`, `keyring/invalid`
+ */
+export async function openKeyringFile(
+  file: string,
+  {
+    openKernel = nobleKernel,
+    randomBytes: random = randomBytes,
+  }: { openKernel?: OpenKernel; randomBytes?: RandomBytes } = {},
+): Promise<Keyring> {
+  const data = await loadKeyring(file)
+  try {
+    return openKeyring(data, openKernel, { randomBytes: random })
+  } finally {
+    wipe(data)
+  }
+}

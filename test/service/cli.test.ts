@@ -1,0 +1,145 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Arguments, Io } from '../../cli/command.ts'
+import { keysCreate, keysImport, keysShow } from '../../cli/commands/keys.ts'
+import { serviceStart } from '../../cli/commands/service.ts'
+import { systemClock } from '../../lib/core/clock.ts'
+import { ORIGINAL } from '../crypto/vectors.ts'
+import { folder } from './keyrings.ts'
+
+type Given = Readonly<Record<string, string | number | boolean | readonly string[]>>
+
+function args(given: Given, ...positionals: string[]): Arguments {
+  return {
+    positionals,
+    string: (name) => given[name] as string | undefined,
+    strings: (name) => (given[name] as readonly string[] | undefined) ?? [],
+    number: (name) => given[name] as number | undefined,
+    flag: (name) => given[name] === true,
+  }
+}
+
+function fakeIo(cwd: string, env: Io['env'] = {}) {
+  const stop = new AbortController()
+  const seen = { out: '', note: '' }
+  let spoken: () => void = () => undefined
+  const speaks = new Promise<void>((resolve) => {
+    spoken = resolve
+  })
+  const io: Io = {
+    env,
+    cwd,
+    json: false,
+    quiet: false,
+    clock: systemClock(),
+    random: Math.random,
+    signal: stop.signal,
+    out(text) {
+      seen.out += text
+      spoken()
+    },
+    note(text) {
+      seen.note += `${text}\n`
+    },
+    async *lines() {},
+  }
+  return { io, seen, speaks, stop: () => stop.abort() }
+}
+
+test('keys create writes a private file, and says its domains and ids, never a key', async () => {
+  const dir = folder()
+  const { io } = fakeIo(dir)
+  const made = await keysCreate.run(args({ out: 'k.json', domain: ['default', 'vehicle'] }), io)
+  const file = join(dir, 'k.json')
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  const key = { id: expect.stringMatching(/^[a-z0-9]{4}$/), format: 'v2', state: 'active' }
+  const domain = (name: string) => ({ domain: name, primary: expect.any(String), keys: [key] })
+  expect(made).toMatchObject({ exit: 0, json: { keyring: 'k.json', domains: [domain('default'), domain('vehicle')] } })
+  const shown = await keysShow.run(args({}, 'k.json'), io)
+  expect(shown.json).toEqual(made.json)
+  const { domains } = JSON.parse(readFileSync(file, 'utf8'))
+  for (const { keys } of Object.values<{ keys: { aead: string; mac: string }[] }>(domains))
+    for (const { aead, mac } of keys)
+      for (const said of [made, shown])
+        expect(JSON.stringify(said).includes(aead) || JSON.stringify(said).includes(mac)).toBe(false)
+  await expect(keysCreate.run(args({ out: 'k.json' }), io)).rejects.toMatchObject({ code: 'keyring/exists' })
+})
+
+test('keys create makes an original key in domain default, and nowhere else', async () => {
+  const { io } = fakeIo(folder())
+  const made = await keysCreate.run(args({ out: 'o.json', format: 'original' }), io)
+  expect(made.json).toMatchObject({ domains: [{ domain: 'default', keys: [{ format: 'original', state: 'active' }] }] })
+  const elsewhere = keysCreate.run(args({ out: 'p.json', format: 'original', domain: ['vehicle'] }), io)
+  await expect(elsewhere).rejects.toMatchObject({ code: 'options/invalid' })
+})
+
+test('keys import takes an original secret, and refuses anything else without quoting it', async () => {
+  const dir = folder()
+  const { io } = fakeIo(dir)
+  writeFileSync(join(dir, 'secret.json'), JSON.stringify(ORIGINAL[0]?.secret))
+  const made = await keysImport.run(args({ out: 'sub/k.json' }, 'secret.json'), io)
+  expect(made.json).toMatchObject({
+    keyring: 'sub/k.json',
+    domains: [{ domain: 'default', keys: [{ format: 'original' }] }],
+  })
+  expect(made.text).not.toContain(ORIGINAL[0]?.secret.encodedSecretKey)
+  writeFileSync(join(dir, 'bad.json'), '{"encodedSecretKey":"PLANTED","nonceStrPos":1,"nonceEndPos":13}')
+  const bad = keysImport.run(args({ out: 'l.json' }, 'bad.json'), io)
+  await expect(bad).rejects.toMatchObject({ code: 'keyring/invalid', message: expect.not.stringContaining('PLANTED') })
+  const none = keysImport.run(args({ out: 'l.json' }, 'none.json'), io)
+  await expect(none).rejects.toMatchObject({ code: 'input/not-found' })
+  expect(readdirSync(dir).sort()).toEqual(['bad.json', 'secret.json', 'sub'])
+})
+
+test('service start says where it listens once it answers, then nothing, and stops when told to', async () => {
+  const dir = folder()
+  const { io, seen, speaks, stop } = fakeIo(dir, { PSEUDOLAKE_API_KEY: 'k' })
+  await keysCreate.run(args({ out: 'k.json' }), io)
+  const running = serviceStart.run(args({ keyring: 'k.json', port: 0 }), io)
+  await speaks
+  const line = seen.out
+  expect(line).toMatch(/^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
+  const url = line.slice('listening on '.length).trim()
+  const response = await fetch(`${url}/pseudonymization?deterministic=True`, {
+    method: 'POST',
+    headers: { 'x-api-key': 'k', 'content-type': 'application/json' },
+    body: '{"identifiers":["A"]}',
+  })
+  expect(response.status).toBe(200)
+  stop()
+  expect(await running).toEqual({ exit: 0, json: undefined, text: '' })
+  expect(seen.out).toBe(line)
+  const log = seen.note
+    .trim()
+    .split('\n')
+    .map((text) => JSON.parse(text))
+  expect(log.map((entry) => entry.event)).toEqual(['started', 'request', 'stopped'])
+  expect(readdirSync(join(dir, 'k.json.audit'))).toHaveLength(1)
+})
+
+test('service start puts calls on record where it is told to', async () => {
+  const dir = folder()
+  const { io, speaks, stop } = fakeIo(dir)
+  await keysCreate.run(args({ out: 'k.json' }), io)
+  mkdirSync(join(dir, 'rec'))
+  const given = { keyring: 'k.json', port: 0, audit: 'rec', 'insecure-no-auth': true }
+  const running = serviceStart.run(args(given), io)
+  await speaks
+  stop()
+  await running
+  expect(readdirSync(join(dir, 'rec'))).toHaveLength(1)
+  expect(readdirSync(dir).sort()).toEqual(['k.json', 'rec'])
+})
+
+test.each<[string, Given, Io['env'], string]>([
+  ['without callers', {}, {}, 'service/no-callers'],
+  ['open to all, off loopback', { 'insecure-no-auth': true, host: '0.0.0.0' }, {}, 'options/invalid'],
+  ['on a port that can’t be', { port: 65_536 }, { PSEUDOLAKE_API_KEY: 'k' }, 'options/invalid'],
+  ['with no keyring', { keyring: 'none.json' }, { PSEUDOLAKE_API_KEY: 'k' }, 'keyring/not-found'],
+])('service start %s does not start', async (_, given, env, code) => {
+  const { io, seen } = fakeIo(folder(), env)
+  await keysCreate.run(args({ out: 'k.json' }), io)
+  await expect(serviceStart.run(args({ keyring: 'k.json', ...given }), io)).rejects.toMatchObject({ code })
+  expect(seen.out).toBe('')
+})
