@@ -90,6 +90,27 @@ test('whatever is asked, side by side, of a service that fails now and then: rig
   )
 })
 
+test('a value that is asked at the very moment of its answer is not asked again, whichever turn that is', async () => {
+  for (let turns = 0; turns < 60; turns++) {
+    const late: Promise<unknown>[] = []
+    const { next, asked } = fakeNext((received) => {
+      // Runs as many microtasks after the answer as `turns` says: in some of them dedupe is done and the cache has nothing yet.
+      let left = turns
+      const later = () => {
+        if (left-- > 0) queueMicrotask(later)
+        else late.push(client.call(request(received.values)))
+      }
+      if (asked.length === 1) queueMicrotask(later)
+    })
+    const { client } = compose(next)
+    await client.call(request(['a']))
+    await settle()
+    await Promise.all(late)
+    expect(late).toHaveLength(1)
+    expect(asked).toHaveLength(1)
+  }
+})
+
 test('mode random gives every cell a pseudonym of its own, through the whole stack', async () => {
   const { next } = fakeNext()
   const { client } = compose(next)

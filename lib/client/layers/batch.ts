@@ -64,8 +64,9 @@ interface Queue {
  * wait. A full request leaves at once. One that is not full leaves when no other such is under way in its group (as Nagle's
  * algorithm does with packets): a lone call never waits, and a crowd of small ones travels together.
  *
- * A request that is refused as too large all the same (413) is cut in two until it passes. When both halves pass at once, their
- * size is the limit from then on: the next request need not be refused to learn it again.
+ * A request that is refused as too large all the same (413) is cut in two until it passes. The size at which it did is the limit
+ * from then on: the next request need not be refused to learn it again. A value that is too large by itself fails its call and
+ * teaches nothing.
  */
 export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudonymizer {
   const { coalesce = true, stats = emptyStats() } = options
@@ -253,14 +254,13 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
   async function ask(segments: readonly Segment[], signal: AbortSignal): Promise<PseudonymAnswer> {
     const values = segments.flatMap(({ job, from, to }) => job.request.values.slice(from, to))
     const { request } = (segments[0] as Segment).job
-    return (await halve({ ...request, values, signal })).answer
+    return askOrHalve({ ...request, values, signal })
   }
 
-  /** The answer, and whether the request passed whole. */
-  async function halve(request: PseudonymRequest): Promise<{ answer: PseudonymAnswer; whole: boolean }> {
-    const { values } = request
+  async function askOrHalve(request: PseudonymRequest): Promise<PseudonymAnswer> {
+    const { direction, values } = request
     try {
-      return { answer: await next.call(request), whole: true }
+      return await next.call(request)
     } catch (error) {
       if (!isPseudolakeError(error, 'service/too-large')) throw error
       if (values.length === 1) {
@@ -274,19 +274,13 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
     }
     stats.bisected++
     const middle = Math.ceil(values.length / 2)
-    const halves = [values.slice(0, middle), values.slice(middle)] as const
-    const left = await halve({ ...request, values: halves[0] })
-    const right = await halve({ ...request, values: halves[1] }).catch((error: unknown) => {
+    const [left, right] = [values.slice(0, middle), values.slice(middle)]
+    const first = await askOrHalve({ ...request, values: left })
+    const second = await askOrHalve({ ...request, values: right }).catch((error: unknown) => {
       throw relocated(error, (i) => middle + i)
     })
-    if (left.whole && right.whole) {
-      learnedBytes = Math.min(learnedBytes, Math.max(...halves.map((half) => bytesOf(half, request.direction))))
-    }
-    const answer = {
-      ...echoOf([left.answer, right.answer]),
-      values: [...left.answer.values, ...right.answer.values],
-    }
-    return { answer, whole: false }
+    learnedBytes = Math.min(learnedBytes, Math.max(bytesOf(left, direction), bytesOf(right, direction)))
+    return { ...echoOf([first, second]), values: [...first.values, ...second.values] }
   }
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type AdaptiveOptions, adaptive } from '../../../lib/client/layers/adaptive.ts'
 import { emptyStats } from '../../../lib/client/stats.ts'
 import { PseudolakeError } from '../../../lib/core/errors.ts'
-import { fakeNext, request, settle, virtualClock } from '../support.ts'
+import { fakeNext, request, virtualClock } from '../support.ts'
 
 const throttled = (context = {}) => new PseudolakeError('service/throttled', '429', context)
 
@@ -120,10 +120,10 @@ test('an aborted caller leaves the line at once, and no timer stays behind', asy
   await layer.call(request(['a']))
   const stop = new AbortController()
   const waiting = layer.call(request(['b'], { signal: stop.signal }))
+  expect(pending()).toBe(1)
   stop.abort(new Error('stop'))
-  await expect(waiting).rejects.toThrow('stop')
-  await settle()
   expect(pending()).toBe(0)
+  await expect(waiting).rejects.toThrow('stop')
   expect(asked).toHaveLength(1)
   await layer.call(request(['c']))
   expect(asked).toHaveLength(2)
