@@ -57,6 +57,10 @@ export interface Io {
   out(text: string): void
   /** A line on stderr, unless `--quiet`. */
   note(text: string): void
+  /** Whether stderr is a terminal, where a bar can be drawn. */
+  readonly tty: boolean
+  /** Text on stderr as it is, without a newline of its own, unless `--quiet`. */
+  progress(text: string): void
   /** Standard input, whole lines. */
   lines(): AsyncIterable<string>
 }

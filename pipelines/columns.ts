@@ -18,12 +18,17 @@ export type Decision =
 /**
  * A path's words are field names; `element`, `key` and `value` step into lists and maps, as in Iceberg, and `element` may be left out:
  * `tags` and `tags.element` are the same, and so are `items.vin` and `items.element.vin`.
+ *
+ * @param partitions columns that come from folders and that no rule covers: `fail` counts them in
+ * @param known where given, a column without a rule that is not in it came later, and is dropped
  * @throws PseudolakeError `input/column-missing` with the nearest names; `config/invalid` where a rule and a column do not fit
  */
 export function decide(
   root: readonly SchemaNode[],
   rules: readonly ColumnRule[],
   unlisted: 'copy' | 'drop' | 'fail',
+  partitions: readonly string[] = [],
+  known?: Readonly<Record<string, unknown>>,
 ): Decision[] {
   const decided = new Map<string, Decision>()
   for (const rule of rules) {
@@ -49,21 +54,19 @@ export function decide(
     }
   }
   const leaves = root.flatMap(leavesOf)
+  const called = leafNames(root)
   const rest = leaves.filter((leaf) => !decided.has(pathKey(leaf.path)))
-  if (unlisted === 'fail' && rest.length > 0)
-    throw new PseudolakeError(
-      'config/invalid',
-      `unlisted_columns is fail, and no rule covers ${names(rest.map((leaf) => leaf.path.join('.')))}`,
-      {
-        columns: rest.slice(0, 20).map((leaf) => leaf.path.join('.')),
-        hint: 'Add each column to `columns`, or set unlisted_columns to copy or drop.',
-      },
-    )
-  for (const leaf of rest)
-    decided.set(
-      pathKey(leaf.path),
-      unlisted === 'drop' ? { kind: 'drop', leaf, why: 'unlisted' } : { kind: 'copy', leaf },
-    )
+  const uncovered = [...rest.map((leaf) => called.get(pathKey(leaf.path)) ?? ''), ...partitions]
+  if (unlisted === 'fail' && uncovered.length > 0)
+    throw new PseudolakeError('config/invalid', `unlisted_columns is fail, and no rule covers ${names(uncovered)}`, {
+      columns: uncovered.slice(0, 20),
+      hint: 'Add each column to `columns`, or set unlisted_columns to copy or drop.',
+    })
+  for (const leaf of rest) {
+    const later = known !== undefined && !Object.hasOwn(known, called.get(pathKey(leaf.path)) ?? '')
+    const dropped = unlisted === 'drop' || later
+    decided.set(pathKey(leaf.path), dropped ? { kind: 'drop', leaf, why: 'unlisted' } : { kind: 'copy', leaf })
+  }
   const decisions = leaves.map((leaf) => decided.get(pathKey(leaf.path)) as Decision)
   if (decisions.every((decision) => decision.kind === 'drop'))
     throw new PseudolakeError('config/invalid', 'every column is dropped: nothing would be written', {})
@@ -125,8 +128,26 @@ export function leavesOf(node: SchemaNode): LeafNode[] {
   }
 }
 
+/**
+ * Names of leaves as Iceberg and people know them, `tags.element` rather than `tags.list.element`, by `pathKey` of their Parquet path.
+ */
+export function leafNames(root: readonly SchemaNode[]): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  const visit = (node: SchemaNode, name: string): void => {
+    if (node.kind === 'leaf') names.set(pathKey(node.path), name)
+    else if (node.kind === 'struct') for (const child of node.children) visit(child, `${name}.${child.name}`)
+    else if (node.kind === 'list') visit(node.element, `${name}.element`)
+    else {
+      visit(node.key, `${name}.key`)
+      visit(node.value, `${name}.value`)
+    }
+  }
+  for (const node of root) visit(node, node.name)
+  return names
+}
+
 function missing(rule: ColumnRule, root: readonly SchemaNode[]): PseudolakeError {
-  const known = root.flatMap(leavesOf).map((leaf) => leaf.path.join('.'))
+  const known = [...leafNames(root).values()]
   const near = nearest(rule.name, known)
   return new PseudolakeError(
     'input/column-missing',

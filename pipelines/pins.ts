@@ -9,14 +9,11 @@ const PIN_VERSION = 1
 const PREFIX = 'pseudolake.column.'
 const APPROVED = 'pseudolake.columns'
 
-/** The value that every run has pseudonymized first; its pseudonym tells one key from another. */
-export const KEY_CHECK = 'pseudolake key check'
-
 export interface KeyIdentity {
   readonly format: 'original' | 'v2'
   /** Echo of the service; missing where it sends none. */
   readonly key: string | undefined
-  /** First 16 hex digits of SHA-256 over the deterministic pseudonym of KEY_CHECK. */
+  /** First 16 hex digits of SHA-256 over the deterministic pseudonym of a constant (lib/client/key-check.ts). */
   readonly check: string
 }
 

@@ -52,6 +52,7 @@ export interface OutputTree {
 
 /**
  * @param fieldIds id of a node by its path in the output; nodes have none where it is missing
+ * @param renames new names of groups, by `pathKey` of their path in the input: for a list or map whose elements are replaced
  * @throws PseudolakeError `input/column-missing`, `input/unsupported`, `config/invalid`
  */
 export function outputTree(
@@ -59,6 +60,7 @@ export function outputTree(
   treatments: Treatments,
   constants: readonly ConstantColumn[] = [],
   fieldIds?: (path: readonly string[]) => number,
+  renames: ReadonlyMap<string, string> = new Map(),
 ): OutputTree {
   const columns: OutputColumn[] = []
   const dropped: LeafNode[] = []
@@ -71,7 +73,7 @@ export function outputTree(
 
   function convert(node: SchemaNode, above: readonly string[]): SchemaNode | undefined {
     if (node.kind === 'leaf') return convertLeaf(node, above)
-    const path = [...above, ...node.path.slice(-1)]
+    const path = [...above, renames.get(pathKey(node.path)) ?? node.name]
     if (node.kind === 'struct') {
       const children = convertAll(node.children, path)
       if (children.length === 0 && node.children.length > 0) return undefined

@@ -55,6 +55,8 @@ export interface PlanOptions {
   /** For chunks that are not copied. @default the input's codec, snappy where not every engine reads that */
   readonly codec?: OutputCodec
   readonly constants?: readonly ConstantColumn[]
+  /** New names of groups, by `pathKey` of their path in the input. */
+  readonly renames?: ReadonlyMap<string, string>
 }
 
 /**
@@ -62,7 +64,13 @@ export interface PlanOptions {
  * `input/column-missing` for treatments that do not go with the file
  */
 export function planRewrite(file: ParquetFile, treatments: Treatments, options: PlanOptions): RewritePlan {
-  const { root, columns, dropped } = outputTree(file.root, treatments, options.constants, options.fieldIds)
+  const { root, columns, dropped } = outputTree(
+    file.root,
+    treatments,
+    options.constants,
+    options.fieldIds,
+    options.renames,
+  )
   const { location, bytes, version } = file.object
   const rowGroups = file.rowGroups.flatMap((group, index): PlannedRowGroup[] => {
     if (group.rows === 0) return []

@@ -1,5 +1,6 @@
 /** A batch run's settings, checked against each other and resolved: what the rest of the flow works with. Pure. */
 import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { splitPath } from '../config/load.ts'
 import type { BatchSettings } from '../config/native.ts'
@@ -106,7 +107,7 @@ export function fixedPart(path: string): string {
 
 function location(given: string, key: string, cwd: string): string {
   if (/^s3a?:\/\//i.test(given)) throw unsupported(key, 's3:// locations', 'file:// locations and plain paths')
-  if (given.startsWith('file:')) return `/${decodeURI(given).replace(/^file:\/*/, '')}`
+  if (/^file:\/\/\//i.test(given)) return fileURLToPath(given)
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(given))
     throw new PseudolakeError('config/invalid', `${key}: expected a path or a file:// location, got another scheme`, {
       key,

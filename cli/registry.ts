@@ -1,0 +1,26 @@
+import type { Command } from './command.ts'
+
+/** Every command, loaded when it is called: `pseudolake keys show` does not pay for the Parquet engine. */
+export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import('./commands/demo.ts')).demo,
+  batch: async () => (await import('./commands/batch.ts')).batch,
+  datagen: async () => (await import('./commands/datagen.ts')).datagen,
+  'service start': async () => (await import('./commands/service.ts')).serviceStart,
+  'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
+  'keys show': async () => (await import('./commands/keys.ts')).keysShow,
+  'keys import': async () => (await import('./commands/keys.ts')).keysImport,
+  query: async () => (await import('./commands/query.ts')).query,
+}
+
+/** The command that the first one or two words name, and the words after them. */
+export function find(words: readonly string[]): { name: string; rest: readonly string[] } | undefined {
+  for (const length of [2, 1]) {
+    const name = words.slice(0, length).join(' ')
+    if (words.length >= length && Object.hasOwn(COMMANDS, name)) return { name, rest: words.slice(length) }
+  }
+  return undefined
+}
+
+export async function allCommands(): Promise<Command[]> {
+  return Promise.all(Object.values(COMMANDS).map((load) => load()))
+}

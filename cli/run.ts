@@ -1,0 +1,76 @@
+import { PseudolakeError } from '../lib/core/errors.ts'
+import { nearest } from '../lib/core/nearest.ts'
+import type { Io } from './command.ts'
+import { commandHelp, overview } from './help.ts'
+import { failure } from './output/failure.ts'
+import { parse } from './parse.ts'
+import { allCommands, COMMANDS, find } from './registry.ts'
+import { version } from './version.ts'
+
+/** The outside, as main.ts or a test hands it in; `json` and `quiet` are read from the command line. */
+export type Outside = Omit<Io, 'json' | 'quiet' | 'note' | 'progress'> & { err(text: string): void }
+
+/**
+ * Runs one command line to its end and returns the exit status. Never throws, never exits.
+ * On `--json` stdout gets one document, a failure's too, and nothing else.
+ */
+export async function runCli(words: readonly string[], outside: Outside): Promise<number> {
+  const json = words.includes('--json')
+  try {
+    return await dispatch(words, outside)
+  } catch (error) {
+    const failed = failure(error)
+    if (json) outside.out(`${JSON.stringify(failed.json)}\n`)
+    outside.err(failed.text)
+    return failed.exit
+  }
+}
+
+async function dispatch(words: readonly string[], outside: Outside): Promise<number> {
+  if (words.length === 0 || words[0] === '--help' || words[0] === 'help') {
+    outside.out(overview(await allCommands(), version()))
+    return words.length === 0 ? 2 : 0
+  }
+  if (words[0] === '--version') {
+    outside.out(`${version()}\n`)
+    return 0
+  }
+  const found = find(words)
+  if (!found) throw unknownCommand(words)
+  const command = await (COMMANDS[found.name] as (typeof COMMANDS)[string])()
+  const args = parse(command, found.rest)
+  if (args.flag('help')) {
+    outside.out(commandHelp(command))
+    return 0
+  }
+  const quiet = args.flag('quiet')
+  const io: Io = {
+    ...outside,
+    out: (text) => outside.out(text.endsWith('\n') ? text : `${text}\n`),
+    json: args.flag('json'),
+    quiet,
+    progress: (text) => {
+      if (!quiet) outside.err(text)
+    },
+    note: (text) => {
+      if (!quiet) outside.err(text.endsWith('\n') ? text : `${text}\n`)
+    },
+  }
+  const outcome = await command.run(args, io)
+  if (io.json) {
+    if (outcome.json !== undefined) outside.out(`${JSON.stringify(outcome.json)}\n`)
+  } else if (outcome.text !== '') outside.out(outcome.text.endsWith('\n') ? outcome.text : `${outcome.text}\n`)
+  return outcome.exit
+}
+
+function unknownCommand(words: readonly string[]): PseudolakeError {
+  const named = words.filter((word) => !word.startsWith('-'))
+  const names = Object.keys(COMMANDS)
+  const near = nearest(named.slice(0, 2).join(' '), names) ?? nearest(named[0] ?? '', names)
+  const group = names.filter((name) => name.startsWith(`${named[0]} `))
+  const hint =
+    group.length > 0 ? `; there are ${group.join(', ')}` : near === undefined ? '' : `; did you mean ${near}?`
+  return new PseudolakeError('options/invalid', `no such command${hint}`, {
+    hint: '`pseudolake --help` lists the commands.',
+  })
+}

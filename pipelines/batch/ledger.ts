@@ -1,0 +1,151 @@
+/** What of the inputs is done, by the job's mark and ledger, and how a run moves the mark on. */
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
+import {
+  checkAncestry,
+  compareInput,
+  hashInput,
+  type Ledger,
+  type LedgerEntry,
+  type Mark,
+  makeMark,
+  markProperty,
+  readLedger,
+  readMark,
+  writeLedger,
+} from '../marks.ts'
+import type { InputFile } from './inputs.ts'
+import type { BatchJob } from './job.ts'
+
+export interface DoneInput {
+  readonly input: InputFile
+  readonly rows: number
+  /** Names of data files. */
+  readonly files: readonly string[]
+}
+
+export interface Progress {
+  readonly property: string
+  /** The mark that the next commit must find in the table. */
+  readonly mark: Mark | undefined
+  readonly todo: readonly InputFile[]
+  /** Inputs that are done. */
+  readonly done: number
+  /** Whether a mark is to be set although nothing is to be read: `--adopt all`. */
+  readonly adopting: boolean
+  readonly notes: readonly string[]
+  /** Names of the data files that an input's new content takes the place of. */
+  replaced(input: InputFile): readonly string[]
+  /** Writes the ledger's next delta. Nobody reads it before a mark names it. */
+  advance(tableUuid: string, run: string, done: readonly DoneInput[]): Promise<Mark>
+  /** @throws PseudolakeError `table/mark-changed` */
+  requireUnchanged(metadata: TableMetadata | undefined, planned: Mark | undefined): void
+  committed(mark: Mark): void
+}
+
+/**
+ * @throws PseudolakeError `table/mark-unreadable`, `table/no-mark`, `input/changed`
+ */
+export async function planProgress(
+  job: BatchJob,
+  metadata: TableMetadata | undefined,
+  inputs: readonly InputFile[],
+  storage: Storage,
+  { adopt }: { readonly adopt?: 'all' | 'none' },
+  { command, uuid }: { readonly command: string; readonly uuid: () => string },
+): Promise<Progress> {
+  const property = markProperty(job.name)
+  const first = metadata && readMark(metadata.properties, job.name)
+  const notes: string[] = []
+  if (metadata && first) {
+    const snapshots = metadata.snapshots.map((snapshot) => ({
+      id: snapshot['snapshot-id'],
+      parent: snapshot['parent-snapshot-id'],
+      summary: snapshot.summary,
+    }))
+    if (checkAncestry(first, job.name, snapshots, metadata['current-snapshot-id']) === 'expired')
+      notes.push('snapshots were expired up to this job’s last one; its mark alone says what is done')
+  }
+  const adopting = metadata !== undefined && !first && needsAdoption(metadata)
+  if (adopting && adopt === undefined)
+    throw new PseudolakeError(
+      'table/no-mark',
+      `${metadata.location} has rows, and no job’s mark says which inputs they came from`,
+      {
+        location: metadata.location,
+        hint: `If the inputs present now are in the table: ${command} --adopt all. If all of them are to be read: ${command} --adopt none`,
+      },
+    )
+  const ledger: Ledger = first
+    ? await readLedger(storage, first)
+    : { salt: uuid(), entries: new Map<string, LedgerEntry>() }
+
+  const entryOf = (input: InputFile) => ledger.entries.get(hashInput(ledger.salt, input.object.location))
+  const states = inputs.map((input) => compareInput(entryOf(input), input.object))
+  const changed = inputs.filter((_, i) => states[i] === 'changed')
+  if (changed.length > 0 && job.changed === 'fail')
+    throw new PseudolakeError(
+      'input/changed',
+      `${changed.length} inputs that are done have other content now, the first is ${changed[0]?.object.location}`,
+      { location: changed[0]?.object.location ?? '', inputs: changed.length, hint: changedHint(command) },
+    )
+  const todo = adopting && adopt === 'all' ? [] : inputs.filter((_, i) => states[i] !== 'same')
+  const adopted = adopting && adopt === 'all' ? inputs : []
+  let mark = first
+
+  return {
+    property,
+    get mark() {
+      return mark
+    },
+    todo,
+    done: inputs.length - todo.length,
+    adopting: adopted.length > 0,
+    notes,
+    replaced(input) {
+      const entry = job.changed === 'replace' ? entryOf(input) : undefined
+      return entry?.files ?? []
+    },
+    async advance(tableUuid, run, done) {
+      const epoch = (mark?.epoch ?? 0) + 1
+      const all = done.length > 0 ? done : adopted.map((input) => ({ input, rows: 0, files: [] }))
+      const entries = all.map(
+        ({ input: { object }, rows, files }): LedgerEntry => ({
+          input: hashInput(ledger.salt, object.location),
+          bytes: object.bytes,
+          version: object.version,
+          rows,
+          files,
+        }),
+      )
+      const name = `${String(epoch).padStart(8, '0')}-${run}.jsonl`
+      const location = `${job.state}/${tableUuid}/${job.name}/${name}`
+      const ref = await writeLedger(storage, location, { salt: ledger.salt, previous: mark?.ledger, entries })
+      return makeMark(epoch, run, ref)
+    },
+    requireUnchanged(now, planned) {
+      const found = now && readMark(now.properties, job.name)
+      if (found?.digest === planned?.digest) return
+      throw new PseudolakeError(
+        'table/mark-changed',
+        `job ${job.name} is at epoch ${found?.epoch ?? 0} in the table and was at ${planned?.epoch ?? 0} when this run was planned`,
+        { job: job.name, epoch: found?.epoch ?? 0, planned: planned?.epoch ?? 0 },
+      )
+    },
+    committed(next) {
+      mark = next
+    },
+  }
+}
+
+/** Rows whose origin nobody has written down. Where another job of ours has its mark, its rows are accounted for. */
+function needsAdoption({ properties, snapshots, 'current-snapshot-id': current }: TableMetadata): boolean {
+  if (Object.keys(properties).some((name) => name.startsWith(markProperty('')))) return false
+  const summary = snapshots.find((snapshot) => snapshot['snapshot-id'] === current)?.summary
+  return summary !== undefined && summary['total-records'] !== '0'
+}
+
+function changedHint(command: string): string {
+  return `To add the new content: ${command} --set input.changed=append; to put it in the place of the old rows: --set input.changed=replace`
+}

@@ -1,0 +1,114 @@
+/** From a configuration's `service` section to a client: the one place that chooses a transport. */
+import { resolve } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { type Client, composeClient } from '../lib/client/compose.ts'
+import type { Transport } from '../lib/client/pseudonymizer.ts'
+import { httpTransport } from '../lib/client/transports/http.ts'
+import { inProcessTransport } from '../lib/client/transports/in-process.ts'
+import type { Clock } from '../lib/core/clock.ts'
+import { PseudolakeError } from '../lib/core/errors.ts'
+import type { RandomBytes } from '../lib/crypto/kernel.ts'
+import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { nobleKernel } from '../lib/crypto/noble.ts'
+import { loadKeyring } from '../service/keys/file.ts'
+import { embeddedService } from '../service/operations/embedded.ts'
+import type { BatchSettings } from './config/native.ts'
+
+export interface ServiceOutside {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Where a keyring's relative path starts. */
+  readonly cwd: string
+  readonly clock: Clock
+  readonly random: () => number
+  readonly randomBytes: RandomBytes
+}
+
+/** Of the memory a run may use, what the cache of pseudonyms gets. */
+const CACHE_SHARE = 0.25
+
+/**
+ * @throws PseudolakeError `config/invalid` where the section names no service, or one that this version cannot speak to; `keyring/*`
+ */
+export async function connectService(settings: BatchSettings, outside: ServiceOutside): Promise<Client> {
+  const { limits } = settings
+  return composeClient(await transportOf(settings, outside), {
+    maxIdentifiers: limits.max_identifiers,
+    maxRequestBytes: limits.max_request_bytes,
+    maxConcurrency: limits.max_concurrency,
+    ...(limits.requests_per_second === undefined ? {} : { requestsPerSecond: limits.requests_per_second }),
+    cacheBytes: cacheBytes(settings),
+    clock: outside.clock,
+    random: outside.random,
+  })
+}
+
+/** Bytes of pseudonyms that a run keeps at most. */
+export function cacheBytes(settings: BatchSettings): number {
+  return Math.floor(settings.limits.memory_mb * 2 ** 20 * CACHE_SHARE)
+}
+
+async function transportOf({ service, limits }: BatchSettings, outside: ServiceOutside): Promise<Transport> {
+  const given = (['url', 'embedded', 'lambda'] as const).filter((key) => service[key] !== undefined)
+  if (given.length !== 1)
+    throw new PseudolakeError(
+      'config/invalid',
+      `service: expected one of url, embedded and lambda, got ${given.join(' and ') || 'none'}`,
+      {
+        key: 'service',
+      },
+    )
+  if (service.lambda !== undefined || service.auth !== undefined) {
+    const key = service.lambda === undefined ? 'service.auth' : 'service.lambda'
+    throw new PseudolakeError('config/invalid', `${key} is not supported by this version`, {
+      key,
+      hint: 'Use service.url with an API key, or service.embedded.',
+    })
+  }
+  if (service.embedded) {
+    return embedded(await openFile(resolve(outside.cwd, service.embedded.keyring), outside.randomBytes))
+  }
+  return httpTransport({
+    url: service.url as string,
+    apiKey: apiKeyOf(service.api_key, outside.env),
+    allowHttp: service.allow_http,
+    maxConnections: limits.max_concurrency,
+    env: outside.env,
+    clock: outside.clock,
+  })
+}
+
+async function openFile(file: string, randomBytes: RandomBytes): Promise<Keyring> {
+  const data = await loadKeyring(file)
+  try {
+    return openKeyring(data, nobleKernel, { randomBytes })
+  } finally {
+    wipe(data)
+  }
+}
+
+function embedded(keyring: Keyring): Transport {
+  return { ...inProcessTransport(embeddedService(keyring, setImmediate)), close: async () => keyring.dispose() }
+}
+
+function apiKeyOf(source: BatchSettings['service']['api_key'], env: ServiceOutside['env']): string | undefined {
+  if (source === undefined) return undefined
+  if (source.env === undefined)
+    throw new PseudolakeError(
+      'config/invalid',
+      'service.api_key.secret (Secrets Manager) is not supported by this version',
+      {
+        key: 'service.api_key.secret',
+        hint: 'Give the key by an environment variable: --set service.api_key.env=NAME',
+      },
+    )
+  const value = env[source.env]
+  if (value === undefined || value === '')
+    throw new PseudolakeError(
+      'config/invalid',
+      `service.api_key.env: the environment variable ${source.env} is not set`,
+      {
+        key: 'service.api_key.env',
+      },
+    )
+  return value.trim()
+}
