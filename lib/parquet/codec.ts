@@ -78,7 +78,7 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false):
 
 const LITERAL_BYTES = 65_536
 
-/** Snappy without back references: the length as a varint, then literals of at most 64 KiB, their length in two bytes. */
+/** Snappy without back references: the length as a varint, then literals of at most 64 KiB. */
 function snappyLiterals(bytes: Uint8Array): Uint8Array {
   const pieces = Math.ceil(bytes.length / LITERAL_BYTES)
   const out = new Uint8Array(bytes.length + 3 * pieces + 5)
@@ -88,9 +88,13 @@ function snappyLiterals(bytes: Uint8Array): Uint8Array {
   out[at++] = rest
   for (let from = 0; from < bytes.length; from += LITERAL_BYTES) {
     const length = Math.min(LITERAL_BYTES, bytes.length - from)
-    out[at++] = 61 << 2
-    out[at++] = (length - 1) & 0xff
-    out[at++] = (length - 1) >> 8
+    // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
+    if (length <= 60) out[at++] = (length - 1) << 2
+    else {
+      out[at++] = 61 << 2
+      out[at++] = (length - 1) & 0xff
+      out[at++] = (length - 1) >> 8
+    }
     out.set(bytes.subarray(from, from + length), at)
     at += length
   }

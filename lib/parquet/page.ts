@@ -59,7 +59,7 @@ const FIRST_HEADER_BYTES = 4 << 10
 
 /**
  * The dictionary and data pages of a chunk, in order. Stops after the last value: some writers pad.
- * @param dictionaryOnly stops before the first data page
+ * @param dictionaryOnly the first page, which must be the dictionary
  * @throws PseudolakeError `input/corrupt` where pages and footer disagree
  */
 export async function* readPages(
@@ -82,7 +82,7 @@ export async function* readPages(
     if (header.type === 'other') continue
     if (header.type === PAGE.DICTIONARY && index > 0) throw corrupt(here, 'a dictionary after the first page')
     if (header.type !== PAGE.DICTIONARY) {
-      if (dictionaryOnly) return
+      if (dictionaryOnly) throw corrupt(here, 'is no dictionary, where the footer says that one is')
       seen += header.values
       if (seen > chunk.values) throw corrupt(here, `its pages hold more than the ${chunk.values} values of the footer`)
     }
@@ -90,6 +90,7 @@ export async function* readPages(
     if (header.crc !== undefined && zlib.crc32(body) !== header.crc >>> 0)
       throw corrupt(here, 'its checksum does not match')
     yield { header, body, place: here }
+    if (dictionaryOnly) return
   }
 }
 
