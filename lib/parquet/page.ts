@@ -69,16 +69,17 @@ export async function* readPages(
   signal?: AbortSignal,
   dictionaryOnly = false,
 ): AsyncGenerator<Page> {
+  const end = dictionaryOnly ? chunk.dataPageOffset : chunk.end
   let at = chunk.start
   let seen = 0
   for (let index = 0; seen < chunk.values; index++) {
     signal?.throwIfAborted()
     const here: Place = { ...place, page: index }
-    if (at >= chunk.end) throw corrupt(place, `its pages hold ${seen} values, the footer says ${chunk.values}`)
-    const { header, length } = await readHeader(source, at, chunk.end, here)
+    if (at >= end) throw corrupt(place, `its pages hold ${seen} values, the footer says ${chunk.values}`)
+    const { header, length } = await readHeader(source, at, end, here)
     const from = at + length
     at = from + header.compressedBytes
-    if (at > chunk.end) throw corrupt(here, `its ${header.compressedBytes} bytes reach beyond the column`)
+    if (at > end) throw corrupt(here, `its ${header.compressedBytes} bytes reach beyond the column`)
     if (header.type === 'other') continue
     if (header.type === PAGE.DICTIONARY && index > 0) throw corrupt(here, 'a dictionary after the first page')
     if (header.type !== PAGE.DICTIONARY) {
