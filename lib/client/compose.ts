@@ -11,7 +11,7 @@ import { type ClientStats, emptyStats } from './stats.ts'
 export interface ClientOptions {
   /** `limits.max_identifiers`. @default 900 */
   readonly maxIdentifiers?: number
-  /** `limits.max_request_bytes`, of a request and of its answer. @default 4_000_000 */
+  /** `limits.max_request_bytes`, of a request and of its answer. @default 4 MiB */
   readonly maxRequestBytes?: number
   /** `limits.max_concurrency`. @default 64 */
   readonly maxConcurrency?: number

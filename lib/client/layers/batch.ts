@@ -10,7 +10,7 @@ import { type ClientStats, emptyStats } from '../stats.ts'
 export interface BatchOptions {
   /** Values in a request, at most. @default 900, as the original's callers send */
   readonly maxIdentifiers?: number
-  /** Bytes of a request's body, at most; a single value may exceed it. @default 4_000_000 */
+  /** Bytes of a request's body, at most; a single value may exceed it. @default 4 MiB */
   readonly maxRequestBytes?: number
   /** Bytes of the answer's body as estimated, at most. @default maxRequestBytes */
   readonly maxResponseBytes?: number
@@ -22,7 +22,7 @@ export interface BatchOptions {
 }
 
 export const DEFAULT_MAX_IDENTIFIERS = 900
-export const DEFAULT_MAX_REQUEST_BYTES = 4_000_000
+export const DEFAULT_MAX_REQUEST_BYTES = 4 * 1024 * 1024
 export const DEFAULT_MAX_IN_FLIGHT = 64
 
 /** A caller's call: its values go out in pieces, front to back, and its answers come back in any order. */
