@@ -78,8 +78,8 @@ export function parseCallers(text: string): KnownCaller[] {
   }
   if (!Array.isArray(list) || list.length === 0) throw invalid('expected a list of one caller at least')
   const callers = list.map((entry, i) => readCaller(entry, `[${i}]`))
-  for (const of of [callers.map((c) => c.name), callers.map((c) => Buffer.from(c.keySha256).toString('hex'))])
-    if (new Set(of).size < of.length) throw invalid('two callers have the same name or the same key')
+  for (const list of [callers.map((c) => c.name), callers.map((c) => Buffer.from(c.keySha256).toString('hex'))])
+    if (new Set(list).size < list.length) throw invalid('two callers have the same name or the same key')
   return callers
 }
 

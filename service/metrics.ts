@@ -26,13 +26,13 @@ export function metrics(): Metrics {
     answered({ route, status, seconds }) {
       const labels = `route="${route}",status="${status}"`
       requests.set(labels, (requests.get(labels) ?? 0) + 1)
-      const of = durations.get(route) ?? { counts: BUCKETS_SECONDS.map(() => 0), sum: 0, count: 0 }
-      durations.set(route, of)
+      const duration = durations.get(route) ?? { counts: BUCKETS_SECONDS.map(() => 0), sum: 0, count: 0 }
+      durations.set(route, duration)
       BUCKETS_SECONDS.forEach((bound, i) => {
-        if (seconds <= bound) of.counts[i] = (of.counts[i] ?? 0) + 1
+        if (seconds <= bound) duration.counts[i] = (duration.counts[i] ?? 0) + 1
       })
-      of.sum += seconds
-      of.count++
+      duration.sum += seconds
+      duration.count++
     },
     values(direction, count) {
       values[direction] += count

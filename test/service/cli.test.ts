@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import type { Arguments, Io } from '../../cli/command.ts'
 import { keysCreate, keysImport, keysShow } from '../../cli/commands/keys.ts'
@@ -42,6 +46,8 @@ function fakeIo(cwd: string, env: Io['env'] = {}) {
     note(text) {
       seen.note += `${text}\n`
     },
+    tty: false,
+    progress: () => undefined,
     async *lines() {},
   }
   return { io, seen, speaks, stop: () => stop.abort() }
@@ -113,9 +119,27 @@ test('service start says where it listens once it answers, then nothing, and sto
   const log = seen.note
     .trim()
     .split('\n')
-    .map((text) => JSON.parse(text))
+    .map((entry) => JSON.parse(entry))
   expect(log.map((entry) => entry.event)).toEqual(['started', 'request', 'stopped'])
   expect(readdirSync(join(dir, 'k.json.audit'))).toHaveLength(1)
+})
+
+test('the service runs on Node as it is, in a process of its own, until a signal ends it', async () => {
+  const dir = folder()
+  await keysCreate.run(args({ out: 'k.json' }), fakeIo(dir).io)
+  const main = fileURLToPath(new URL('../../service/start.ts', import.meta.url))
+  // Node strips types by a parser of its own, which reads less than the tests' does.
+  const script = `
+    const { startService } = await import(${JSON.stringify(pathToFileURL(main).href)})
+    const service = await startService({ keyring: 'k.json', auth: { insecureNoAuth: true } })
+    process.once('SIGTERM', () => service.close())
+    console.log(service.url)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: dir })
+  const failed = text(child.stderr)
+  const [url] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(async () => [await failed])])
+  expect((await fetch(`${String(url).trim()}/health`)).status).toBe(200)
+  child.kill('SIGTERM')
+  expect(await once(child, 'exit')).toEqual([0, null])
 })
 
 test('service start puts calls on record where it is told to', async () => {
