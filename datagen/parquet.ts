@@ -1,6 +1,6 @@
 /**
- * Parquet as engines write it by default: row groups of 122,880 rows, a dictionary for each chunk whose distinct values take at most
- * 1 MiB and less room than the plain ones, pages of 1 MiB, version 1 pages, Snappy, statistics, optional string columns.
+ * Parquet as Spark writes it by default, in row groups of DuckDB's 122,880 rows: a dictionary for each chunk whose distinct values take
+ * at most 1 MiB and less room than the plain ones, pages of 1 MiB, version 1 pages, Snappy, statistics, optional string columns.
  * (parquet-format: README "Data Pages", Encodings.md, parquet.thrift.) It shares no code with lib/parquet, which is tested on its files.
  */
 import type { ColumnChunk, Encoding, FileMetaData, RowGroup, SchemaElement } from 'hyparquet'
@@ -94,7 +94,7 @@ function writeChunk(
   let pages = 0
   let dictionaryOffset: bigint | undefined
   const dictionary = buildDictionary(text, values, rows, indexOf)
-  const encoding: Encoding = dictionary ? 'RLE_DICTIONARY' : 'PLAIN'
+  const encoding: Encoding = dictionary ? 'PLAIN_DICTIONARY' : 'PLAIN'
 
   const put = (header: Parameters<typeof writePageHeader>[1], body: Uint8Array) => {
     const compressed = snappyCompress(body)
@@ -116,7 +116,7 @@ function writeChunk(
   if (dictionary) {
     dictionaryOffset = BigInt(base + start)
     const body = plain(text, dictionary.values, 0, dictionary.values.length, 0)
-    const header = { num_values: dictionary.values.length, encoding: 'PLAIN' } as const
+    const header = { num_values: dictionary.values.length, encoding } as const
     put({ ...EMPTY_HEADER, type: 'DICTIONARY_PAGE', dictionary_page_header: header }, body)
   }
   const dataOffset = BigInt(base + out.offset)
@@ -144,7 +144,7 @@ function writeChunk(
     file_offset: BigInt(base + start),
     meta_data: {
       type: 'BYTE_ARRAY',
-      encodings: dictionary ? ['PLAIN', 'RLE', 'RLE_DICTIONARY'] : ['PLAIN', 'RLE'],
+      encodings: dictionary ? ['PLAIN_DICTIONARY', 'RLE'] : ['PLAIN', 'RLE'],
       path_in_schema: [name],
       codec: 'SNAPPY',
       num_values: BigInt(rows),
@@ -154,7 +154,7 @@ function writeChunk(
       ...(dictionaryOffset === undefined ? {} : { dictionary_page_offset: dictionaryOffset }),
       statistics: { min_value: string(text, min), max_value: string(text, max), null_count: 0n },
       encoding_stats: [
-        ...(dictionary ? [{ page_type: 'DICTIONARY_PAGE', encoding: 'PLAIN', count: 1 } as const] : []),
+        ...(dictionary ? [{ page_type: 'DICTIONARY_PAGE', encoding, count: 1 } as const] : []),
         { page_type: 'DATA_PAGE', encoding, count: pages },
       ],
     },

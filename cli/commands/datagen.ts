@@ -48,7 +48,7 @@ export const datagen: Command = {
   async run(args, io) {
     const started = io.clock.now()
     const size = args.positionals[0]
-    const shown = progress({ clock: io.clock, quiet: io.quiet, tty: false, write: io.note })
+    const shown = progress({ clock: io.clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     const options = {
       rows: args.number('rows'),
       // What is no number becomes NaN, and is refused with the other sizes that can't be.

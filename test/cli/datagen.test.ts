@@ -13,6 +13,7 @@ async function cli(...words: string[]) {
   let err = ''
   const exit = await runCli(words, {
     env: {},
+    tty: false,
     cwd,
     clock: systemClock(),
     random: () => 0.5,
