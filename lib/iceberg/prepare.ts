@@ -9,7 +9,7 @@ import type { Schema } from './types.ts'
 /** What a commit writes once, before its first try: the manifests of the files it adds. */
 
 /** Entries are about a kilobyte; a manifest stays below Iceberg's target of 8 MB. */
-const ENTRIES_PER_MANIFEST = 8000
+export const ENTRIES_PER_MANIFEST = 8000
 
 export interface NewFiles {
   readonly schema: Schema

@@ -99,10 +99,19 @@ export async function manifestsOf(storage: Storage, snapshot: Snapshot): Promise
   return [...readManifestList(await storage.read(storageLocation(list)), list)]
 }
 
+/** @throws PseudolakeError `table/invalid` when the manifest is shorter than its list says: cut between blocks it would look whole */
 export async function* liveEntries(
   storage: Storage,
   manifest: ManifestFile,
 ): AsyncGenerator<ManifestEntry, void, undefined> {
-  for (const entry of readManifest(await storage.read(storageLocation(manifest.path)), manifest))
-    if (entry.status !== 'deleted') yield entry
+  const bytes = await storage.read(storageLocation(manifest.path))
+  if (bytes.length < manifest.bytes)
+    throw new PseudolakeError(
+      'table/invalid',
+      `${manifest.path}: expected ${manifest.bytes} bytes, got ${bytes.length}`,
+      {
+        location: manifest.path,
+      },
+    )
+  for (const entry of readManifest(bytes, manifest)) if (entry.status !== 'deleted') yield entry
 }
