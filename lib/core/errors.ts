@@ -325,7 +325,8 @@ export const ERRORS = {
     exit: 2,
     retryable: false,
     who: 'operator',
-    cause: 'A data file that was to be replaced is no longer in the table: a compaction or a delete of somebody else took it.',
+    cause:
+      'A data file that was to be replaced is no longer in the table: a compaction or a delete of somebody else took it.',
     fix: 'Its rows are in other files now. Set input.changed to append or fail, or restore the table to before.',
   },
   'table/conflict': {
