@@ -42,7 +42,6 @@ export function cache(next: Pseudonymizer, options: CacheOptions = {}): Pseudony
 
   function keep(group: string, value: string, answer: string): void {
     let entries = young.groups.get(group)
-    if (entries?.has(value)) return
     const bytes = 2 * (value.length + answer.length) + ENTRY_BYTES + (entries ? 0 : 2 * group.length + 4 * ENTRY_BYTES)
     if (bytes > half) return
     if (young.bytes + bytes > half) {
@@ -56,7 +55,9 @@ export function cache(next: Pseudonymizer, options: CacheOptions = {}): Pseudony
       entries = new Map()
       young.groups.set(group, entries)
     }
+    const before = entries.size
     entries.set(value, answer)
+    if (entries.size === before) return
     young.bytes += bytes
     young.entries++
   }

@@ -10,9 +10,14 @@ import {
 } from '../pseudonymizer.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
 
+/** A call under way. The values are entered before it starts, in the same turn. */
+interface Ticket {
+  flight?: Flight<PseudonymAnswer>
+}
+
 /** Where the answer to a value will be: which call, and at which index of it. */
 interface Pending {
-  readonly flight: Flight<PseudonymAnswer>
+  readonly ticket: Ticket
   readonly at: number
 }
 
@@ -35,84 +40,97 @@ export function dedupe(next: Pseudonymizer, options: { readonly stats?: ClientSt
       const pending = groups.get(group) ?? new Map<string, Pending>()
       groups.set(group, pending)
 
-      // Plan: the distinct values, and for each whether it is asked here or waited for.
+      // Plan: which values are asked here, and which are waited for. One look-up per value: this is on the path of every value.
       const { values } = request
-      const slots = new Uint32Array(values.length)
-      const slotOf = new Map<string, number>()
-      const firstAt: number[] = []
+      const own: Ticket = {}
       const mine: string[] = []
-      const mySlots: number[] = []
-      const others = new Map<Flight<PseudonymAnswer>, { slot: number; at: number }[]>()
+      /** Index of each of mine in `values`, where it comes first. */
+      const firstAt: number[] = []
+      /** For each value its index in mine, or -1. */
+      const places = new Int32Array(values.length).fill(-1)
+      const others = new Map<Ticket, { i: number; at: number }[]>()
       for (let i = 0; i < values.length; i++) {
         const value = values[i] as string
-        let slot = slotOf.get(value)
-        if (slot === undefined) {
-          slot = firstAt.length
-          slotOf.set(value, slot)
+        const known = pending.get(value)
+        if (known?.ticket === own) {
+          places[i] = known.at
+        } else if (known !== undefined && !known.ticket.flight?.abandoned()) {
+          const awaited = others.get(known.ticket)
+          if (awaited === undefined) others.set(known.ticket, [{ i, at: known.at }])
+          else awaited.push({ i, at: known.at })
+        } else {
+          places[i] = mine.length
+          pending.set(value, { ticket: own, at: mine.length })
           firstAt.push(i)
-          const known = pending.get(value)
-          if (known && !known.flight.abandoned()) {
-            const places = others.get(known.flight) ?? []
-            places.push({ slot, at: known.at })
-            others.set(known.flight, places)
-          } else {
-            mySlots.push(slot)
-            mine.push(value)
-          }
+          mine.push(value)
         }
-        slots[i] = slot
       }
       stats.distinct += mine.length
       stats.shared += values.length - mine.length
 
-      const found = new Array<string>(firstAt.length)
-      const place = (slot: number | undefined) => (slot === undefined ? undefined : firstAt[slot])
+      const answers = new Array<string>(values.length)
       const waits: Promise<PseudonymAnswer>[] = []
       if (mine.length > 0) {
-        const own = ask(group, pending, request, mine)
-        waits.push(own.join(request.signal).then((answer) => fill(answer, mySlots), relocate(mySlots)))
+        const started = start(group, pending, own, request, mine)
+        const answered = started.join(request.signal).then((answer) => {
+          for (let i = 0; i < places.length; i++) {
+            const at = places[i] as number
+            if (at >= 0) answers[i] = answer.values[at] as string
+          }
+          return answer
+        }, relocate(firstAt))
+        waits.push(answered)
       }
-      for (const [other, places] of others) {
-        const theirSlots = places.map(({ slot }) => slot)
-        const answer = other.join(request.signal).then(
-          (whole) => ({ ...whole, values: places.map(({ at }) => whole.values[at] as string) }),
-          (error: unknown) => {
-            // Perhaps another value of that call was at fault: ours are asked alone.
-            if (!isValueFault(error) || request.signal?.aborted) throw error
-            const again = theirSlots.map((slot) => values[firstAt[slot] as number] as string)
-            return next.call({ ...request, values: again }).catch(relocate(theirSlots))
-          },
-        )
-        waits.push(answer.then((each) => fill(each, theirSlots)))
-      }
-      const answers = await Promise.all(waits)
-      return { ...echoOf(answers), values: Array.from(slots, (slot) => found[slot] as string) }
+      for (const [ticket, awaited] of others) waits.push(follow(ticket, awaited))
+      return { ...echoOf(await Promise.all(waits)), values: answers }
 
-      function fill(answer: PseudonymAnswer, into: readonly number[]): PseudonymAnswer {
-        for (let i = 0; i < into.length; i++) found[into[i] as number] = answer.values[i] as string
-        return answer
-      }
-
-      function relocate(from: readonly number[]): (error: unknown) => never {
-        return (error) => {
-          throw relocated(error, (i) => place(from[i]))
+      async function follow(
+        { flight: theirs }: Ticket,
+        awaited: readonly { i: number; at: number }[],
+      ): Promise<PseudonymAnswer> {
+        try {
+          const answer = await (theirs as Flight<PseudonymAnswer>).join(request.signal)
+          for (const { i, at } of awaited) answers[i] = answer.values[at] as string
+          return answer
+        } catch (error) {
+          // Perhaps another value of that call was at fault: ours are asked alone.
+          if (!isValueFault(error) || request.signal?.aborted) throw error
         }
+        const first = new Map<string, number>()
+        for (const { i } of awaited) if (!first.has(values[i] as string)) first.set(values[i] as string, i)
+        const again = [...first.keys()]
+        const answer = await next.call({ ...request, values: again }).catch(relocate([...first.values()]))
+        const byValue = new Map(again.map((value, at) => [value, answer.values[at] as string]))
+        for (const { i } of awaited) answers[i] = byValue.get(values[i] as string) as string
+        return answer
       }
     },
   }
 
-  function ask(group: string, pending: Map<string, Pending>, request: PseudonymRequest, values: readonly string[]) {
+  function start(
+    group: string,
+    pending: Map<string, Pending>,
+    own: Ticket,
+    request: PseudonymRequest,
+    values: readonly string[],
+  ): Flight<PseudonymAnswer> {
     const { signal: _, ...rest } = request
-    const own = flight((signal) => next.call({ ...rest, values, signal }))
-    values.forEach((value, at) => {
-      pending.set(value, { flight: own, at })
-    })
+    const started = flight((signal) => next.call({ ...rest, values, signal }))
+    own.flight = started
     const forget = () => {
-      for (const value of values) if (pending.get(value)?.flight === own) pending.delete(value)
+      // Only an abandoned call's values can have been taken over by another.
+      const mayBeOthers = started.abandoned()
+      for (const value of values) if (!mayBeOthers || pending.get(value)?.ticket === own) pending.delete(value)
       if (pending.size === 0 && groups.get(group) === pending) groups.delete(group)
     }
     // An answer is forgotten a turn later only: until the cache above has it, whoever asks for the value finds it here.
-    own.settled.then(() => setImmediate(forget), forget)
-    return own
+    started.settled.then(() => setImmediate(forget), forget)
+    return started
+  }
+}
+
+function relocate(places: readonly number[]): (error: unknown) => never {
+  return (error) => {
+    throw relocated(error, (i) => places[i])
   }
 }

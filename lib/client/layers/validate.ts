@@ -54,11 +54,8 @@ function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): vo
   if (keys !== undefined && keys.length > 1) throw bad('names more than one key')
   const key = request.key ?? keys?.[0]
   const sent = new Set(identifiers)
-  const ownerOf = new Map<string, string>()
-  const pseudonymOf = new Map<string, string>()
   let firstForm: string | undefined
   for (let i = 0; i < identifiers.length; i++) {
-    const identifier = identifiers[i] as string
     const pseudonym = answer.values[i] as string
     if (sent.has(pseudonym)) throw bad('an identifier of the request in place of a pseudonym', i)
     const form = pseudonymForm(pseudonym)
@@ -66,7 +63,19 @@ function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): vo
     firstForm ??= form
     if (form !== firstForm) throw bad('pseudonyms of two forms', i)
     if (form === 'v2' && key !== undefined && keyOf(pseudonym) !== key) throw bad('made with another key', i)
+  }
+  // As many pseudonyms as identifiers, all different: nothing more to look for. Which is how it nearly always is.
+  const distinct = new Set(answer.values).size
+  if (distinct === identifiers.length && (sent.size === distinct || !deterministic)) return
+  checkOneToOne(request, answer)
+}
 
+function checkOneToOne({ values: identifiers, deterministic }: PseudonymRequest, answer: PseudonymAnswer): void {
+  const ownerOf = new Map<string, string>()
+  const pseudonymOf = new Map<string, string>()
+  for (let i = 0; i < identifiers.length; i++) {
+    const identifier = identifiers[i] as string
+    const pseudonym = answer.values[i] as string
     const owner = ownerOf.get(pseudonym)
     if (owner !== undefined && owner !== identifier) throw bad('one pseudonym for two identifiers', i)
     if (owner !== undefined && !deterministic) throw bad('one pseudonym for two cells in mode random', i)
