@@ -3,25 +3,40 @@
  * places, counts and lengths, never a value, a key or a caller.
  */
 export const PROBLEMS = {
-  'request/malformed': { status: 400, title: 'The body is not what it must be' },
-  'request/parameter': { status: 400, title: 'A query parameter is not what it must be' },
-  'request/forbidden': { status: 403, title: 'Forbidden' },
-  'request/unknown-path': { status: 404, title: 'There is nothing at this path' },
-  'keyring/unknown-domain': { status: 404, title: 'There is no such domain' },
-  'keyring/unknown-key': { status: 404, title: 'The domain has no such key, or the key is not for this' },
-  'request/method': { status: 405, title: 'The path does not take this method' },
-  'request/timeout': { status: 408, title: 'The request did not arrive in time' },
-  'request/too-large': { status: 413, title: 'The body is too large' },
-  'answer/too-large': { status: 413, title: 'The answer would be too large' },
-  'request/media-type': { status: 415, title: 'The body is not in a form that is read here' },
-  'identifier/not-unicode': { status: 400, title: 'An identifier is not well-formed Unicode' },
-  'identifier/invalid': { status: 422, title: 'An identifier is too long, or no text' },
-  'pseudonym/invalid': { status: 422, title: 'A text is no pseudonym of this domain' },
-  'request/throttled': { status: 429, title: 'The caller sends more than it may' },
-  'service/failed': { status: 500, title: 'The service failed' },
-  'service/busy': { status: 503, title: 'The service has too much to do' },
-  'service/audit': { status: 503, title: 'The call could not be put on record' },
-} as const satisfies Record<string, { readonly status: number; readonly title: string }>
+  'request/malformed': { status: 400, says: 'The body is not what it must be' },
+  'request/parameter': { status: 400, says: 'A query parameter is not what it must be' },
+  'request/forbidden': { status: 403, says: 'The API key is missing, wrong, expired, or not allowed this' },
+  'request/unknown-path': { status: 404, says: 'There is nothing at this path' },
+  'keyring/unknown-domain': { status: 404, says: 'There is no such domain' },
+  'keyring/unknown-key': { status: 404, says: 'The domain has no such key, or the key is not for this' },
+  'request/method': { status: 405, says: 'The path does not take this method' },
+  'request/timeout': { status: 408, says: 'The request did not arrive in time' },
+  'request/too-large': { status: 413, says: 'The body is too large' },
+  'answer/too-large': { status: 413, says: 'The answer would be too large' },
+  'request/media-type': { status: 415, says: 'The body is not in a form that is read here' },
+  'identifier/not-unicode': { status: 400, says: 'An identifier is not well-formed Unicode' },
+  'identifier/invalid': { status: 422, says: 'An identifier is too long, or no text' },
+  'pseudonym/invalid': { status: 422, says: 'A text is no pseudonym of this domain' },
+  'request/throttled': { status: 429, says: 'The caller sends more than it may' },
+  'service/failed': { status: 500, says: 'The service failed' },
+  'service/busy': { status: 503, says: 'The service has too much to do' },
+  'service/audit': { status: 503, says: 'The call could not be put on record' },
+} as const satisfies Record<string, { readonly status: number; readonly says: string }>
+
+/** RFC 9457 wants the status' own phrase as the title of a problem without a type. */
+const PHRASES = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Payload Too Large',
+  415: 'Unsupported Media Type',
+  422: 'Unprocessable Entity',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+} as const
 
 export type ProblemCode = keyof typeof PROBLEMS
 
@@ -48,10 +63,11 @@ export function statusOf(code: ProblemCode): number {
   return PROBLEMS[code].status
 }
 
-/** The body. Every problem has a `message` too, as API Gateway's own errors do: existing callers look for it. */
+/** The body. The status' own phrase is its `message` too, as in API Gateway's errors: existing callers look for it there. */
 export function writeProblem({ code, detail, errors }: Problem): string {
-  const { status, title } = PROBLEMS[code]
-  return JSON.stringify({ type: 'about:blank', title, status, code, message: title, detail, errors })
+  const { status, says } = PROBLEMS[code]
+  const title = PHRASES[status]
+  return JSON.stringify({ type: 'about:blank', title, status, code, detail: detail ?? says, message: title, errors })
 }
 
 /** What a client may take from an error body: code and indices, where it is ours. Anything else could be an echo of values. */

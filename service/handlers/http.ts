@@ -159,10 +159,10 @@ async function readBody(
   })
 }
 
-/** The first of a header that came more than once: two API keys are no way to be two callers. */
+/** Two API keys come joined by a comma, and so are nobody's. */
 function headerOf(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name]
-  return Array.isArray(value) ? value[0] : value
+  return Array.isArray(value) ? value.join(', ') : value
 }
 
 function splitUrl(url: string): { path: string; search: string } {

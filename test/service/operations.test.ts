@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { embeddedService } from '../../service/operations/embedded.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { KEYS, ORIGINAL, V2 } from '../crypto/vectors.ts'
@@ -113,6 +114,12 @@ test('embedded, the service answers as over the wire', async () => {
   await expect(service({ ...call, direction: 'pseudonymize', domain: 'none' })).rejects.toMatchObject({
     code: 'keyring/unknown-domain',
   })
+})
+
+test('embedded, the service fits the client’s port as it is', async () => {
+  const transport: Pseudonymizer = { call: embeddedService(ring) }
+  const request = { direction: 'pseudonymize', values: ['A'], domain: 'default', deterministic: true } as const
+  expect((await transport.call(request)).values).toEqual([V2[0]?.cases[1]?.pseudonym])
 })
 
 test('embedded, a caller who leaves is not worked for', async () => {

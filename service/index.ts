@@ -1,0 +1,15 @@
+/**
+ * The pseudonymization service: started over HTTP, or embedded in a program; and the keyrings it works with (docs/service.md).
+ * @module
+ */
+export type { RandomBytes } from '../lib/crypto/kernel.ts'
+export type { DomainSummary, Keyring, KeyringData, KeyState } from '../lib/crypto/keyring.ts'
+export { summaryOf, wipe } from '../lib/crypto/keyring.ts'
+export type { LogEntry } from './app.ts'
+export { verifyAudit } from './audit.ts'
+export type { AuthOptions } from './env.ts'
+export { createKeyring, importOriginal } from './keys/create.ts'
+export { loadKeyring, saveKeyring } from './keys/file.ts'
+export type { EmbeddedAnswer, EmbeddedRequest } from './operations/embedded.ts'
+export { embeddedService } from './operations/embedded.ts'
+export { openKeyringFile, type RunningService, type StartOptions, startService } from './start.ts'
