@@ -9,6 +9,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
   'keys show': async () => (await import('./commands/keys.ts')).keysShow,
   'keys import': async () => (await import('./commands/keys.ts')).keysImport,
+  'table show': async () => (await import('./commands/table.ts')).tableShow,
+  'table history': async () => (await import('./commands/table.ts')).tableHistory,
+  'table files': async () => (await import('./commands/table.ts')).tableFiles,
   query: async () => (await import('./commands/query.ts')).query,
 }
 

@@ -11,8 +11,9 @@ export type Decision =
       readonly kind: 'replace'
       readonly leaf: LeafNode
       readonly rule: ColumnRule
-      /** The node whose name becomes `rule.as`: the leaf, or the list or map around it, as elements have no name of their own. */
+      /** The node that gets the new name: the leaf, or the list or map around it, as elements have no name of their own. */
       readonly renamed: readonly string[]
+      readonly as: string
     }
 
 /**
@@ -49,7 +50,7 @@ export function decide(
         key,
         rule.mode === 'drop'
           ? { kind: 'drop', leaf, why: 'configured' }
-          : { kind: 'replace', leaf, rule, renamed: found.named },
+          : { kind: 'replace', leaf, rule, renamed: found.named, as: newName(rule, found.named.at(-1) ?? '') },
       )
     }
   }
@@ -126,6 +127,11 @@ export function leavesOf(node: SchemaNode): LeafNode[] {
     case 'map':
       return [...leavesOf(node.key), ...leavesOf(node.value)]
   }
+}
+
+/** What a pseudonymized column is called: `as`, or its own name behind `s_`. */
+export function newName(rule: ColumnRule, name: string): string {
+  return rule.as ?? `s_${name}`
 }
 
 /**

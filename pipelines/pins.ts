@@ -95,8 +95,8 @@ export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, comm
   )
 }
 
-/** The approved columns: output path and what becomes of it, pinned at the first run. */
-export type Approved = Readonly<Record<string, string>>
+/** The approved columns of the input, what becomes of each, and the type it comes out as; pinned at the first run. */
+export type Approved = Readonly<Record<string, { readonly fate: string; readonly type?: string }>>
 
 export function writeApproved(approved: Approved): Record<string, string> {
   return { [APPROVED]: JSON.stringify({ version: PIN_VERSION, columns: approved }) }

@@ -11,8 +11,8 @@ export interface ColumnRule {
   /** Its words, dots in names resolved. */
   readonly path: readonly string[]
   readonly mode: 'deterministic' | 'random' | 'drop'
-  /** Output name of the last word. */
-  readonly as: string
+  /** Name in the table; `s_<name>` where it is missing. */
+  readonly as: string | undefined
   readonly domain: string
   readonly key: string | undefined
   readonly normalize: readonly ('trim' | 'upper' | 'lower' | 'nfc')[]
@@ -55,7 +55,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
       name: path.join('.'),
       path,
       mode: column.mode,
-      as: column.as ?? `s_${path.at(-1)}`,
+      as: column.as,
       domain: column.domain,
       key: column.key,
       normalize: column.normalize,

@@ -9,7 +9,7 @@ import { type Schema, typeText } from '../../lib/iceberg/types.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
 import { type ConstantColumn, type OutputTree, outputTree, type Treatment } from '../../lib/parquet/output-tree.ts'
 import { pathKey } from '../../lib/parquet/schema.ts'
-import { type Decision, decide, leafNames } from '../columns.ts'
+import { type Decision, decide, leafNames, newName } from '../columns.ts'
 import type { Approved } from '../pins.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob, ColumnRule } from './job.ts'
@@ -57,7 +57,7 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
   const partitions = keys.flatMap((key): PartitionColumn[] => {
     const rule = job.columns.find((candidate) => isPartition(candidate) && candidate.path[0] === key)
     if (!rule) return job.unlisted === 'drop' ? [] : [{ key, as: key }]
-    return rule.mode === 'drop' ? [] : [{ key, as: rule.as, rule }]
+    return rule.mode === 'drop' ? [] : [{ key, as: newName(rule, key), rule }]
   })
 
   const treatments = new Map<string, Treatment>()
@@ -68,20 +68,20 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
       treatments.set(key, { kind: decision.kind })
       continue
     }
-    const { rule, leaf, renamed } = decision
+    const { rule, leaf, renamed, as } = decision
     const node = pathKey(renamed)
     treatments.set(key, {
       kind: 'replace',
-      as: node === key ? rule.as : leaf.name,
+      as: node === key ? as : leaf.name,
       perCell: rule.mode === 'random',
       nullable: rule.nullValues.length > 0,
     })
-    if (renames.has(node) && renames.get(node) !== rule.as)
+    if (renames.has(node) && renames.get(node) !== as)
       throw new PseudolakeError('config/invalid', `columns.${rule.name}: ${renamed.join('.')} is given two names`, {
         column: leaf.path.join('.'),
         hint: 'Give both rules the same `as`.',
       })
-    renames.set(node, rule.as)
+    renames.set(node, as)
   }
   const constants = partitions.map(
     ({ as, rule }): ConstantColumn => ({ name: as, value: null, replaced: rule !== undefined }),
@@ -122,30 +122,31 @@ export function requireSame(first: Shape, firstFile: string, shape: Shape, file:
 /** What a table is approved for: each input column with its fate, and the type it comes out as. */
 export function approvedOf({ columns, schema }: Shape): Approved {
   const types = new Map([...fieldsOf(schema)].map((field) => [field.path.join('.'), typeText(field.type)]))
-  const approved: Record<string, string> = {}
+  const approved: Record<string, Approved[string]> = {}
   for (const { column, action, as, mode } of columns) {
     const type = as === undefined ? undefined : types.get(as)
-    approved[column] = [action, mode, as === undefined || as === column ? undefined : `as ${as}`, type]
-      .filter(Boolean)
-      .join(' ')
+    const fate = [action, mode, as === undefined || as === column ? undefined : `as ${as}`].filter(Boolean).join(' ')
+    approved[column] = { fate, ...(type === undefined ? {} : { type }) }
   }
   return approved
 }
 
 /**
+ * Types are not compared here: what fits is for the table's schema to say (an int goes into a long).
  * @throws PseudolakeError `table/schema-changed` for a column that is new, gone or treated otherwise than the table was approved for
  */
 export function requireApproved(approved: Approved, now: Approved): void {
   const said: string[] = []
   const changed: string[] = []
   for (const column of new Set([...Object.keys(approved), ...Object.keys(now)])) {
-    if (approved[column] === now[column]) continue
+    const [before, after] = [approved[column]?.fate, now[column]?.fate]
+    if (before === after) continue
     // A column that came later and is left out changes nothing for the table's readers.
-    if (approved[column] === undefined && now[column] === 'dropped') continue
+    if (before === undefined && after === 'dropped') continue
     changed.push(column)
-    if (approved[column] === undefined) said.push(`${column} is new`)
-    else if (now[column] === undefined) said.push(`${column} is gone`)
-    else said.push(`${column} was ${approved[column]}, and would be ${now[column]}`)
+    if (before === undefined) said.push(`${column} is new`)
+    else if (after === undefined) said.push(`${column} is gone`)
+    else said.push(`${column} was ${before}, and would be ${after}`)
   }
   if (said.length > 0)
     throw new PseudolakeError(

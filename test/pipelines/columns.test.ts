@@ -38,7 +38,7 @@ const rule = (path: string[], mode: ColumnRule['mode'] = 'deterministic'): Colum
   name: path.join('.'),
   path,
   mode,
-  as: `s_${path.at(-1)}`,
+  as: undefined,
   domain: 'default',
   key: undefined,
   normalize: [],

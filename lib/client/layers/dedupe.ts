@@ -32,7 +32,8 @@ export function dedupe(next: Pseudonymizer, options: { readonly stats?: ClientSt
   return {
     async call(request) {
       if (request.fresh || !isRepeatable(request)) {
-        stats.distinct += request.values.length
+        // A key check is no value of anybody's.
+        if (!request.fresh) stats.distinct += request.values.length
         return next.call(request)
       }
       request.signal?.throwIfAborted()
