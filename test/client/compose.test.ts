@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type ClientOptions, composeClient } from '../../lib/client/compose.ts'
@@ -154,19 +155,19 @@ test('a service with a limit of its own over HTTP: 413 is bisected, the next cal
   expect(stats().bisected).toBe(bisected)
 })
 
-test('a service that is down, slow or broken ends in its own error, after the attempts allowed', async () => {
-  const behaviours = {
-    'service/unavailable': (response: { destroy(): void }) => response.destroy(),
-    'service/timeout': () => new Promise((resolve) => setTimeout(resolve, 500)),
-  }
-  for (const [code, behave] of Object.entries(behaviours)) {
+test.each([
+  ['service/unavailable', 30_000, (response: ServerResponse) => response.destroy()],
+  ['service/timeout', 20, (response: ServerResponse) => new Promise((resolve) => response.on('close', resolve))],
+] as const)(
+  'a service that is down or slow ends in %s, after the attempts allowed',
+  async (code, timeoutMs, behave) => {
     const service = await serve((_, response) => behave(response))
     const options = { retry: { maxAttempts: 3, baseDelayMs: 1 } }
-    const { client, stats } = compose(transportTo(service.url, { timeoutMs: 40 }), options, systemClock())
+    const { client, stats } = compose(transportTo(service.url, { timeoutMs }), options, systemClock())
     await expect(client.call(request(['a']))).rejects.toMatchObject({ code, context: { attempts: 3 } })
     expect(stats().requests).toBe(3)
-  }
-})
+  },
+)
 
 test('an echo of the identifiers is refused at once, and never reaches the cache', async () => {
   const service = await serve(({ body }, response, nth) => {
@@ -183,7 +184,7 @@ test('an abort ends everything at once: queue, waits and requests', async () => 
   const { client } = compose(transportTo(service.url), { maxIdentifiers: 1 }, systemClock())
   const stop = new AbortController()
   const call = client.call(request(numbers(500), { signal: stop.signal }))
-  await expect.poll(() => service.received.length).toBe(4)
+  await expect.poll(() => service.received.length, { timeout: 4000 }).toBe(4)
   stop.abort(new Error('stop'))
   await expect(call).rejects.toThrow('stop')
   await settle()

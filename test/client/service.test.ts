@@ -13,7 +13,9 @@ import { folder, vectorKeyring } from '../service/keyrings.ts'
 import { request } from './support.ts'
 import { transportTo } from './transports/server.ts'
 
-test('our service: 2,000 values there and back, 3 requests each way, in both formats', async () => {
+test('our service: 2,000 values there and back, 3 requests each way, in both formats', {
+  timeout: 30_000,
+}, async () => {
   for (const format of ['original', 'v2'] as const) {
     const { url } = await service(format)
     const { client, stats } = composeClient(transportTo(url), { clock: systemClock(), random: Math.random })
@@ -53,7 +55,7 @@ test('our service’s refusals are told with its code and the place of the value
   })
 })
 
-test('the example of docs/client.md runs as it stands', async () => {
+test('the example of docs/client.md runs as it stands', { timeout: 30_000 }, async () => {
   const { url } = await service('v2')
   const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync('docs/client.md', 'utf8')) ?? []
   const { stdout } = await promisify(execFile)(

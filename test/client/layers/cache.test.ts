@@ -80,7 +80,9 @@ test('what is used stays, what is not goes first', async () => {
   expect(values().filter(([value]) => value === 'once 0')).toHaveLength(2)
 })
 
-test('the heap stays under the bound, whatever is asked: 60 MB of entries through 8 MB', async () => {
+test('the heap stays under the bound, whatever is asked: 60 MB of entries through 8 MB', {
+  timeout: 30_000,
+}, async () => {
   const bound = 8 * 1024 * 1024
   const text = 'ä€'.repeat(40)
   const layer = cache(

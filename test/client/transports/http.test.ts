@@ -243,7 +243,7 @@ test('an abort ends the request at once, with its reason, and the connection wit
   expect(service.received).toHaveLength(1)
 })
 
-test('a closed transport, or an aborted call, keeps no process alive', async () => {
+test('a closed transport, or an aborted call, keeps no process alive', { timeout: 30_000 }, async () => {
   const service = await serve((_, response, nth) =>
     nth === 1 ? undefined : new Promise((resolve) => response.on('close', resolve)),
   )
@@ -259,7 +259,7 @@ test('a closed transport, or an aborted call, keeps no process alive', async () 
     await transport.close()
   `
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
-    timeout: 10_000,
+    timeout: 20_000,
   })
   expect(stdout).toBe('stop\n')
 })
