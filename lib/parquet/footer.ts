@@ -235,7 +235,8 @@ export function serializeFooter(
   const columns = rowGroups[0]?.chunks.length ?? countLeaves(root)
   const footer = writeStruct(
     struct({
-      1: put.i32(2),
+      // 2 would promise nothing more, and some old readers refuse it.
+      1: put.i32(1),
       2: put.structs(flattenTree(root)),
       3: put.i64(rowGroups.reduce((sum, group) => sum + group.rows, 0)),
       4: put.structs(rowGroups.map(rowGroupStruct)),

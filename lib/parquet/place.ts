@@ -9,9 +9,15 @@ export interface Place {
   readonly page?: number
 }
 
-/** A column's name as configuration spells it: dots between the parts, backticks around a part that holds one. */
+/**
+ * A column's name as configuration spells it: dots between the parts, backticks around a part that holds one. Control characters
+ * are shown by their code: a name comes from a file, and must not end a log line.
+ */
 export function columnName(path: readonly string[]): string {
-  return path.map((part) => (/[.`]/.test(part) ? `\`${part.replaceAll('`', '``')}\`` : part)).join('.')
+  return path
+    .map((part) => (/[.`]/.test(part) ? `\`${part.replaceAll('`', '``')}\`` : part))
+    .join('.')
+    .replace(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 export function failure(
