@@ -86,6 +86,9 @@ export function outputTree(
       return element && { ...named(node, path), kind: 'list', element }
     }
     const entry = [...path, node.key.path.at(-2) ?? 'key_value']
+    const keyTreatment = treatments.get(pathKey(node.key.path))
+    if (keyTreatment?.kind === 'replace' && keyTreatment.nullable)
+      throw invalid(node.key.path, 'the keys of a map cannot become null')
     const key = convert(node.key, entry)
     const value = convert(node.value, entry)
     if (!key && !value) return undefined

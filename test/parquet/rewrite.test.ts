@@ -141,6 +141,11 @@ describe.each(['nested-v1.parquet', 'nested-v2.parquet'])('nested columns: %s', 
     await expect(run(name, { 'attrs.key_value.key': DROP })).rejects.toMatchObject({ code: 'config/invalid' })
   })
 
+  test('keys of a map never become null', async () => {
+    const treatment = { ...REPLACE, nullable: true }
+    await expect(run(name, { 'attrs.key_value.key': treatment })).rejects.toMatchObject({ code: 'config/invalid' })
+  })
+
   test('a map may turn elements of a list into nulls', async () => {
     const input = fixture(name)
     const gone = (text: string) => (text.endsWith('3') ? null : text)
