@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url'
 /**
  * How locations are spelt in table metadata.
  *
- * Ours on a disk are plain absolute paths, the one form that Spark's Hadoop catalog, PyIceberg and DuckDB all write or read as it is
- * (docs/iceberg.md). Others write `file:/path` and `file:///path`, unescaped, and `s3a://`.
+ * Ours on a disk are plain absolute paths: every reader tried takes them (docs/iceberg.md), nothing in them needs escaping, and Spark's
+ * Hadoop catalog writes the same, so clean-up that compares strings agrees. Others write `file:/path` and `file:///path`, unescaped, and
+ * `s3a://`.
  */
 
 /** Where Storage finds what a table's metadata names. */
