@@ -17,6 +17,9 @@ export function isOutputCodec(codec: Codec): codec is OutputCodec {
 /** The most that a byte of a codec without an entropy coder can stand for; a header that promises more is wrong. */
 const MAX_RATIO: Partial<Record<Codec, number>> = { snappy: 22, lz4: 256, lz4_raw: 256 }
 
+/** Pages have a megabyte; what promises this much is a trap or a mistake, and must not fill the memory. */
+const MAX_PAGE_BYTES = 512 << 20
+
 /**
  * @param size what the header says; memory is taken for no more than the compressed bytes can yield
  * @throws Error of any kind where the bytes are not what they should be
@@ -28,6 +31,7 @@ export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8
   }
   // Some writers compress nothing into nothing.
   if (size === 0) return new Uint8Array(0)
+  if (size > MAX_PAGE_BYTES) throw new RangeError('longer than a page may be')
   const ratio = MAX_RATIO[codec]
   if (ratio !== undefined && size > bytes.length * ratio + 64) throw new RangeError('longer than the codec allows')
   const page = inflate(codec, bytes, size)

@@ -8,7 +8,7 @@
 import { CODECS, type Codec } from './codec.ts'
 import { columnName, corrupt, failure, type Place } from './place.ts'
 import type { LeafNode, SchemaNode } from './schema.ts'
-import { buildTree, flattenTree, PHYSICAL, type SchemaTree } from './schema-tree.ts'
+import { AmbiguousName, buildTree, flattenTree, PHYSICAL, type SchemaTree } from './schema-tree.ts'
 import {
   get,
   need,
@@ -90,6 +90,8 @@ export function parseFooter(bytes: Uint8Array, start: number, place: Place): Foo
   } catch (error) {
     if (error instanceof ThriftInvalid || error instanceof ThriftEnd)
       throw corrupt(place, `the footer cannot be read: ${error.message}`)
+    if (error instanceof AmbiguousName)
+      throw failure('input/unsupported', { ...place, column: error.path }, 'the file has two columns of this name')
     throw error
   }
 }

@@ -62,7 +62,16 @@ export interface SchemaTree {
   readonly leaves: readonly LeafNode[]
 }
 
-/** @throws ThriftInvalid where the elements form no tree */
+/** Two columns of one name side by side, which nothing could tell apart by their path. */
+export class AmbiguousName extends Error {
+  readonly path: readonly string[]
+  constructor(path: readonly string[]) {
+    super('two columns of one name')
+    this.path = path
+  }
+}
+
+/** @throws ThriftInvalid where the elements form no tree, AmbiguousName */
 export function buildTree(elements: readonly ThriftStruct[]): SchemaTree {
   const leaves: LeafNode[] = []
   let next = 1
@@ -79,7 +88,7 @@ export function buildTree(elements: readonly ThriftStruct[]): SchemaTree {
     const names = new Set<string>()
     for (let i = 0; i < count; i++) {
       const child = node(above)
-      if (names.has(child.name)) throw new ThriftInvalid('two columns of one name side by side')
+      if (names.has(child.name)) throw new AmbiguousName(child.path)
       names.add(child.name)
       nodes.push(child)
     }
