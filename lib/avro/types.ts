@@ -1,7 +1,7 @@
 import avro from 'avsc'
 
 /**
- * Avro types by way of `avsc`, with longs as bigint: its own long throws above 2^53, where snapshot ids live. Pure.
+ * Avro types by way of `avsc`, with longs as bigint: its own long throws above 2^53, where snapshot ids live. Pure but for a cache.
  */
 
 /** An Avro schema as JSON. Attributes that Avro does not know (`field-id`, `element-id`) stay where they are. */
@@ -48,11 +48,21 @@ function bigintLongs(schema: unknown) {
   return schema === 'long' || (schema as { type?: unknown } | null)?.type === 'long' ? longAsBigint : undefined
 }
 
+/** avsc compiles a schema to code, which costs more than reading a small file with it; a table's manifests have one or two schemas. */
+const MOST_KEPT = 32
+const kept = new Map<string, AvroCodec>()
+
 /** @throws Error when it is no Avro schema */
 export function avroCodec(schema: AvroSchema): AvroCodec {
+  const key = JSON.stringify(schema)
+  const known = kept.get(key)
+  if (known) return known
   const type = avro.Type.forSchema(schema as never, { typeHook: bigintLongs, wrapUnions: 'never' } as never)
-  return {
+  const codec: AvroCodec = {
     encode: (value) => type.toBuffer(value),
     decode: (bytes, position) => type.decode(bytes, position),
   }
+  if (kept.size >= MOST_KEPT) kept.delete(kept.keys().next().value as string)
+  kept.set(key, codec)
+  return codec
 }

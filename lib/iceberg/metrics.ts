@@ -1,3 +1,4 @@
+import { PseudolakeError } from '../core/errors.ts'
 import type { WrittenColumn, WrittenFile } from '../parquet/written.ts'
 import type { DataFile } from './data-file.ts'
 import { fieldsById, fieldsOf } from './schema.ts'
@@ -80,6 +81,9 @@ export function dataFileFrom(
   for (const column of file.columns) {
     const { fieldId } = column
     const type = fields.get(fieldId)?.type
+    // Iceberg finds columns by id alone: such a file would read as nulls.
+    if (type === undefined)
+      throw new PseudolakeError('internal/bug', `column ${column.path.join('.')}: no field ${fieldId} in the schema`)
     columnSizes.set(fieldId, column.bytes)
     const mode = modes.get(fieldId) ?? NONE
     if (mode.kind === 'none') continue

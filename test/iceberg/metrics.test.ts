@@ -46,6 +46,11 @@ test('a file’s counts, sizes and bounds are by field id', () => {
   })
 })
 
+test('a file whose columns do not carry the ids of the schema is refused: it would read as nulls', () => {
+  const columns = [column({ path: ['id'], fieldId: -1, physical: 'INT64' })]
+  expect(() => dataFileFrom({ ...FILE, columns }, SIMPLE, metricsModes(SIMPLE, {}))).toThrow(/column id: no field -1/)
+})
+
 test('a replaced column has no bounds, whatever the table’s properties ask for', () => {
   const replaced = { ...FILE, columns: FILE.columns.map((each) => ({ ...each, replaced: each.fieldId === 2 })) }
   for (const mode of ['full', 'truncate(16)', 'counts']) {

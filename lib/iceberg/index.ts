@@ -1,0 +1,25 @@
+/** Iceberg tables: what the package exports as `pseudolake/iceberg`. */
+export type { Catalog, TableIdentifier, TableState } from './catalogs/catalog.ts'
+export { type FilesystemCatalogOptions, filesystemCatalog } from './catalogs/filesystem.ts'
+export { type MemoryCatalogOptions, memoryCatalog } from './catalogs/memory.ts'
+export { type CommitContext, RETRY_DEFAULTS } from './commit.ts'
+export type { DataFile } from './data-file.ts'
+export {
+  currentSchema,
+  currentSnapshot,
+  parseMetadata,
+  type Snapshot,
+  serializeMetadata,
+  snapshotById,
+  type TableMetadata,
+} from './metadata.ts'
+export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from './metrics.ts'
+export { openTable } from './open.ts'
+export { appendFiles } from './operations/append.ts'
+export { type OverwriteOptions, overwriteFiles } from './operations/overwrite.ts'
+export { type SetPropertiesOptions, setProperties } from './operations/set-properties.ts'
+export type { OperationContext, SnapshotOptions, SnapshotResult } from './operations/snapshot.ts'
+export { compareSchemas, fieldIdsFor, type SchemaDifference, schemaFromParquet } from './parquet-schema.ts'
+export { type PlannedFile, planFiles } from './scan.ts'
+export type { Field, ListType, MapType, Schema, StructType, Type } from './types.ts'
+export type { TableUpdate } from './updates.ts'
