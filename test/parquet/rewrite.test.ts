@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { pathKey } from '../../lib/parquet/schema.ts'
 import { DROP, duckdb, fixture, mapStrings, pseudonym, REPLACE, type Row, run } from './helpers.ts'
 
 const duck = duckdb()
@@ -139,6 +140,16 @@ describe.each(['nested-v1.parquet', 'nested-v2.parquet'])('nested columns: %s', 
     ])
     expect(await duck.rows(bytes, 'grid, attrs')).toEqual(await duck.rows(fixture(name), 'grid, attrs'))
     await expect(run(name, { 'attrs.key_value.key': DROP })).rejects.toMatchObject({ code: 'config/invalid' })
+  })
+
+  test('a list whose elements are replaced can get a new name', async () => {
+    const renames = new Map([[pathKey(['tags']), 's_tags']])
+    const { bytes } = await run(name, { 'tags.list.element': REPLACE }, { renames })
+    const expected = (await duck.rows(fixture(name), 'tags, grid')).map(({ tags, grid }) => ({
+      s_tags: mapStrings(tags, pseudonym),
+      grid,
+    }))
+    expect(await duck.rows(bytes, 's_tags, grid')).toEqual(expected)
   })
 
   test('keys of a map never become null', async () => {
