@@ -190,7 +190,6 @@ class BatchRun {
     this.#pinned ??= await this.#identify(shape)
     const schema = this.#table ? currentSchema(this.#table.metadata) : shape.schema
     const location = this.#table?.metadata.location ?? (await catalog.newTableLocation(this.#ident))
-    const fieldIds = fieldIdsFor(shape.output.root, schema)
     const written: { input: InputFile; file: DataFile | undefined; rows: number }[] = []
     const outputs: string[] = []
     try {
@@ -199,14 +198,17 @@ class BatchRun {
         const output = `${location}/data/${runId}-${String(this.#files + written.length).padStart(5, '0')}.parquet`
         outputs.push(output)
         const file = await openParquet(storage, input.object, { signal })
+        const approved = this.#table && readApproved(this.#table.metadata.properties)
+        const own = shapeOf(file, input, this.#job, approved)
         const result = await rewriteFile({
           storage,
           file,
           input,
-          shape: shapeOf(file, input, this.#job, this.#table && readApproved(this.#table.metadata.properties)),
+          shape: own,
           pinned: this.#pinned,
           client: this.#client.client,
-          fieldIds,
+          // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
+          fieldIds: fieldIdsFor(own.output.root, schema),
           output,
           createdBy,
           gatherBytes: this.#job.settings.limits.memory_mb * 2 ** 20 * GATHER_SHARE,
