@@ -102,7 +102,7 @@ async function createWriter(location: string, mode: 'exclusive' | 'replace'): Pr
   const path = pathOf(location)
   const temporary = join(dirname(path), `_tmp-${randomUUID()}-${basename(path).slice(0, 100)}`)
   const file = await guarded(location, async () => {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolders(dirname(path))
     return open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666)
   })
   let bytes = 0
@@ -140,6 +140,22 @@ async function createWriter(location: string, mode: 'exclusive' | 'replace'): Pr
     async abort() {
       if (!ended) await end()
     },
+  }
+}
+
+/** Not Node's recursive mkdir: below a file system that takes no folders, such as /proc, that one never ends. */
+async function makeFolders(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
+    await makeFolders(dirname(folder))
+    // A second ENOENT is final: what is above is there now.
+    await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again
+    })
   }
 }
 
