@@ -68,6 +68,16 @@ export function readPin(properties: Readonly<Record<string, string>>, column: st
   )
 }
 
+/** Every pin of a table. @throws PseudolakeError as `readPin` */
+export function readPins(properties: Readonly<Record<string, string>>): { column: string; pin: ColumnPin }[] {
+  return Object.keys(properties).flatMap((name) => {
+    if (!name.startsWith(PREFIX)) return []
+    const column = name.slice(PREFIX.length)
+    const pin = readPin(properties, column)
+    return pin ? [{ column, pin }] : []
+  })
+}
+
 /**
  * @param command what the caller typed, to print the one that would go on
  * @throws PseudolakeError `table/key-changed`, saying what differs: names and ids, never keys

@@ -17,7 +17,7 @@ import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import { pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
+import { pinOf, pinProperty, readApproved, readPins, writeApproved, writePin } from '../pins.ts'
 import { rewriteFile } from './file.ts'
 import { identify, type Pinned } from './identities.ts'
 import { type InputFile, listInputs } from './inputs.ts'
@@ -119,6 +119,8 @@ class BatchRun {
       signal.throwIfAborted()
       await this.#publish(await this.#open(inputs), progress)
     }
+    // Every run asks which key the service has: one that finds nothing new must still notice that it is another.
+    if (this.#pinned === undefined && this.#table) await this.#identify(this.#pinnedColumns(this.#table.metadata))
     if (progress.adopting) await this.#commit([], progress, [])
     return this.#report(progress)
   }
@@ -186,8 +188,8 @@ class BatchRun {
 
   async #publish({ inputs, shape }: Step, progress: Progress): Promise<void> {
     const { storage, catalog, runId, signal, createdBy, onEvent } = this.#outside
-    this.#client ??= await this.#outside.connect()
-    this.#pinned ??= await this.#identify(shape)
+    this.#pinned ??= await this.#identify(shape.replaced)
+    const { client } = this.#client as Client
     const schema = this.#table ? currentSchema(this.#table.metadata) : shape.schema
     const location = this.#table?.metadata.location ?? (await catalog.newTableLocation(this.#ident))
     const written: { input: InputFile; file: DataFile | undefined; rows: number }[] = []
@@ -206,7 +208,7 @@ class BatchRun {
           input,
           shape: own,
           pinned: this.#pinned,
-          client: this.#client.client,
+          client,
           // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
           fieldIds: fieldIdsFor(own.output.root, schema),
           output,
@@ -241,11 +243,20 @@ class BatchRun {
     onEvent?.({ type: 'committed', files: inputs.length, rows: this.#rows, epoch: progress.mark?.epoch ?? 0 })
   }
 
-  async #identify(shape: Shape): Promise<readonly Pinned[]> {
-    return identify(shape.replaced, this.#table?.metadata.properties ?? {}, (this.#client as Client).client, {
+  async #identify(columns: Shape['replaced']): Promise<readonly Pinned[]> {
+    this.#client ??= await this.#outside.connect()
+    return identify(columns, this.#table?.metadata.properties ?? {}, this.#client.client, {
       allowKeyChange: this.#options.allowKeyChange ?? false,
       command: this.#outside.command,
       signal: this.#outside.signal,
+    })
+  }
+
+  /** The rules whose columns the table has pins for, without a file to look at. */
+  #pinnedColumns({ properties }: TableMetadata): Shape['replaced'] {
+    return readPins(properties).flatMap(({ column, pin }) => {
+      const rule = this.#job.columns.find(({ name, mode }) => mode !== 'drop' && name === pin.from)
+      return rule ? [{ rule, column }] : []
     })
   }
 

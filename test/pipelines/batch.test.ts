@@ -72,7 +72,7 @@ test('the same job with the same inputs again adds nothing, and says so', async 
     skipped_files: 1,
     snapshot_id: first.snapshot_id,
   })
-  expect(again.service.requests).toBe(0)
+  expect(again.service.requests).toBe(1)
   await inputs(home, { 'b.parquet': VEHICLES })
   expect(await home.run({ columns: VIN })).toMatchObject({ status: 'done', files: 1, skipped_files: 1, rows: 1000 })
 })
@@ -269,6 +269,9 @@ test('a key that is not the table’s stops the run before it writes, whoever ha
   const before = tree(home.table)
   await inputs(home, { 'b.parquet': VEHICLES })
   const set = [`service.embedded.keyring=${other.keyring}`]
+  rmSync(join(home.dir, 'in', 'b.parquet'))
+  await expect(home.run({ columns: VIN, set })).rejects.toMatchObject({ code: 'table/key-changed' })
+  await inputs(home, { 'b.parquet': VEHICLES })
   await expect(home.run({ columns: VIN, set })).rejects.toMatchObject({
     code: 'table/key-changed',
     context: { hint: expect.stringContaining('--allow-key-change') },
