@@ -9,7 +9,7 @@ import { byteStreamSplit } from 'hyparquet/src/encoding.js'
 import { readPlain } from 'hyparquet/src/plain.js'
 import { type Codec, decompress } from './codec.ts'
 import { ENCODING } from './footer.ts'
-import { bitWidth, decodeHybrid } from './levels.ts'
+import { bitWidth, decodeHybrid, onlyZeros } from './levels.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { corrupt, failure, guarded, type Place } from './place.ts'
 import type { LeafNode } from './schema.ts'
@@ -26,6 +26,8 @@ export interface DecodedPage {
   /** What is present: positions in the dictionary, or the values themselves. */
   readonly indices?: Int32Array
   readonly values?: RawValues
+  /** Whether levels and indices are all that the page's body holds, so that it can be copied: there may be bytes that no reader looks at. */
+  readonly tight: boolean
 }
 
 /** A page of more values than this is not decoded: its levels alone would take the memory that a whole run may use. */
@@ -52,7 +54,7 @@ export function decodeData(
   const { header, place } = page
   if (header.values > MAX_PAGE_VALUES) throw failure('input/unsupported', place, `a page of ${header.values} values`)
   return guarded(place, 'the page', () => {
-    const { repetition, definition, bytes } =
+    const { repetition, definition, bytes, tight } =
       header.type === PAGE.DATA ? levelsV1(page, leaf, codec) : levelsV2(page, leaf, codec)
     let present = header.values
     if (definition) {
@@ -65,9 +67,11 @@ export function decodeData(
     if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
       throw new RangeError('repetition level out of range')
     const base = { count: header.values, ...(repetition && { repetition }), ...(definition && { definition }) }
-    if (header.encoding === ENCODING.PLAIN_DICTIONARY || header.encoding === ENCODING.RLE_DICTIONARY)
-      return { ...base, indices: indices(bytes, present, dictionarySize, place) }
-    return { ...base, values: values(bytes, leaf, header.encoding, present, place) }
+    if (header.encoding === ENCODING.PLAIN_DICTIONARY || header.encoding === ENCODING.RLE_DICTIONARY) {
+      const found = indices(bytes, present, dictionarySize, place)
+      return { ...base, indices: found.indices, tight: tight && found.tight }
+    }
+    return { ...base, values: values(bytes, leaf, header.encoding, present, place), tight: false }
   })
 }
 
@@ -76,11 +80,13 @@ interface Levels {
   readonly definition?: Uint8Array
   /** What follows the levels, decompressed. */
   readonly bytes: Uint8Array
+  readonly tight: boolean
 }
 
 function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec): Levels {
   if (header.type !== PAGE.DATA) throw new TypeError('a page of version 1 is needed')
   let bytes = decompress(codec, body, header.uncompressedBytes)
+  let tight = true
   function level(max: number, encoding: number): Uint8Array | undefined {
     if (max === 0) return undefined
     if (encoding !== ENCODING.RLE)
@@ -88,41 +94,43 @@ function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec): 
     const length = view(bytes).getUint32(0, true)
     if (4 + length > bytes.length) throw new RangeError('levels beyond the page')
     const out = new Uint8Array(header.values)
-    decodeHybrid(bytes.subarray(4, 4 + length), bitWidth(max), out)
+    tight = decodeHybrid(bytes.subarray(4, 4 + length), bitWidth(max), out) && tight
     bytes = bytes.subarray(4 + length)
     return out
   }
   const repetition = level(leaf.maxRepetitionLevel, header.repetitionEncoding)
   const definition = level(leaf.maxDefinitionLevel, header.definitionEncoding)
-  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes }
+  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
 }
 
 function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec): Levels {
   if (header.type !== PAGE.DATA_V2) throw new TypeError('a page of version 2 is needed')
   const { repetitionBytes, definitionBytes } = header
   const rest = repetitionBytes + definitionBytes
+  let tight = true
   function level(max: number, from: number, to: number): Uint8Array | undefined {
     if (max === 0) return undefined
     const out = new Uint8Array(header.values)
-    decodeHybrid(body.subarray(from, to), bitWidth(max), out)
+    tight = decodeHybrid(body.subarray(from, to), bitWidth(max), out) && tight
     return out
   }
   const repetition = level(leaf.maxRepetitionLevel, 0, repetitionBytes)
   const definition = level(leaf.maxDefinitionLevel, repetitionBytes, rest)
+  if ((leaf.maxRepetitionLevel === 0 && repetitionBytes > 0) || (leaf.maxDefinitionLevel === 0 && definitionBytes > 0))
+    tight = false
   const stored = body.subarray(rest)
   const bytes = decompress(header.compressed ? codec : 'none', stored, header.uncompressedBytes - rest)
-  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes }
+  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
 }
 
-function indices(bytes: Uint8Array, count: number, size: number | undefined, place: Place): Int32Array {
+function indices(bytes: Uint8Array, count: number, size: number | undefined, place: Place) {
   if (size === undefined) throw corrupt(place, 'its values are in a dictionary, and there is none')
   const out = new Int32Array(count)
-  if (count === 0) return out
   const width = bytes[0] ?? 0
   // Zero bits for the one entry: nothing has to follow.
-  if (width > 0) decodeHybrid(bytes.subarray(1), width, out)
+  const tight = count > 0 && width > 0 ? decodeHybrid(bytes.subarray(1), width, out) : onlyZeros(bytes, 1)
   for (const index of out) if (index < 0 || index >= size) throw new RangeError('index beyond the dictionary')
-  return out
+  return { indices: out, tight }
 }
 
 function values(bytes: Uint8Array, leaf: LeafNode, encoding: number, count: number, place: Place): RawValues {

@@ -11,9 +11,10 @@ export function bitWidth(max: number): number {
 
 /**
  * Fills `out` from `bytes`.
+ * @returns whether nothing but zeros follows the last run: what else a writer put there is not among the values
  * @throws RangeError where the bytes end first, or a width is impossible
  */
-export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array | Int32Array): void {
+export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array | Int32Array): boolean {
   if (width > 32) throw new RangeError('bit width above 32')
   const count = out.length
   const step = (width + 7) >> 3
@@ -46,6 +47,12 @@ export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array |
       seen += n
     }
   }
+  return onlyZeros(bytes, at)
+}
+
+export function onlyZeros(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false
+  return true
 }
 
 function unpack(bytes: Uint8Array, from: number, width: number, out: Uint8Array | Int32Array, seen: number, n: number) {

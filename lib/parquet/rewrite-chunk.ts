@@ -10,7 +10,7 @@ import { compress, decompress } from './codec.ts'
 import { decodeData, decodeDictionary, type RawValues } from './decode.ts'
 import { plainPages, plainStringPages, plainStrings, StringEncoder } from './encode.ts'
 import { type ChunkStatistics, type ColumnChunk, ENCODING, type WrittenChunk } from './footer.ts'
-import { encodeHybrid } from './levels.ts'
+import { bitWidth, encodeHybrid } from './levels.ts'
 import type { Output } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, type PageHeader, readPages } from './page.ts'
@@ -142,6 +142,35 @@ class ChunkWork {
     await target.page(this.#recompressed(page, chunk))
   }
 
+  /**
+   * The body of a page of a protected column, once it is proven to hold nothing but levels and positions in the dictionary: a header
+   * can say so of a page that holds values. What else is in it, behind the last run say, stays behind.
+   */
+  async #keepProven(
+    target: ChunkWriter,
+    page: Page<DataHeader>,
+    chunk: ColumnChunk,
+    entries: number | undefined,
+  ): Promise<void> {
+    const { column, planned } = this.#task
+    const decoded = decodeData(page, column.source as LeafNode, chunk.codec, entries)
+    const { indices = new Int32Array(0), count, repetition, definition, tight } = decoded
+    this.#count(count - indices.length)
+    if (tight) return target.page(this.#recompressed(page, chunk))
+    const width = bitWidth(Math.max(0, (entries ?? 0) - 1))
+    const values = Uint8Array.from([width, ...encodeHybrid(indices, width)])
+    await target.page(
+      encodeDataPage(column.leaf, planned.codec, {
+        count,
+        ...(repetition && { repetition }),
+        ...(definition && { definition }),
+        encoding: page.header.encoding,
+        values,
+        random: false,
+      }),
+    )
+  }
+
   #count(nulls: number): void {
     if (this.#nulls !== undefined) this.#nulls += nulls
   }
@@ -194,7 +223,8 @@ class ChunkWork {
         entries = values.length
         const mapped = await this.#mapStrings(canonicalTexts(values, input, page.place))
         await target.page(encodeDictionaryPage(codec, plainStrings(mapped), entries, true, page.header.encoding))
-      } else if (isDictionaryEncoded(page.header.encoding)) await this.#keepIndices(target, page, chunk, entries)
+      } else if (isDictionaryEncoded(page.header.encoding))
+        await this.#keepProven(target, page as Page<DataHeader>, chunk, entries)
       else {
         const decoded = decodeData(page as Page<DataHeader>, input, chunk.codec, entries)
         const texts = canonicalTexts(decoded.values ?? [], input, page.place)

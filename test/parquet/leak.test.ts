@@ -1,5 +1,12 @@
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, test } from 'vitest'
+import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from '../../lib/parquet/chunk-writer.ts'
+import { plainStrings } from '../../lib/parquet/encode.ts'
+import { MAGIC, serializeFooter } from '../../lib/parquet/footer.ts'
+import { encodeHybrid } from '../../lib/parquet/levels.ts'
+import { Output } from '../../lib/parquet/output.ts'
+import type { LeafNode } from '../../lib/parquet/schema.ts'
+import { memoryStorage } from '../../lib/storage/memory.ts'
 import { DROP, duckdb, fixture, pseudonym, REPLACE, run } from './helpers.ts'
 
 /** Every protected value of the inputs contains this; other columns don't. */
@@ -98,4 +105,57 @@ test('files of hyparquet-writer, with its statistics, indexes and metadata, leav
       n: i,
     })),
   )
+})
+
+describe('a page that says it holds positions in the dictionary', () => {
+  const RLE_DICTIONARY = 8
+  const leaf: LeafNode = {
+    kind: 'leaf',
+    name: 'vin',
+    path: ['vin'],
+    repetition: 'required',
+    physical: 'BYTE_ARRAY',
+    logical: { type: 'string' },
+    maxDefinitionLevel: 0,
+    maxRepetitionLevel: 0,
+    column: 0,
+  }
+
+  /** Two entries, two rows, and a data page whose body is `values`. */
+  async function file(values: Uint8Array): Promise<Uint8Array> {
+    const storage = memoryStorage()
+    const writer = await storage.write('memory:/made')
+    const out = new Output(writer)
+    await out.write(MAGIC)
+    const chunk = new ChunkWriter(out, leaf, 'none')
+    await chunk.page(encodeDictionaryPage('none', plainStrings([`${MARKER}1`, `${MARKER}2`]), 2, false))
+    await chunk.page(encodeDataPage(leaf, 'none', { count: 2, encoding: RLE_DICTIONARY, values, random: false }))
+    await out.write(serializeFooter([leaf], [{ rows: 2, chunks: [chunk.finish(undefined)] }], 'test'))
+    await out.flush()
+    await writer.close()
+    return storage.read('memory:/made')
+  }
+
+  const positions = [1, ...encodeHybrid([0, 1], 1)]
+
+  test('is copied where it is true', async () => {
+    const { bytes } = await run(await file(Uint8Array.from(positions)), { vin: REPLACE })
+    expect(count(bytes)).toBe(0)
+    expect(await duck.query(`SELECT vin FROM '${duck.put(bytes)}'`)).toEqual([
+      { vin: pseudonym(`${MARKER}1`) },
+      { vin: pseudonym(`${MARKER}2`) },
+    ])
+  })
+
+  test('is refused where it holds the values themselves', async () => {
+    const lying = plainStrings([`${MARKER}1`, `${MARKER}2`])
+    await expect(run(await file(lying), { vin: REPLACE })).rejects.toMatchObject({ code: 'input/corrupt' })
+  })
+
+  test('loses what stands behind the last position, where no reader looks', async () => {
+    const more = Buffer.concat([Uint8Array.from(positions), Buffer.from(`${MARKER}hidden`)])
+    const { bytes } = await run(await file(more), { vin: REPLACE })
+    expect(count(bytes)).toBe(0)
+    expect(await duck.query(`SELECT count(DISTINCT vin) AS n FROM '${duck.put(bytes)}'`)).toEqual([{ n: '2' }])
+  })
 })
