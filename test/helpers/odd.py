@@ -221,7 +221,11 @@ def make(root):
 
     at = case('types', {'vin': DET})
     write(f'{at}/a.parquet', {'id': ids, 'vin': vins, **timeless, **copied_only(n)}, store_decimal_as_integer=True)
-    write(f'{at}/b.parquet', {'id': pa.array(range(n, 2 * n)), 'vin': vins, **timeless, **copied_only(n)}, use_dictionary=False, data_page_version='2.0', compression='zstd')
+    write(f'{at}/b.parquet', {'id': pa.array(range(n, 2 * n)), 'vin': vins, **timeless, **copied_only(n)}, use_dictionary=False, compression='zstd')
+    at = case('pages', {'vin': DET})
+    delta = {k: v for k, v in timeless.items() if k in ('i32', 'i64', 'us_utc')}
+    write(f'{at}/a.parquet', {'id': ids, 'vin': vins, **timeless}, use_dictionary=False, data_page_version='2.0')
+    write(f'{at}/b.parquet', {'id': pa.array(range(n, 2 * n)), 'vin': vins, **timeless}, use_dictionary=False, data_page_version='2.0', compression='none', column_encoding={**dict.fromkeys(delta, 'DELTA_BINARY_PACKED'), 'vin': 'DELTA_BYTE_ARRAY', 'str': 'DELTA_BYTE_ARRAY', 'f64': 'BYTE_STREAM_SPLIT'})
     at = case('times', {'vin': DET})
     write(f'{at}/a.parquet', {'id': ids, 'vin': vins, **times})
     at = case('int96', {'vin': DET, 'int96s': DET})
@@ -469,9 +473,56 @@ def iceberg_filter(column, operator, value):
     return {'=': EqualTo, '<=': LessThanOrEqual, '>=': GreaterThanOrEqual}[operator](column, value)
 
 
-def spark_shown(value):
+def spark_shown(type, value):
     """A cell of a row that Spark collected; its timestamps are naive, in the zone of the process."""
-    if isinstance(value, tuple): return {name: spark_shown(v) for name, v in value.asDict().items()}
-    if isinstance(value, dict): return entries((spark_shown(k), spark_shown(v)) for k, v in value.items())
-    if isinstance(value, list): return [spark_shown(v) for v in value]
+    if value is None: return None
+    kind = type.typeName()
+    if kind == 'struct': return {f.name: spark_shown(f.dataType, value[f.name]) for f in type.fields}
+    if kind == 'map': return entries((spark_shown(type.keyType, k), spark_shown(type.valueType, v)) for k, v in value.items())
+    if kind == 'array': return [spark_shown(type.elementType, v) for v in value]
+    if kind == 'decimal':
+        # 1E-10 arrives as 1.00E-10: the digits behind the point are the type's to say.
+        exact = value.quantize(D(1).scaleb(-type.scale))
+        return scalar(exact if exact == value else value)
     return scalar(value)
+
+
+def spark_filter(types, column, operator, value):
+    from pyspark.sql import functions as F
+    if operator == 'is null': return F.col(column).isNull()
+    literal = F.lit(str(value) if isinstance(value, uuid.UUID) else value).cast(types[column])
+    return {'=': F.col(column) == literal, '<=': F.col(column) <= literal, '>=': F.col(column) >= literal}[operator]
+
+
+# --- writing by turns ----------------------------------------------------------------------------------------------------------------
+def turn(folder, name, ids):
+    """A file of the flat kind with these ids."""
+    write(f'{folder}/{name}.parquet', {'id': pa.array(ids, pa.int32()), 'vin': [f'PLANTED-{i % 50}' for i in ids], 'word': [name for _ in ids]})
+
+
+def batch(node, program, config):
+    """One run of the product as a process. @returns its report"""
+    import subprocess
+    done = subprocess.run([node, program, 'batch', '--config', config, '--json', '--quiet'], capture_output=True, text=True)
+    if done.returncode != 0: raise RuntimeError(f'batch ended with {done.returncode}: {done.stdout}{done.stderr}')
+    return json.loads(done.stdout)
+
+
+def iceberg_writable(location):
+    """The table for PyIceberg to commit to, the way a file-system catalog does: the next version, then the hint."""
+    from pyiceberg.catalog.noop import NoopCatalog
+    from pyiceberg.io.pyarrow import PyArrowFileIO
+    from pyiceberg.serializers import ToOutputFile
+    from pyiceberg.table import CommitTableResponse, Table
+    from pyiceberg.table.update import update_table_metadata
+
+    class Files(NoopCatalog):
+        def commit_table(self, table, requirements, updates):
+            metadata = update_table_metadata(table.metadata, updates)
+            version = int(os.path.basename(latest(location))[1:].split('.')[0]) + 1
+            path = f'{location}/metadata/v{version}.metadata.json'
+            ToOutputFile.table_metadata(metadata, PyArrowFileIO().new_output(path))
+            with open(f'{location}/metadata/version-hint.text', 'w') as hint: hint.write(str(version))
+            return CommitTableResponse(metadata=metadata, metadata_location=path)
+
+    return Table(('odd', 'turns'), static_table(location).metadata, latest(location), PyArrowFileIO(), Files('files'))
