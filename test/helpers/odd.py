@@ -263,8 +263,8 @@ def make(root):
     texts = ODD_TEXTS * 2
     write(f'{at}/a.parquet', {'id': pa.array(range(len(texts))), 'vin': texts, 'copy': texts, 'o"d.d na`me \u00e9': texts})
 
-    at = case('required', {'vin': DET, 'person.vin': DET, 'tags': {'mode': 'deterministic', 'null_values': ['PLANTED-1-\u00e9']}, 'nullable': {'mode': 'deterministic', 'null_values': ['PLANTED-1-\u00e9']}})
-    some = [f'PLANTED-{i % 9}-\u00e9' for i in range(n)]
+    at = case('required', {'vin': DET, 'person.vin': DET, 'tags': {'mode': 'deterministic', 'null_values': ['unknown']}, 'nullable': {'mode': 'deterministic', 'null_values': ['unknown']}})
+    some = [f'PLANTED-{i % 9}-\u00e9' if i % 9 else 'unknown' for i in range(n)]
     req = lambda name, type: pa.field(name, type, nullable=False)
     schema = pa.schema([req('id', pa.int64()), req('vin', pa.string()), req('person', pa.struct([req('vin', pa.string()), req('n', pa.int32())])), req('tags', pa.list_(req('element', pa.string()))), req('nullable', pa.string()), req('day', pa.date32()), req('u', pa.uint64())])
     write(f'{at}/a.parquet', pa.table({'id': ids, 'vin': some, 'person': [{'vin': v, 'n': i} for i, v in enumerate(some)], 'tags': [[v] * (i % 3) for i, v in enumerate(some)], 'nullable': some, 'day': [dt.date(2020, 1, 1)] * n, 'u': list(range(n))}, schema=schema))
@@ -290,7 +290,7 @@ def make(root):
 
     # What old JavaScript reads: flat, snappy, at most 256 values in a dictionary.
     at = case('flat', {'vin': DET})
-    write(f'{at}/a.parquet', {'id': pa.array(range(n), pa.int32()), 'vin': [f'PLANTED-{i % 50}' for i in range(n)], 'word': pa.array(cycled(['a', 'b', '\u00e9'], n)), 'yes': pa.array([i % 3 == 0 for i in range(n)]), 'f': pa.array([i / 4 for i in range(n)])})
+    write(f'{at}/a.parquet', {'id': pa.array(range(n), pa.int32()), 'vin': [f'PLANTED-{i % 50}' for i in range(n)], 'word': pa.array(cycled(['a', 'b', '\u00e9'], n)), 'yes': pa.array([i % 3 == 0 for i in range(n)]), 'f': pa.array([i / 4 for i in range(n)])}, version='1.0')
 
     at = case('duck', {'vin': DET, 'kind': DET, 'info.vin': DET, 'bag.value': DET, 'list': DET})
     os.makedirs(at)
@@ -444,6 +444,12 @@ def avro_blocks(path):
         block, at = data[at:at + size], at + size + 16
         blocks.append({b'null': lambda b: b, b'deflate': lambda b: zlib.decompress(b, -15)}[meta.get(b'avro.codec', b'null')](block))
     return blocks + [data]
+
+
+def holes(path):
+    """Bytes of a Parquet file that are neither page nor footer."""
+    _, spans, data = unpacked_pages(path)
+    return gaps(spans, data)
 
 
 def needles():

@@ -1,17 +1,24 @@
 /** Tables that a batch run made of odd inputs, read by other engines: each must give the expected rows, cell by cell. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import parquetjs from 'parquetjs-lite'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { interop, pyiceberg, spark, testWith } from '../helpers/interop.ts'
-import { inOrder, ODD, type OddTables, oddTables, type Row } from '../helpers/odd.ts'
+import { cli, inOrder, ODD, type OddTables, oddTables, openKeys, type Row, withTexts } from '../helpers/odd.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pseudolake-odd-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 let odd: OddTables
 
+const demo = join(folder, 'demo')
+
 beforeAll(async () => {
-  if (interop('pyiceberg').there) odd = await oddTables(folder)
+  if (!interop('pyiceberg').there) return
+  odd = await oddTables(folder)
+  await cli(['demo', '--dir', demo, '--rows', '5000', '--json', '--quiet'], folder)
 }, 60_000)
 
 /** What a script finds in a table: its rows, and how many of them each filter lets through. */
@@ -125,7 +132,13 @@ ${READ_ALL}`
 })
 
 /** What Spark does in its one session: starting it takes longer than all the rest. */
-let session: Promise<{ tables: Record<string, Read>; turns: Turns }> | undefined
+let session: Promise<{ tables: Record<string, Read>; turns: Turns; demo: Demo }> | undefined
+
+/** Rows of the larger table in no order, and how many a join of both has. */
+interface Demo {
+  readonly rows: unknown[][]
+  readonly joined: number
+}
 
 interface Turns {
   readonly first: unknown[][]
@@ -161,7 +174,8 @@ rows('delete from h.odd.turns where id in (7, 120, 1001)')
 reports.append(batch_now('c', range(150, 160)))
 reports.append(batch(turns['node'], turns['program'], turns['config']))
 last = rows('select id, word from h.odd.turns order by id')
-result = {'tables': tables, 'turns': {'first': first, 'reports': reports, 'last': last, 'deleteFiles': rows('select count(*) from h.odd.turns.delete_files')[0][0]}}
+demo = {'rows': rows('select * from d.demo.trips'), 'joined': rows('select count(*) from d.demo.trips join d.demo.services using (s_vin)')[0][0]}
+result = {'tables': tables, 'demo': demo, 'turns': {'first': first, 'reports': reports, 'last': last, 'deleteFiles': rows('select count(*) from h.odd.turns.delete_files')[0][0]}}
 `,
       // Spark has no time of day.
       {
@@ -172,11 +186,47 @@ result = {'tables': tables, 'turns': {'first': first, 'reports': reports, 'last'
         slow: ['pages', 'nested'],
         turns,
       },
-      { catalogs: { h: odd.warehouse } },
+      { catalogs: { h: odd.warehouse, d: join(demo, 'warehouse') } },
     ),
   )
   return session
 }
+
+testWith(
+  ['pyiceberg', 'duckdb', 'spark'],
+  'the tables of the demo are what its datasets were, to PyIceberg, DuckDB and Spark, and so is a join of them',
+  async () => {
+    const found = await pyiceberg<Record<'expected' | 'pyiceberg' | 'duckdb', Demo>>(
+      `${ODD}
+tables = [args + '/warehouse/demo/' + name for name in ('trips', 'services')]
+inputs = [args + '/' + name + '.parquet' for name in ('trips', 'services')]
+con = iceberg_duck()
+def found(first, second, vin): return {'rows': con.execute(f'select * from {first}').fetchall(), 'joined': con.execute(f'select count(*) from {first} join {second} using ({vin})').fetchone()[0]}
+trips, services = [static_table(table).scan().to_arrow() for table in tables]
+result = {'expected': found(*[f"read_parquet('{f}')" for f in inputs], 'vin'), 'duckdb': found(*[f"iceberg_scan('{t}')" for t in tables], 's_vin'), 'pyiceberg': found('trips', 'services', 's_vin')}
+`,
+      demo,
+    )
+    const keys = await openKeys(join(demo, 'keys.json'))
+    const texts = async (rows: unknown[][]) => {
+      const back = await withTexts(
+        keys,
+        rows.map(([dept, vin, time]) => ({ dept, vin, time })),
+      )
+      return back.map((row) => JSON.stringify(row)).sort()
+    }
+    const expected = found.expected.rows
+      .map(([dept, vin, time]) => JSON.stringify({ dept, vin: { $: vin }, time }))
+      .sort()
+    expect(expected).toHaveLength(5000)
+    for (const [engine, { rows, joined }] of Object.entries({ ...found, spark: (await inSpark()).demo })) {
+      if (engine === 'expected') continue
+      expect(await texts(rows), engine).toEqual(expected)
+      expect(joined, engine).toBe(found.expected.joined)
+    }
+    expect(found.expected.joined).toBeGreaterThan(0)
+  },
+)
 
 async function turnsConfig() {
   const input = join(folder, 'turns')
@@ -254,3 +304,84 @@ result = {'report': report, 'duck': duck, 'own': sorted([r['id'], r['word']] for
     }
   },
 )
+
+testWith(
+  'pyiceberg',
+  'no data file, manifest, metadata or ledger holds an identifier, in clear or compressed',
+  async () => {
+    const found = await pyiceberg<{
+      before: Record<string, number>
+      after: Row
+      bytes: number
+      holes: Row
+      files: number
+    }>(
+      `${ODD}
+found, size = findings(args['warehouse'])
+data = [f for f in input_files(args['warehouse']) if f.endswith('.parquet')]
+# PyIceberg and Spark wrote one each, and put what they like between the chunks.
+ours = [f for f in data if not os.path.basename(f).startswith('0')]
+result = {'before': findings(args['inputs'])[0], 'after': found, 'bytes': size, 'holes': {f: holes(f) for f in ours if holes(f)}, 'files': len(ours)}
+`,
+      { inputs: join(folder, 'in'), warehouse: odd.warehouse },
+    )
+    // The search finds what there is to find, in every codec and on both sides of it.
+    const tables = ['types', 'times', 'int96', 'texts', 'nested', 'required', 'wide', 'modes', 'groups', 'flat', 'duck']
+    for (const name of [...tables, 'pages'])
+      for (const file of readdirSync(join(folder, 'in', name)))
+        expect(found.before, name).toHaveProperty([`${name}/${file}`])
+    expect(found.after).toEqual({})
+    expect(found.holes).toEqual({})
+    expect(found.files).toBeGreaterThan(odd.rows.size)
+    expect(found.bytes).toBeGreaterThan(1_000_000)
+  },
+)
+
+testWith('pyiceberg', 'two JavaScript readers read the data files as far as they can', async () => {
+  const data = (name: string) => {
+    const at = join(odd.location(name), 'data')
+    return readdirSync(at)
+      .sort()
+      .map((file) => join(at, file))
+  }
+  const reader = await parquetjs.ParquetReader.openFile(data('flat')[0] as string)
+  const cursor = reader.getCursor()
+  const old: Row[] = []
+  for (let row = await cursor.next(); row !== null; row = await cursor.next())
+    // It gives numbers as text.
+    old.push({ ...row, id: Number(row.id), f: Number(row.f), word: row.word ?? null })
+  await reader.close()
+  expect(await odd.withTexts(old)).toEqual(odd.rows.get('flat')?.map(simply))
+
+  // By default it takes a leading U+FEFF away.
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  const parsers = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && utf8.decode(bytes) }
+  for (const name of ['flat', 'groups', 'strings', 'nested', 'wide', 'required']) {
+    const rows: Row[] = []
+    for (const file of data(name))
+      rows.push(...(await parquetReadObjects({ file: await asyncBufferFromFile(file), compressors, parsers })))
+    const read = await odd.withTexts(rows.map(plainly).sort((a, b) => Number(a.id) - Number(b.id)))
+    expect(read, name).toEqual(inOrder((odd.rows.get(name) as Row[]).map(simply)))
+  }
+})
+
+/** What hyparquet gives, in one form with `simply`: numbers as numbers, times as text, a map as the list of its entries. */
+function plainly(row: Row): Row {
+  return JSON.parse(
+    JSON.stringify(row, (key, value) => {
+      if (typeof value === 'bigint') return Number(value)
+      if ((key === 's_attrs' || key === 's_codes') && value) return { map: Object.entries(value) }
+      return value ?? null
+    }),
+  ) as Row
+}
+
+/** An expected row without the kinds that JSON has not. */
+function simply(row: Row): Row {
+  return JSON.parse(JSON.stringify(row), (_, value) => {
+    const [, kind, text] = (typeof value === 'string' && /^(int|float|decimal|stamp|date) (.*)$/.exec(value)) || []
+    if (kind === undefined) return value
+    if (kind === 'stamp') return new Date(`${text?.slice(0, 23)}Z`).toISOString()
+    return kind === 'date' ? new Date(`${text}T00:00:00Z`).toISOString() : Number(text)
+  }) as Row
+}
