@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
+  copyFileSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -191,6 +192,19 @@ test('several columns, nested ones, and what is left out', async () => {
       `M${i}`,
     ]),
   )
+})
+
+test('files whose writers name the inside of a list `element` and `item` go into one table', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': `select ['T' || i, null, ''] as tags, i + 1000 as n from range(50) r(i)` })
+  copyFileSync('test/fixtures/parquet/list-item.parquet', join(home.dir, 'in', 'b.parquet'))
+  await home.run({ columns: { tags: { mode: 'deterministic' } } })
+  const rows = await home.query(
+    'select s_tags[1], s_tags[3], n from t where len(s_tags) = 3 and n in (1, 2, 1000, 1049) order by n',
+  )
+  expect(await home.back(rows.map((row) => row[0]))).toEqual(['plain-1', 'plain-2', 'T0', 'T49'])
+  expect(rows.map((row) => row[1])).toEqual(['', '', '', ''])
+  expect(await home.query('select count(*) from t')).toEqual([['350']])
 })
 
 test('mode random gives every cell a pseudonym of its own, and all go back', async () => {
