@@ -1,7 +1,10 @@
 /** The only file of the command line that touches the process: its streams, signals, environment and exit status. */
 import { createInterface } from 'node:readline'
 import { systemClock } from '../lib/core/clock.ts'
+import { keepHeapSmall } from '../lib/core/heap.ts'
 import { runCli } from './run.ts'
+
+keepHeapSmall()
 
 const stop = new AbortController()
 let stoppedBy: 'SIGINT' | 'SIGTERM' | undefined

@@ -24,7 +24,7 @@ export interface ServiceOutside {
 }
 
 /** Of the memory a run may use, what the cache of pseudonyms gets. */
-const CACHE_SHARE = 0.25
+const CACHE_SHARE = 0.125
 
 /**
  * @throws PseudolakeError `config/invalid` where the section names no service, or one that this version cannot speak to; `keyring/*`

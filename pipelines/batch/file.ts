@@ -84,21 +84,39 @@ function replacersOf({ shape, pinned, client }: FileWork): Map<string, [LeafNode
   return found
 }
 
-/** Requests are full when the values of the whole file are known first; a row group alone would end each time with a request of a few. */
+/**
+ * Requests are full when the values of the whole file are known first; a row group alone would end each time with a request of a few.
+ * Stops where the client's cache could no longer hold what is asked now until the rewriting needs it: asking twice is dearer.
+ */
 async function gather(work: FileWork, leaf: LeafNode, replace: Replacer): Promise<void> {
-  const { storage, file, signal } = work
+  const { storage, file, signal, gatherBytes } = work
   const seen = new Set<string>()
+  let fresh: string[] = []
   let bytes = 0
   for await (const { texts } of scanTexts(storage, file, leaf, { signal })) {
     for (const text of texts) {
       if (seen.has(text)) continue
       seen.add(text)
-      bytes += text.length * 2 + SET_ENTRY_BYTES
+      fresh.push(text)
+      bytes += pairBytes(text)
+      if (bytes > gatherBytes) break
     }
-    if (bytes > work.gatherBytes) break
+    if (fresh.length >= FLUSH_VALUES || bytes > gatherBytes) {
+      // Whole requests only; the rest waits for more.
+      const whole = bytes > gatherBytes ? fresh.length : fresh.length - (fresh.length % FLUSH_VALUES)
+      await replace(fresh.slice(0, whole), signal)
+      fresh = fresh.slice(whole)
+    }
+    if (bytes > gatherBytes) return
   }
-  if (seen.size > 0) await replace([...seen], signal)
+  if (fresh.length > 0) await replace(fresh, signal)
 }
 
-/** What a Set of short strings costs per entry beside the characters, measured on V8. */
-const SET_ENTRY_BYTES = 64
+/** Values asked for at a time while gathering: twenty requests of the default size. */
+const FLUSH_VALUES = 18_000
+
+/** What a value and its pseudonym take in the client's cache: two bytes a character, base64 of 28 bytes more, and V8's own. */
+function pairBytes(text: string): number {
+  return 2 * (text.length + (4 / 3) * (text.length + 28) + 8) + PAIR_OVERHEAD_BYTES
+}
+const PAIR_OVERHEAD_BYTES = 200

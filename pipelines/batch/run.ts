@@ -18,6 +18,7 @@ import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinOf, pinProperty, readApproved, readPins, writeApproved, writePin } from '../pins.ts'
+import { cacheBytes } from '../service.ts'
 import { rewriteFile } from './file.ts'
 import { identify, type Pinned } from './identities.ts'
 import { type InputFile, listInputs } from './inputs.ts'
@@ -213,7 +214,7 @@ class BatchRun {
           fieldIds: fieldIdsFor(own.output.root, schema),
           output,
           createdBy,
-          gatherBytes: this.#job.settings.limits.memory_mb * 2 ** 20 * GATHER_SHARE,
+          gatherBytes: cacheBytes(this.#job.settings) * GATHER_SHARE,
           signal,
           onProgress: ({ rows, bytes }) =>
             onEvent?.({
@@ -365,8 +366,8 @@ class BatchRun {
 
 /** Footers in memory at a time. */
 const OPEN_AT_ONCE = 8
-/** Of the memory a run may use, what the values gathered before a file is rewritten may take. */
-const GATHER_SHARE = 0.125
+/** Of the client's cache: it forgets by halves, so what is gathered must fit in one of them. */
+const GATHER_SHARE = 0.45
 
 /** Waits for all, so that no work goes on behind a failure's back, then throws the first failure in order. */
 async function settled<T>(work: readonly Promise<T>[]): Promise<T[]> {

@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { generate } from '../../datagen/index.ts'
+import { localStorage } from '../../lib/storage/local.ts'
+import { duckdb } from '../helpers/lake.ts'
+
+const MB = 2 ** 20
+const run = promisify(execFile)
+
+function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'pseudolake-memory-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+/** Peak memory of a run over one file, in MB. */
+async function peak(dir: string, input: string, mode: string): Promise<{ rows: number; mb: number; distinct: number }> {
+  const warehouse = join(dir, `warehouse-${mode}-${Math.random()}`)
+  const { stdout } = await run(process.execPath, ['test/regression/memory-run.ts', input, warehouse, mode], {
+    maxBuffer: MB,
+  })
+  const report = JSON.parse(stdout) as { rows: number; peak_rss_bytes: number; distinct: number }
+  return { rows: report.rows, mb: report.peak_rss_bytes / MB, distinct: report.distinct }
+}
+
+async function dataset(dir: string, rows: number, distribution: 'uniform' | 'unique'): Promise<string> {
+  const location = join(dir, `${distribution}-${rows}.parquet`)
+  await generate({ location, rows, distribution }, { storage: localStorage() })
+  return location
+}
+
+test('ten times the rows take no more memory', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const small = await peak(dir, await dataset(dir, 400_000, 'uniform'), 'deterministic')
+  const large = await peak(dir, await dataset(dir, 4_000_000, 'uniform'), 'deterministic')
+  expect(large).toMatchObject({ rows: 4_000_000, distinct: 10_000 })
+  expect(large.mb).toBeLessThan(512)
+  expect(large.mb - small.mb).toBeLessThan(96)
+})
+
+test('a million and a half values, none twice, stay below limits.memory_mb', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const { rows, mb } = await peak(dir, await dataset(dir, 1_500_000, 'unique'), 'deterministic')
+  expect(rows).toBe(1_500_000)
+  expect(mb).toBeLessThan(512)
+})
+
+test('one row group that holds everything is read in pieces too', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const input = join(dir, 'one-group.parquet')
+  await duckdb(
+    `copy (select 'VIN' || (i % 10000) as vin, repeat('x', 100) || i as note from range(2000000) r(i)) to '${input}' (format parquet, row_group_size 4000000)`,
+  )
+  const { rows, mb } = await peak(dir, input, 'deterministic')
+  expect(rows).toBe(2_000_000)
+  expect(mb).toBeLessThan(512)
+})
