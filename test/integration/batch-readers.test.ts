@@ -157,6 +157,9 @@ const inSpark = () => {
   session ??= turnsConfig().then(async (turns) =>
     spark(
       `${ODD}
+# Many queries over few rows: compiling each takes longer than running it.
+spark.conf.set('spark.sql.codegen.wholeStage', 'false')
+spark.conf.set('spark.sql.codegen.factoryMode', 'NO_CODEGEN')
 types = {}
 def read(location):
     name = os.path.basename(location)
