@@ -2,6 +2,7 @@
  * Column pins: what a table was made with, kept as its properties. A table whose rows were made with two keys still reads well and joins
  * nothing, so a run that would do that stops before it writes. Pure.
  */
+import { createHash } from 'node:crypto'
 import { PseudolakeError } from '../lib/core/errors.ts'
 import type { ColumnRule } from './batch/job.ts'
 
@@ -23,7 +24,8 @@ export interface ColumnPin extends KeyIdentity {
   readonly mode: string
   readonly domain: string
   readonly normalize: readonly string[]
-  readonly nullValues: readonly string[]
+  /** First 16 hex digits of SHA-256 over the list, none for an empty one: what a cell held has no place in a property. */
+  readonly nullValues: string
 }
 
 /** @param column name of the table's column, dotted */
@@ -40,9 +42,13 @@ export function pinOf(rule: ColumnRule, identity: KeyIdentity): ColumnPin {
     domain: rule.domain,
     key,
     normalize: rule.normalize,
-    nullValues: rule.nullValues,
+    nullValues: rule.nullValues.length === 0 ? 'none' : digest(rule.nullValues),
     check,
   }
+}
+
+function digest(list: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(list)).digest('hex').slice(0, 16)
 }
 
 export function writePin(pin: ColumnPin): string {

@@ -300,6 +300,13 @@ export const ERRORS = {
     cause: 'The service’s key, domain or format is not the one the table was made with; joins would break in silence.',
     fix: 'Use the service the table was made with, or run with --allow-key-change.',
   },
+  'table/changed': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'The table itself, its pins or what it was approved for changed while the run was at work.',
+    fix: 'Run again: it plans from the table as it is now.',
+  },
   'table/mark-changed': {
     exit: 3,
     retryable: false,

@@ -30,11 +30,16 @@ export interface Lake {
   /** Runs statements in DuckDB; `{dir}` stands for the folder. */
   sql(statements: string): Promise<void>
   /** Runs the job; `columns` in the configuration's form. */
-  run(job: JobOverrides, options?: BatchOptions, outside?: Partial<BatchOutside>): Promise<BatchReport>
+  run(job: JobOverrides, options?: BatchOptions, outside?: LakeOutside): Promise<BatchReport>
   /** Runs a query in which `t` is the table; rows as arrays of JSON values. */
   query(sql: string): Promise<(readonly unknown[])[]>
   /** The identifiers behind pseudonyms; null and '' are their own. */
   back(pseudonyms: readonly unknown[], domain?: string): Promise<(string | null)[]>
+}
+
+export interface LakeOutside extends Partial<BatchOutside> {
+  /** Done when the run has planned and connects to its service. */
+  readonly meanwhile?: () => Promise<unknown>
 }
 
 export interface JobOverrides {
@@ -71,14 +76,14 @@ export async function lake(domains: readonly string[] = ['default']): Promise<La
   }
 }
 
-interface Place extends Partial<BatchOutside> {
+interface Place extends LakeOutside {
   readonly dir: string
   readonly keyring: string
   readonly storage: Storage
 }
 
 async function run({ input = '{dir}/in', columns, set = [] }: JobOverrides, options: BatchOptions, place: Place) {
-  const { dir, keyring, storage, ...outside } = place
+  const { dir, keyring, storage, meanwhile, ...outside } = place
   const source = JSON.stringify({
     job: 'test',
     input: { path: input.replaceAll('{dir}', dir) },
@@ -89,8 +94,10 @@ async function run({ input = '{dir}/in', columns, set = [] }: JobOverrides, opti
   const settings = readBatchConfig(source, { set })
   const clock = systemClock()
   const job = batchJob(settings, dir)
-  const connect = (): Promise<Client> =>
-    connectService(settings, { env: {}, cwd: dir, clock, random: Math.random, randomBytes })
+  const connect = async (): Promise<Client> => {
+    await meanwhile?.()
+    return connectService(settings, { env: {}, cwd: dir, clock, random: Math.random, randomBytes })
+  }
   return runBatch(
     job,
     {

@@ -227,6 +227,34 @@ test('values are normalized first, and what means null becomes null', async () =
   expect(rows[0]).toBe(rows[1])
 })
 
+test('the empty string stays empty, unless it is listed among what means null', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': `select * from (values (1, 'x'), (2, ''), (3, null)) v(i, vin)` })
+  await home.run({ columns: { vin: { mode: 'deterministic', null_values: [''] } } })
+  const rows = (await home.query('select s_vin from t order by i')).flat()
+  expect(await home.back(rows)).toEqual(['x', null, null])
+})
+
+test('columns whose dotted names look alike are told apart by backticks', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': `select 'one' as "a.b", {'b': 'two'} as a` })
+  await home.run({ columns: { '`a.b`': { mode: 'deterministic' }, 'a.b': { mode: 'deterministic' } } })
+  expect(await home.back((await home.query('select "s_a.b", a.s_b from t'))[0] ?? [])).toEqual(['one', 'two'])
+  expect(
+    await home.run({ columns: { '`a.b`': { mode: 'deterministic' }, 'a.b': { mode: 'deterministic' } } }),
+  ).toMatchObject({ status: 'nothing-to-do' })
+})
+
+test('input locations are file URIs too, with names as they are', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': VEHICLES, 'bc.parquet': VEHICLES, 'd#e.parquet': VEHICLES })
+  const run = (input: string) => home.run({ input, columns: VIN, set: [`output.table=db.t${input.length}`] })
+  expect(await run('file://{dir}/in/?.parquet')).toMatchObject({ files: 1 })
+  expect(await run('file://{dir}/in/d#e.parquet')).toMatchObject({ files: 1 })
+  expect(await run('file:{dir}/in')).toMatchObject({ files: 3 })
+  await expect(run('file://{dir}/100%/x')).rejects.toMatchObject({ code: 'config/invalid' })
+})
+
 test('blanks and the word None are data like any other', async () => {
   const home = await lake()
   await inputs(home, { 'a.parquet': `select * from (values (1, ' '), (2, 'None'), (3, 'null')) v(i, vin)` })
@@ -507,3 +535,24 @@ function tree(dir: string): string[] {
     return []
   }
 }
+
+test('a table that another job makes or changes meanwhile is not written to under old assumptions', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': VEHICLES })
+  const other = await lake()
+  await inputs(other, { 'a.parquet': VEHICLES })
+  const set = [`output.warehouse=${home.dir}/warehouse`, 'job=other']
+  // Made by another job, with another key, between the look and the commit.
+  const making = () => other.run({ columns: VIN, set })
+  await expect(home.run({ columns: VIN }, {}, { meanwhile: making })).rejects.toMatchObject({ code: 'table/changed' })
+  expect(await home.query('select count(*) from t')).toEqual([['1000']])
+  // Its key changed on purpose, between the look and the commit.
+  await inputs(other, { 'b.parquet': VEHICLES })
+  const keyed = [...set, `service.embedded.keyring=${home.keyring}`]
+  const changing = () => other.run({ columns: VIN, set: keyed }, { allowKeyChange: true })
+  await inputs(home, { 'c.parquet': VEHICLES })
+  await expect(
+    home.run({ columns: VIN, set: [`service.embedded.keyring=${other.keyring}`] }, {}, { meanwhile: changing }),
+  ).rejects.toMatchObject({ code: expect.stringMatching(/^table\/(changed|key-changed)$/) })
+  expect(await home.query('select count(*) from t')).toEqual([['2000']])
+})

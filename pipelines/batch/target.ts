@@ -1,0 +1,166 @@
+/** The table that a run writes to, whether it is there already or the first commit will make it. */
+import type { Clock } from '../../lib/core/clock.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import type { Catalog, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
+import type { DataFile } from '../../lib/iceberg/data-file.ts'
+import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
+import { countsOnlyProperty } from '../../lib/iceberg/metrics.ts'
+import { appendFiles } from '../../lib/iceberg/operations/append.ts'
+import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
+import { requireWritable } from '../../lib/iceberg/operations/writable.ts'
+import type { Schema } from '../../lib/iceberg/types.ts'
+import type { Mark } from '../marks.ts'
+import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
+import type { Pinned } from './identities.ts'
+import type { BatchJob } from './job.ts'
+
+export interface TargetOutside {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly random: () => number
+  readonly uuid: () => string
+  readonly signal: AbortSignal
+}
+
+export interface Change {
+  readonly runId: string
+  /** Of the files; the new table's where there is none. */
+  readonly schema: Schema
+  readonly files: readonly DataFile[]
+  /** Paths of data files that go in the same snapshot. */
+  readonly removed: readonly string[]
+  /** Table properties as they are to be; equal ones are left alone. */
+  readonly properties: Readonly<Record<string, string>>
+  readonly mark: Mark
+  /** Throws where the table is no longer what the change was planned for. */
+  readonly check: (metadata: TableMetadata | undefined) => void
+}
+
+export class Target {
+  /** Of the table, or of the one that the first commit makes: ledgers are filed under it before. */
+  readonly uuid: string
+  /** Where the table is or will be. */
+  readonly location: string
+  readonly #job: BatchJob
+  readonly #outside: TargetOutside
+  #state: TableState | undefined
+
+  private constructor(job: BatchJob, outside: TargetOutside, state: TableState | undefined, location: string) {
+    this.#job = job
+    this.#outside = outside
+    this.#state = state
+    this.uuid = state?.metadata['table-uuid'] || outside.uuid()
+    this.location = location
+  }
+
+  /** @throws PseudolakeError `table/not-found` (where it may not be created), `table/unsupported`, `table/invalid` */
+  static async open(job: BatchJob, outside: TargetOutside): Promise<Target> {
+    const state = await load(job, outside.catalog)
+    const location = state?.metadata.location ?? (await outside.catalog.newTableLocation(identOf(job)))
+    return new Target(job, outside, state, location)
+  }
+
+  /** Undefined until the table is there. */
+  get metadata(): TableMetadata | undefined {
+    return this.#state?.metadata
+  }
+
+  get properties(): Readonly<Record<string, string>> {
+    return this.metadata?.properties ?? {}
+  }
+
+  /** What the table was approved for at its first run. */
+  get approved(): Approved | undefined {
+    return readApproved(this.properties)
+  }
+
+  /** The table's schema, or the fresh one that it will be made with. */
+  schemaFor(fresh: Schema): Schema {
+    return this.metadata ? currentSchema(this.metadata) : fresh
+  }
+
+  /** The properties that the table has after a run: pins, the approved columns, and no bounds for replaced columns. */
+  propertiesFor(approved: Approved, pinned: readonly Pinned[]): Record<string, string> {
+    const properties: Record<string, string> = { ...this.properties, ...writeApproved(approved) }
+    for (const { rule, column, identity } of pinned) {
+      properties[pinProperty(column)] = writePin(pinOf(rule, identity))
+      const [name, value] = countsOnlyProperty(column.split('.'))
+      properties[name] = value
+    }
+    return properties
+  }
+
+  /**
+   * Publishes a change in one commit.
+   * @returns whether it made a table of format version 1 one of version 2
+   * @throws PseudolakeError `table/conflict`, `table/commit-unknown`, `table/files-gone`, and what `change.check` throws
+   */
+  async publish(change: Change): Promise<{ upgraded: boolean }> {
+    const { catalog, clock, random, uuid, signal } = this.#outside
+    const { mark, removed, runId, schema, files } = change
+    const before = this.#state?.metadata
+    const properties = Object.fromEntries(
+      Object.entries(change.properties).filter(([name, value]) => before?.properties[name] !== value),
+    )
+    const options = {
+      files,
+      schema,
+      runId,
+      ...(before ? { setProperties: properties } : { create: { properties, uuid: this.uuid } }),
+      summary: {
+        'pseudolake.job': this.#job.name,
+        'pseudolake.epoch': String(mark.epoch),
+        'pseudolake.digest': mark.digest,
+      },
+      check: (metadata: TableMetadata | undefined) => {
+        change.check(metadata)
+        this.#requireSame(before, metadata, Object.keys(change.properties))
+      },
+    }
+    const context = { clock, random, uuid, signal }
+    const ident = identOf(this.#job)
+    const result =
+      removed.length > 0
+        ? await overwriteFiles(catalog, ident, { ...options, remove: removed }, context)
+        : await appendFiles(catalog, ident, options, context)
+    this.#state = result.table
+    return { upgraded: result.upgraded }
+  }
+
+  /** Rows may come and go while a run works; the table itself, its pins and what it was approved for may not. */
+  #requireSame(before: TableMetadata | undefined, now: TableMetadata | undefined, names: readonly string[]): void {
+    if (now && now['table-uuid'] !== '' && now['table-uuid'] !== this.uuid) {
+      const what = before ? 'was replaced by another one' : 'was made by somebody else'
+      throw new PseudolakeError('table/changed', `${this.location}: the table ${what} while the run was at work`, {
+        location: this.location,
+      })
+    }
+    const changed = names.find(
+      (name) => !name.startsWith('pseudolake.job.') && before && before.properties[name] !== now?.properties[name],
+    )
+    if (changed !== undefined)
+      throw new PseudolakeError(
+        'table/changed',
+        `${this.location}: property ${changed} changed while the run was at work`,
+        {
+          location: this.location,
+          property: changed,
+        },
+      )
+  }
+}
+
+function identOf(job: BatchJob) {
+  return { database: job.database, name: job.table }
+}
+
+async function load(job: BatchJob, catalog: Catalog): Promise<TableState | undefined> {
+  try {
+    const state = await catalog.load(identOf(job))
+    requireWritable(state.metadata)
+    return state
+  } catch (error) {
+    if (isPseudolakeError(error, 'table/not-found') && job.create !== 'never') return undefined
+    throw error
+  }
+}
