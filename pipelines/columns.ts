@@ -22,6 +22,7 @@ export type Decision =
  *
  * @param partitions columns that come from folders and that no rule covers: `fail` counts them in
  * @param known where given, a column without a rule that is not in it came later, and is dropped
+ * @param where the file, for errors
  * @throws PseudolakeError `input/column-missing` with the nearest names; `config/invalid` where a rule and a column do not fit
  */
 export function decide(
@@ -30,11 +31,12 @@ export function decide(
   unlisted: 'copy' | 'drop' | 'fail',
   partitions: readonly string[] = [],
   known?: Readonly<Record<string, unknown>>,
+  where = 'the input',
 ): Decision[] {
   const decided = new Map<string, Decision>()
   for (const rule of rules) {
     const found = resolve(root, rule.path)
-    if (!found) throw missing(rule, root)
+    if (!found) throw missing(rule, root, where)
     const leaves = rule.mode === 'drop' ? leavesOf(found.node) : [singleLeaf(rule, found.node)]
     for (const leaf of leaves) {
       const key = pathKey(leaf.path)
@@ -137,27 +139,30 @@ export function newName(rule: ColumnRule, name: string): string {
 /**
  * Names of leaves as Iceberg and people know them, `tags.element` rather than `tags.list.element`, by `pathKey` of their Parquet path.
  */
-export function leafNames(root: readonly SchemaNode[]): ReadonlyMap<string, string> {
+export function leafNames(
+  root: readonly SchemaNode[],
+  spelled: (name: string) => string = (name) => name,
+): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
   const visit = (node: SchemaNode, name: string): void => {
     if (node.kind === 'leaf') names.set(pathKey(node.path), name)
-    else if (node.kind === 'struct') for (const child of node.children) visit(child, `${name}.${child.name}`)
+    else if (node.kind === 'struct') for (const child of node.children) visit(child, `${name}.${spelled(child.name)}`)
     else if (node.kind === 'list') visit(node.element, `${name}.element`)
     else {
       visit(node.key, `${name}.key`)
       visit(node.value, `${name}.value`)
     }
   }
-  for (const node of root) visit(node, node.name)
+  for (const node of root) visit(node, spelled(node.name))
   return names
 }
 
-function missing(rule: ColumnRule, root: readonly SchemaNode[]): PseudolakeError {
-  const known = [...leafNames(root).values()]
+function missing(rule: ColumnRule, root: readonly SchemaNode[], where: string): PseudolakeError {
+  const known = [...leafNames(root, (name) => (name.includes('.') ? `\`${name}\`` : name)).values()]
   const near = nearest(rule.name, known)
   return new PseudolakeError(
     'input/column-missing',
-    `the input has no column ${rule.name}${near === undefined ? `; it has ${names(known)}` : `; did you mean ${near}?`}`,
+    `${where} has no column ${rule.name}${near === undefined ? `; it has ${names(known)}` : `; did you mean ${near}?`}`,
     { column: rule.name },
   )
 }

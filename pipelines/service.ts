@@ -47,7 +47,11 @@ export function cacheBytes(settings: BatchSettings): number {
   return Math.floor(settings.limits.memory_mb * 2 ** 20 * CACHE_SHARE)
 }
 
-async function transportOf({ service, limits }: BatchSettings, outside: ServiceOutside): Promise<Transport> {
+/**
+ * What can be said against the section without asking anybody, so that a run stops before it reads.
+ * @throws PseudolakeError `config/invalid`
+ */
+export function requireService({ service }: BatchSettings, env: ServiceOutside['env']): void {
   const given = (['url', 'embedded', 'lambda'] as const).filter((key) => service[key] !== undefined)
   if (given.length !== 1)
     throw new PseudolakeError(
@@ -64,6 +68,18 @@ async function transportOf({ service, limits }: BatchSettings, outside: ServiceO
       hint: 'Use service.url with an API key, or service.embedded.',
     })
   }
+  if (service.url === undefined) return
+  if (/\/reidentification\/*$/.test(service.url))
+    throw new PseudolakeError('config/invalid', 'service.url: batch pseudonymizes, and this is the way back', {
+      key: 'service.url',
+      hint: 'Its last word must be pseudonymization.',
+    })
+  apiKeyOf(service.api_key, env)
+}
+
+async function transportOf(settings: BatchSettings, outside: ServiceOutside): Promise<Transport> {
+  requireService(settings, outside.env)
+  const { service, limits } = settings
   if (service.embedded) {
     return embedded(await openFile(resolve(outside.cwd, service.embedded.keyring), outside.randomBytes))
   }

@@ -3,16 +3,17 @@ import { readFile } from 'node:fs/promises'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { openStorage } from '../../lib/storage/open.ts'
-import { batchJob } from '../../pipelines/batch/job.ts'
+import { type BatchJob, batchJob } from '../../pipelines/batch/job.ts'
+import { fixedPart, type Places, requireApart } from '../../pipelines/batch/overlap.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
 import { type BatchOptions, runBatch } from '../../pipelines/batch/run.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
 import type { BatchSettings } from '../../pipelines/config/native.ts'
-import { connectService } from '../../pipelines/service.ts'
+import { connectService, requireService } from '../../pipelines/service.ts'
 import type { Command, Io } from '../command.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
-import { absolute } from '../paths.ts'
+import { absolute, realPath } from '../paths.ts'
 import { version } from '../version.ts'
 
 export const batch: Command = {
@@ -68,6 +69,8 @@ export async function runWithProgress(
 ): Promise<BatchReport> {
   const { clock, random, signal } = io
   const job = batchJob(settings, io.cwd)
+  requireService(settings, io.env)
+  requireApart(await realPlaces(job))
   const storage = openStorage()
   const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
   let totalBytes = 0
@@ -104,6 +107,16 @@ export async function runWithProgress(
     )
   } finally {
     shown.end()
+  }
+}
+
+/** Where the job really reads and writes: links may lead from one into the other. */
+async function realPlaces({ input, warehouse, database, table, state }: BatchJob): Promise<Places> {
+  const base = fixedPart(input)
+  return {
+    input: `${await realPath(base)}${base === input ? '' : `/${input.slice(base.length)}`}`,
+    output: await realPath(`${warehouse}/${database}/${table}`),
+    state: await realPath(state),
   }
 }
 

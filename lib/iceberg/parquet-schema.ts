@@ -60,7 +60,10 @@ function requireDistinct(nodes: readonly SchemaNode[]): void {
       throw new PseudolakeError(
         'table/unsupported',
         `columns ${JSON.stringify(other)} and ${JSON.stringify(name)}: engines do not tell names apart by case`,
-        { column: path.join('.') },
+        {
+          column: path.join('.'),
+          hint: 'Drop one of them (mode: drop), or give it another name where it is replaced (as).',
+        },
       )
     seen.set(name.toLowerCase(), name)
   }

@@ -15,6 +15,8 @@ export type Treatment =
       readonly perCell: boolean
       /** The map may answer null for a value: the leaf becomes optional. */
       readonly nullable: boolean
+      /** The empty string becomes null; only with `nullable`. @default it stays */
+      readonly emptyIsNull?: boolean
     }
 
 /** By `pathKey` of a leaf of the input. A leaf that is not there is copied. */
@@ -38,6 +40,7 @@ export interface OutputColumn {
   readonly widening?: Widening
   readonly perCell?: boolean
   readonly nullable?: boolean
+  readonly emptyIsNull?: boolean
   readonly constant?: string | null
   /** True where the values are pseudonyms. */
   readonly replaced: boolean
@@ -126,7 +129,7 @@ export function outputTree(
     }
     const refused = refusedAsText(node)
     if (refused) throw unsupported(node, refused)
-    const { perCell, nullable } = treatment
+    const { perCell, nullable, emptyIsNull = false } = treatment
     const becomesOptional = nullable && node.repetition === 'required'
     const leaf: LeafNode = {
       ...rest,
@@ -136,7 +139,7 @@ export function outputTree(
       maxDefinitionLevel: node.maxDefinitionLevel + (becomesOptional ? 1 : 0),
       column,
     }
-    columns.push({ leaf, source: node, treatment: 'replace', replaced: true, perCell, nullable })
+    columns.push({ leaf, source: node, treatment: 'replace', replaced: true, perCell, nullable, emptyIsNull })
     return leaf
   }
 

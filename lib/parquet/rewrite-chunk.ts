@@ -273,9 +273,10 @@ class ChunkWork {
     return mapped as string[]
   }
 
-  /** Same order and length; the empty string stays, and is never sent. */
+  /** Same order and length; the empty string is never sent: it stays, or is null where the treatment says so. */
   async #map(texts: readonly string[]): Promise<(string | null)[]> {
-    const { source, perCell, nullable } = this.#task.column
+    const { source, perCell, nullable, emptyIsNull } = this.#task.column
+    const empty = emptyIsNull ? null : ''
     const asked: string[] = []
     const positions = new Int32Array(texts.length)
     const known = new Map<string, number>()
@@ -288,7 +289,7 @@ class ChunkWork {
       }
       positions[i] = position
     }
-    if (asked.length === 0) return texts.map(() => '')
+    if (asked.length === 0) return texts.map(() => empty)
     const answers = await this.#task.replace(source as LeafNode, asked, { rowGroup: this.#task.rowGroup })
     // Fails closed: a value that got no answer must not be taken for one that has none.
     if (answers.length !== asked.length)
@@ -296,7 +297,7 @@ class ChunkWork {
     for (const answer of answers)
       if (typeof answer !== 'string' && !(answer === null && nullable))
         throw new PseudolakeError('internal/bug', 'replace answered something that is no string')
-    return Array.from(positions, (position) => (position < 0 ? '' : (answers[position] as string | null)))
+    return Array.from(positions, (position) => (position < 0 ? empty : (answers[position] as string | null)))
   }
 
   async #constant(target: ChunkWriter): Promise<WrittenChunk> {

@@ -102,7 +102,16 @@ async function createWriter(location: string, mode: 'exclusive' | 'replace'): Pr
   const path = pathOf(location)
   const temporary = join(dirname(path), `_tmp-${randomUUID()}-${basename(path).slice(0, 100)}`)
   const file = await guarded(location, async () => {
-    await makeFolders(dirname(path))
+    await makeFolders(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+      throw gone(error) || error.code === 'EEXIST'
+        ? new PseudolakeError(
+            'storage/denied',
+            `the folder of ${location} cannot be made (${error.code})`,
+            { location, errno: error.code ?? 'unknown' },
+            { cause: error },
+          )
+        : error
+    })
     return open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666)
   })
   let bytes = 0

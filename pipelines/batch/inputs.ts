@@ -1,7 +1,7 @@
 import picomatch from 'picomatch'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
-import { fixedPart } from './job.ts'
+import { fixedPart } from './overlap.ts'
 
 export interface InputFile {
   readonly object: StoredObject

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { splitPath } from '../config/load.ts'
 import type { BatchSettings } from '../config/native.ts'
+import { requireApart, trimmed } from './overlap.ts'
 
 export interface ColumnRule {
-  /** As configured; for messages and pins. */
+  /** As configured, in backticks what has dots; for messages and pins. */
   readonly name: string
   /** Its words, dots in names resolved. */
   readonly path: readonly string[]
@@ -52,7 +53,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   const columns = [...settings.columns].map(([name, column]) => {
     const path = splitPath(name).map((word) => word.replaceAll('`', ''))
     return {
-      name: path.join('.'),
+      name: path.map((word) => (word.includes('.') ? `\`${word}\`` : word)).join('.'),
       path,
       mode: column.mode,
       as: column.as,
@@ -62,6 +63,8 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
       nullValues: column.null_values,
     }
   })
+  if (columns.length === 0)
+    throw new PseudolakeError('config/invalid', 'columns: expected at least one column', { key: 'columns' })
   const twice = columns.find((column, i) => columns.findIndex((other) => other.name === column.name) !== i)
   if (twice)
     throw new PseudolakeError('config/invalid', `columns.${twice.name} is configured twice`, { column: twice.name })
@@ -72,16 +75,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   const state = trimmed(
     settings.output.state ? location(settings.output.state, 'output.state', cwd) : `${warehouse}/_pseudolake`,
   )
-  const output = `${warehouse}/${database}/${table}`
-  if (overlaps(fixedPart(input), output))
-    throw new PseudolakeError(
-      'config/overlap',
-      `input.path and the table’s location lie inside each other: ${fixedPart(input)} and ${output}`,
-      {
-        input: fixedPart(input),
-        output,
-      },
-    )
+  requireApart({ input, output: `${warehouse}/${database}/${table}`, state })
   return {
     name: settings.job,
     input,
@@ -99,15 +93,9 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   }
 }
 
-/** The folder above the first wildcard of a glob, with its slash; a path without wildcards as it is. */
-export function fixedPart(path: string): string {
-  const wildcard = path.search(/[*?[{]/)
-  return wildcard < 0 ? path : path.slice(0, path.lastIndexOf('/', wildcard) + 1)
-}
-
 function location(given: string, key: string, cwd: string): string {
   if (/^s3a?:\/\//i.test(given)) throw unsupported(key, 's3:// locations', 'file:// locations and plain paths')
-  if (/^file:\/\/\//i.test(given)) return fileURLToPath(given)
+  if (/^file:\//i.test(given)) return filePath(given, key)
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(given))
     throw new PseudolakeError('config/invalid', `${key}: expected a path or a file:// location, got another scheme`, {
       key,
@@ -116,13 +104,18 @@ function location(given: string, key: string, cwd: string): string {
   return given.endsWith('/') ? `${path}/` : path
 }
 
-function trimmed(path: string): string {
-  return path.length > 1 ? path.replace(/\/+$/, '') : path
-}
-
-function overlaps(a: string, b: string): boolean {
-  const [x, y] = [`${trimmed(a)}/`, `${trimmed(b)}/`]
-  return x.startsWith(y) || y.startsWith(x)
+/** `?` is a wildcard here and `#` part of a name: a location has neither a query nor a fragment. */
+function filePath(given: string, key: string): string {
+  try {
+    return fileURLToPath(given.replaceAll(/[?#]/g, encodeURIComponent))
+  } catch (error) {
+    throw new PseudolakeError(
+      'config/invalid',
+      `${key}: expected file:///PATH, a % in a name written as %25`,
+      { key },
+      { cause: error },
+    )
+  }
 }
 
 function unsupported(key: string, wanted: string, only: string): PseudolakeError {

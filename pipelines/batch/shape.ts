@@ -53,6 +53,7 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
     job.unlisted,
     unlisted,
     job.schemaChanges === 'drop' ? approved : undefined,
+    input.object.location,
   )
   const partitions = keys.flatMap((key): PartitionColumn[] => {
     const rule = job.columns.find((candidate) => isPartition(candidate) && candidate.path[0] === key)
@@ -75,6 +76,7 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
       as: node === key ? as : leaf.name,
       perCell: rule.mode === 'random',
       nullable: rule.nullValues.length > 0,
+      emptyIsNull: rule.nullValues.includes(''),
     })
     if (renames.has(node) && renames.get(node) !== as)
       throw new PseudolakeError('config/invalid', `columns.${rule.name}: ${renamed.join('.')} is given two names`, {

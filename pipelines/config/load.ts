@@ -2,7 +2,7 @@ import { parseDocument } from 'yaml'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { BATCH, type BatchSettings } from './native.ts'
 import { fromOriginal, isOriginal, type Tree } from './original.ts'
-import { invalid, type Spec } from './spec.ts'
+import { invalid, type Spec, unknownKey } from './spec.ts'
 
 export interface Overrides {
   /** `--set a.b=v`, in order; later ones win. */
@@ -42,7 +42,13 @@ function parsed(source: string): Tree {
     const line = source.slice(0, problem.pos[0]).split('\n').length
     throw new PseudolakeError('config/invalid', `line ${line} is not YAML (${problem.code})`, { line })
   }
-  const tree: unknown = document.toJS()
+  let tree: unknown
+  try {
+    tree = document.toJS()
+  } catch (error) {
+    // Aliases that name nothing, or that unfold to more than anybody writes.
+    throw new PseudolakeError('config/invalid', 'the YAML’s aliases cannot be resolved', {}, { cause: error })
+  }
   if (typeof tree !== 'object' || tree === null || Array.isArray(tree))
     throw invalid('the configuration', 'keys and values', tree)
   return tree as Tree
@@ -63,6 +69,8 @@ function assign(tree: Tree, words: readonly string[], value: string, origin: str
   let node = tree
   let spec: Spec<unknown> | undefined = BATCH as Spec<unknown>
   for (const [i, word] of words.entries()) {
+    // Assigning it would change every object instead of making a key.
+    if (word === '__proto__') throw unknownKey(words.slice(0, i).join('.'), word, [])
     // `{ env } | { secret }`: the one that is set now takes the place of the one in the file.
     if (spec?.exclusive) for (const other of Object.keys(node)) if (other !== word) delete node[other]
     if (spec === (BATCH.child?.('service') as unknown) && ['url', 'embedded', 'lambda'].includes(word))
@@ -86,5 +94,9 @@ function assign(tree: Tree, words: readonly string[], value: string, origin: str
 /** `--set` takes YAML values, so that lists and booleans can be set; a text that is no YAML stays a text. */
 function scalar(text: string): unknown {
   const document = parseDocument(text, { prettyErrors: false })
-  return document.errors.length > 0 ? text : document.toJS()
+  try {
+    return document.errors.length > 0 ? text : document.toJS()
+  } catch {
+    return text
+  }
 }

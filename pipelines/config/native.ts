@@ -49,7 +49,7 @@ const column = object({
 })
 
 export const BATCH = object({
-  job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^[A-Za-z0-9._-]{1,128}$/),
+  job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/),
   input: object({
     path: text('a file, a folder or a glob'),
     format: withDefault(oneOf('parquet', 'csv'), 'parquet'),
@@ -100,7 +100,7 @@ export const BATCH = object({
   limits: withDefault(
     object({
       max_identifiers: withDefault(integer(1, 1_000_000), 900),
-      max_request_bytes: withDefault(size(), 4 * MB),
+      max_request_bytes: withDefault(size(64), 4 * MB),
       max_concurrency: withDefault(integer(1, 10_000), 64),
       memory_mb: withDefault(integer(64), 512),
       requests_per_second: optional(integer()),

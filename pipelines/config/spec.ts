@@ -75,24 +75,27 @@ const UNIT_BYTES: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
 /** Bytes, from `64MB`; a bare number is bytes. 1 KB = 1,024 bytes. */
-export const size = (): Spec<number> =>
-  quantity('a size such as 64MB', UNIT_BYTES, (unit) => unit.toUpperCase().replace('IB', 'B'))
+export const size = (least = 1): Spec<number> =>
+  quantity(`a size such as 64MB${least > 1 ? `, at least ${least}` : ''}`, least, UNIT_BYTES, (unit) =>
+    unit.toUpperCase().replace('IB', 'B'),
+  )
 
 /** Milliseconds, from `500ms`, `60s`, `5m`; a bare number is milliseconds. */
-export const duration = (): Spec<number> => quantity('a duration such as 60s', UNIT_MS, (unit) => unit.toLowerCase())
+export const duration = (): Spec<number> => quantity('a duration such as 60s', 1, UNIT_MS, (unit) => unit.toLowerCase())
 
 function quantity(
   expects: string,
+  least: number,
   units: Readonly<Record<string, number>>,
   normal: (unit: string) => string,
 ): Spec<number> {
   return leaf(expects, (value) => {
-    if (typeof value === 'number') return value > 0 ? value : undefined
+    if (typeof value === 'number') return value >= least ? value : undefined
     const match = typeof value === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)?\s*$/.exec(value) : null
     if (!match) return undefined
     const factor = match[2] === undefined ? 1 : units[normal(match[2])]
     const amount = factor === undefined ? Number.NaN : Math.round(Number(match[1]) * factor)
-    return amount > 0 ? amount : undefined
+    return amount >= least ? amount : undefined
   })
 }
 

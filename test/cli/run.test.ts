@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ERRORS } from '../../lib/core/errors.ts'
@@ -107,6 +107,35 @@ test('a failure under --json is one document too, with code, outcome and hint', 
     },
   })
   expect(stderr).toContain('error input/column-missing')
+})
+
+test('what can be said against a configuration is said before anything is read', async () => {
+  const home = await job()
+  symlinkSync(join(home.dir, 'in'), join(home.dir, 'link'))
+  writeFileSync(join(home.dir, 'in', 'broken.parquet'), 'no Parquet')
+  for (const [code, ...set] of [
+    ['config/invalid', 'service.url=https://host/Dev/reidentification'],
+    ['config/invalid', 'service.url=https://host/pseudonymization', 'service.api_key.env=NOT_SET_HERE'],
+    ['config/invalid', 'service.auth=iam'],
+    ['config/invalid', 'columns={}'],
+    ['config/overlap', 'output.state=in/state'],
+    ['config/overlap', 'output.warehouse=link/warehouse'],
+    ['config/overlap', 'input.path=link', 'output.warehouse=in'],
+    ['input/not-parquet', 'job=fine'],
+  ]) {
+    const options = set.flatMap((one) => ['--set', one])
+    const { code: exit, stdout } = await pseudolake(['batch', '--config', 'job.yaml', '--json', ...options], {
+      cwd: home.dir,
+    })
+    expect([set, exit, JSON.parse(stdout).error?.code]).toEqual([set, 2, code])
+  }
+})
+
+test('an output that cannot be a folder is named as such', async () => {
+  const home = await job()
+  writeFileSync(join(home.dir, 'warehouse'), 'a file')
+  const { code, stdout } = await pseudolake(['batch', '--config', 'job.yaml', '--json'], { cwd: home.dir })
+  expect([code, JSON.parse(stdout).error.code]).toEqual([2, 'storage/denied'])
 })
 
 test('keys, service and batch work together as the tour says, over HTTP with a caller’s key', async () => {

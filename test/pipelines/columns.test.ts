@@ -89,6 +89,12 @@ test('a column that is not there is named, with the nearest one', () => {
   )
 })
 
+test('a suggestion is spelled as the configuration needs it, and the file that lacks the column is named', () => {
+  expect(() => decide(ROOT, [rule(['a', 'b'])], 'copy', [], undefined, '/in/x.parquet')).toThrow(
+    '/in/x.parquet has no column a.b; did you mean `a.b`?',
+  )
+})
+
 test('a group cannot be pseudonymized, one leaf cannot have two rules, and something must be left', () => {
   for (const [rules, unlisted] of [
     [[rule(['person'])], 'copy'],

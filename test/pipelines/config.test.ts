@@ -69,6 +69,8 @@ test.each([
 
 test.each([
   [NATIVE.replace('job: nightly', 'job: a/b'), 'job'],
+  [NATIVE.replace('job: nightly', 'job: ".."'), 'job'],
+  [`${NATIVE}limits: { max_request_bytes: 63 }\n`, 'limits.max_request_bytes'],
   [NATIVE.replace('deterministic', 'determinstic'), 'columns.vin.mode'],
   [NATIVE.replace('{ mode: deterministic }', '{}'), 'columns.vin.mode'],
   [NATIVE.replace('db.t', 'db'), 'output.table'],
@@ -156,4 +158,25 @@ test('backticks keep dots in a name together', () => {
   expect(splitPath('a.`b.c`.d')).toEqual(['a', '`b.c`', 'd'])
   expect(() => splitPath('a..b')).toThrow(expect.objectContaining({ code: 'config/invalid' }))
   expect(() => splitPath('a.`b')).toThrow(expect.objectContaining({ code: 'config/invalid' }))
+})
+
+test('aliases that name nothing or unfold without end are an error of the file, not of the program', () => {
+  const letters = ['a', 'b', 'c', 'd', 'e']
+  const bomb = letters
+    .map(
+      (name, i) =>
+        `${name}: &${name} [${Array(9)
+          .fill(i === 0 ? '1' : `*${letters[i - 1]}`)
+          .join(', ')}]`,
+    )
+    .join('\n')
+  for (const source of [bomb, 'a: *nothing'])
+    expect(() => readBatchConfig(source)).toThrow(expect.objectContaining({ code: 'config/invalid' }))
+})
+
+test('an override cannot reach beyond the configuration', () => {
+  expect(() => readBatchConfig(NATIVE, { set: ['__proto__.job=x'] })).toThrow(
+    expect.objectContaining({ code: 'config/unknown-key' }),
+  )
+  expect(({} as { job?: string }).job).toBeUndefined()
 })
