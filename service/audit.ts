@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PseudolakeError } from '../lib/core/errors.ts'
 import type { RandomBytes } from '../lib/crypto/kernel.ts'
 import type { Direction } from '../lib/wire/contract.ts'
+import { makeFolder, syncFolder } from './keys/folders.ts'
 
 /**
  * The record of who asked for what: one JSON line for each call, never a value. Each process appends to a file of its own, so that
@@ -57,7 +58,7 @@ export async function fileAudit(folder: string, { now, randomBytes }: AuditOptio
   async function openFile(): Promise<FileHandle> {
     const started = new Date(now()).toISOString()
     const name = `audit-${started.replaceAll(/[-:.]/g, '')}-${Buffer.from(randomBytes(4)).toString('hex')}.jsonl`
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder, 0o700)
     const file = await open(join(folder, name), 'ax', 0o600)
     const line = JSON.stringify({ version: VERSION, started, previous })
     await file.appendFile(`${line}\n`)
@@ -68,6 +69,11 @@ export async function fileAudit(folder: string, { now, randomBytes }: AuditOptio
   }
 
   async function write(batch: readonly Pending[]): Promise<void> {
+    // A file that somebody removed takes lines all the same, and nobody would ever read them.
+    if (handle && (await handle.stat()).nlink === 0) {
+      await handle.close()
+      handle = undefined
+    }
     handle ??= await openFile()
     let hash = previous
     let number = sequence
@@ -159,16 +165,13 @@ function hashOf(line: string): string {
   return createHash('sha256').update(line, 'utf8').digest('hex')
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  await handle.sync().finally(() => handle.close())
-}
+/** Not allowed, no place for a folder, or a file in its place: no later start changes that. */
+const NO_FOLDER = ['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'EEXIST', 'ENOTDIR']
 
 function translated(error: unknown, folder: string): PseudolakeError {
   const { code } = error as NodeJS.ErrnoException
   const ours =
-    code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+    code !== undefined && NO_FOLDER.includes(code)
       ? 'storage/denied'
       : code === 'ENOSPC' || code === 'EDQUOT'
         ? 'storage/full'

@@ -72,7 +72,8 @@ export function environmentCaller(apiKey: string): KnownCaller {
 export function parseCallers(text: string): KnownCaller[] {
   let list: unknown
   try {
-    list = JSON.parse(text)
+    // Editors on Windows put a byte order mark in front.
+    list = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     throw invalid('the file is not JSON')
   }

@@ -45,9 +45,12 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 }
 
-/** A web page that has its own name resolve to 127.0.0.1 (DNS rebinding) still sends its own name here. */
+/**
+ * A web page that has its own name resolve to 127.0.0.1 (DNS rebinding) still sends its own name here. Who sends none speaks
+ * HTTP/1.0, which no browser does.
+ */
 function isLoopbackHeader(host: string | undefined): boolean {
-  return host !== undefined && isLoopback(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'))
+  return host === undefined || isLoopback(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'))
 }
 
 async function readText(file: string): Promise<string> {

@@ -74,6 +74,7 @@ export function readQuery(search: string, direction: Direction): Query | { reado
   const parameters = new URLSearchParams(search)
   for (const name of parameters.keys()) {
     if (!PARAMETERS.includes(name)) return { wrong: `a parameter is none of ${PARAMETERS.join(', ')}` }
+    if (name === 'deterministic' && direction === 'reidentify') continue
     if (parameters.getAll(name).length > 1) return { wrong: `${name} is given more than once` }
   }
   const word = parameters.get('deterministic')?.toLowerCase()

@@ -12,6 +12,7 @@ export const PROBLEMS = {
   'request/method': { status: 405, says: 'The path does not take this method' },
   'request/timeout': { status: 408, says: 'The request did not arrive in time' },
   'request/too-large': { status: 413, says: 'The body is too large' },
+  'request/head-too-large': { status: 431, says: 'The head of the request is too large' },
   'answer/too-large': { status: 413, says: 'The answer would be too large' },
   'request/media-type': { status: 415, says: 'The body is not in a form that is read here' },
   'identifier/not-unicode': { status: 400, says: 'An identifier is not well-formed Unicode' },
@@ -34,6 +35,7 @@ const PHRASES = {
   415: 'Unsupported Media Type',
   422: 'Unprocessable Entity',
   429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 } as const

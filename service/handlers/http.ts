@@ -184,6 +184,6 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
 }
 
 const UNREADABLE: Readonly<Record<string, readonly [line: string, code: ProblemCode]>> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'request/malformed'],
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'request/head-too-large'],
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'request/timeout'],
 }

@@ -1,8 +1,9 @@
-import { link, mkdir, open, unlink } from 'node:fs/promises'
+import { constants, link, open, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import type { RandomBytes } from '../../lib/crypto/kernel.ts'
 import type { KeyringData } from '../../lib/crypto/keyring.ts'
+import { makeFolder, syncFolder } from './folders.ts'
 import { parseKeyring, writeKeyring } from './format.ts'
 
 /** A keyring of a thousand keys has 250 kB; what is larger is no keyring. */
@@ -30,7 +31,7 @@ export async function saveKeyring(file: string, data: KeyringData, randomBytes: 
   const folder = dirname(file)
   const temporary = join(folder, `.keyring-${Buffer.from(randomBytes(12)).toString('hex')}.tmp`)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     const handle = await open(temporary, 'wx', 0o600)
     try {
       await handle.writeFile(writeKeyring(data))
@@ -41,6 +42,8 @@ export async function saveKeyring(file: string, data: KeyringData, randomBytes: 
     // A rename would replace a keyring that came in the meantime; a link does not.
     await link(temporary, file)
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw failure('storage/denied', file, 'its folder can’t be made')
     throw translated(error, file)
   } finally {
     await unlink(temporary).catch(() => undefined)
@@ -49,7 +52,8 @@ export async function saveKeyring(file: string, data: KeyringData, randomBytes: 
 }
 
 async function readPrivate(file: string): Promise<string> {
-  const handle = await open(file, 'r').catch((error: unknown) => {
+  // Does not wait for a writer where the path is a pipe: the look at what it is comes after.
+  const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error: unknown) => {
     throw translated(error, file)
   })
   try {
@@ -63,12 +67,6 @@ async function readPrivate(file: string): Promise<string> {
   } finally {
     await handle.close()
   }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  await handle.sync().finally(() => handle.close())
 }
 
 function translated(error: unknown, file: string): PseudolakeError {

@@ -110,7 +110,8 @@ type Fields = Readonly<Record<string, unknown>>
 
 function parseJson(text: string, what: string): unknown {
   try {
-    return JSON.parse(text)
+    // Editors on Windows put a byte order mark in front.
+    return JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     // Without the cause: the parser's message quotes the text, and the text is keys.
     throw invalid(`${what} is not JSON (${text.length} characters)`)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -88,8 +88,26 @@ test('an entry after the end is refused', async () => {
 test('a folder that is a file is an error at the start', async () => {
   const dir = folder()
   await (await openFile(join(dir, 'x'), 'w')).close()
-  await expect(fileAudit(join(dir, 'x'), options)).rejects.toMatchObject({ code: 'storage/failed' })
+  await expect(fileAudit(join(dir, 'x'), options)).rejects.toMatchObject({ code: 'storage/denied' })
   mkdirSync(join(dir, 'y'))
   chmodSync(join(dir, 'y'), 0o700)
   await (await fileAudit(join(dir, 'y'), options)).close()
+})
+
+test.skipIf(process.platform !== 'linux')('a folder that can’t be made is an error at once', async () => {
+  await expect(fileAudit('/proc/none/audit', options)).rejects.toMatchObject({ code: 'storage/denied' })
+})
+
+test('when the file is removed the record goes on in a new one, which names the line before', async () => {
+  const dir = join(folder(), 'audit')
+  let time = 0
+  const audit = await fileAudit(dir, { ...options, now: () => time++ * 1000 })
+  await audit.record(entry('a'), { durable: true })
+  const [name = ''] = readdirSync(dir)
+  const gone = readFileSync(join(dir, name), 'utf8')
+  rmSync(dir, { recursive: true })
+  await audit.record(entry('b'), { durable: true })
+  await audit.close()
+  const [next = ''] = readdirSync(dir)
+  expect(verifyAudit(gone + readFileSync(join(dir, next), 'utf8'))).toEqual({ entries: 3 })
 })

@@ -279,12 +279,13 @@ describe('a call', () => {
   test('that is no HTTP, or has too long a head, gets an answer', async () => {
     expect(await raw(running.url, 'SECRET\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
     const long = `GET /health HTTP/1.1\r\nhost: localhost\r\nx: ${'S'.repeat(20_000)}\r\n\r\n`
-    expect(await raw(running.url, long)).toMatch(/^HTTP\/1\.1 431 .*request\/malformed/s)
+    expect(await raw(running.url, long)).toMatch(/^HTTP\/1\.1 431 .*"status":431,"code":"request\/head-too-large"/s)
   })
 
   test('by a name that is not this machine’s is refused without authentication (DNS rebinding)', async () => {
     const answer = await raw(running.url, 'GET /health HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n')
     expect(answer).toMatch(/^HTTP\/1\.1 403 /)
+    expect(await raw(running.url, 'GET /health HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /)
   })
 })
 
@@ -360,7 +361,7 @@ describe('starting', () => {
     ['open to all, with callers', () => ({ auth: { insecureNoAuth: true, apiKeys: 'x' } }), 'options/invalid'],
     ['with callers that can’t be read', (dir) => ({ auth: { apiKeys: join(dir, 'none') } }), 'input/not-found'],
     ['with a keyring that is not there', (dir) => ({ keyring: join(dir, 'none') }), 'keyring/not-found'],
-    ['with an audit folder that can’t be made', (dir) => ({ audit: join(dir, 'keys.json', 'a') }), 'storage/failed'],
+    ['with an audit folder that can’t be made', (dir) => ({ audit: join(dir, 'keys.json', 'a') }), 'storage/denied'],
   ])('%s fails with its code', async (_, options, code) => {
     const dir = folder()
     const keyring = join(dir, 'keys.json')

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -105,6 +106,22 @@ test('what is not there, or no file, is said so', async () => {
   await expect(loadKeyring(join(dir, 'none.json'))).rejects.toMatchObject({ code: 'keyring/not-found' })
   mkdirSync(join(dir, 'd'), { mode: 0o700 })
   await expect(loadKeyring(join(dir, 'd'))).rejects.toMatchObject({ code: 'keyring/invalid' })
+})
+
+test.skipIf(process.platform === 'win32')('a pipe is no keyring, and nobody waits for what it may bring', async () => {
+  const pipe = join(folder(), 'pipe')
+  execFileSync('mkfifo', ['-m', '600', pipe])
+  await expect(loadKeyring(pipe)).rejects.toMatchObject({ code: 'keyring/invalid' })
+})
+
+test.skipIf(process.platform !== 'linux')('a keyring in a folder that can’t be made is an error at once', async () => {
+  const saved = saveKeyring('/proc/none/keys.json', createKeyring({ randomBytes, now }), randomBytes)
+  await expect(saved).rejects.toMatchObject({ code: 'storage/denied' })
+})
+
+test('a byte order mark in front of a secret or a keyring is no part of it', () => {
+  const made = importOriginal(`\uFEFF${JSON.stringify(ORIGINAL[0]?.secret)}`, { randomBytes, now })
+  expect(parseKeyring(`\uFEFF${writeKeyring(made)}`)).toEqual(made)
 })
 
 const good = () => JSON.parse(writeKeyring(vectorKeyring()))

@@ -59,6 +59,10 @@ test.each([
 })
 
 test('the way back ignores what deterministic says', () => {
+  expect(readQuery('?deterministic=True&deterministic=1', 'reidentify')).toEqual({
+    deterministic: false,
+    domain: 'default',
+  })
   expect(readQuery('?deterministic=nonsense', 'reidentify')).toEqual({ deterministic: false, domain: 'default' })
 })
 

@@ -12,7 +12,7 @@ import type { PseudonymAnswer, Pseudonymizer, PseudonymRequest } from '../pseudo
  * - a pseudonym that equals an identifier of the request, or has no known form;
  * - one pseudonym for two identifiers; in mode random for two cells, in mode deterministic two pseudonyms for one identifier;
  * - on the way back, a value that is sent back as it came: an identifier is always shorter than its pseudonym;
- * - another domain or key than asked for. An echo that is missing is accepted only for domain `default` without a pinned key, as
+ * - another domain or key than asked for. A header that is missing, of domain or key, is accepted only for domain `default` without a pinned key, as
  *   the original service sends none. A v2 pseudonym names its key itself, so it must agree with pin and echo.
  */
 export function validate(next: Pseudonymizer): Pseudonymizer {
@@ -43,9 +43,8 @@ function checkEcho({ domain, key }: PseudonymRequest, answer: PseudonymAnswer): 
   const echoRequired = domain !== DEFAULT_DOMAIN || key !== undefined
   if (answer.domain === undefined && echoRequired) throw bad('does not say which domain it used')
   if (answer.domain !== undefined && answer.domain !== domain) throw bad('made in another domain')
-  if (key === undefined) return
-  if (answer.keys === undefined || answer.keys.length === 0) throw bad('does not say which key it used')
-  if (answer.keys.some((used) => used !== key)) throw bad('made with another key')
+  if (echoRequired && !answer.keys?.length) throw bad('does not say which key it used')
+  if (key !== undefined && answer.keys?.some((used) => used !== key)) throw bad('made with another key')
 }
 
 function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): void {

@@ -66,6 +66,7 @@ test.each<[string, Partial<PseudonymRequest>, { domain?: string; keys?: string[]
   ['another domain', {}, { domain: 'vehicle' }],
   ['another domain than named', { domain: 'vehicle' }, { domain: 'default' }],
   ['no domain where one was named', { domain: 'vehicle' }, { keys: ['test'] }],
+  ['no key where a domain was named', { domain: 'vehicle' }, { domain: 'vehicle' }],
   ['no key where one was pinned', { key: 'test' }, { domain: 'default' }],
   ['an empty list of keys where one was pinned', { key: 'test' }, { domain: 'default', keys: [] }],
   ['another key than pinned', { key: 'abcd' }, { domain: 'default', keys: ['test'] }],
