@@ -36,6 +36,8 @@ export interface LedgerEntry {
   readonly rows: number
   /** Names of its output files, below the table's data folder. */
   readonly files: readonly string[]
+  /** Its rows were in the table already: nobody knows in which files. */
+  readonly adopted?: true
 }
 
 export interface Ledger {

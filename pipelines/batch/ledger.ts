@@ -90,6 +90,13 @@ export async function planProgress(
       `${changed.length} inputs that are done have other content now, the first is ${changed[0]?.object.location}`,
       { location: changed[0]?.object.location ?? '', inputs: changed.length, hint: changedHint(command) },
     )
+  const untold = changed.filter((input) => entryOf(input)?.adopted)
+  if (untold.length > 0 && job.changed === 'replace')
+    throw new PseudolakeError(
+      'table/files-gone',
+      `${untold.length} changed inputs were adopted, so nobody knows which rows are theirs; the first is ${untold[0]?.object.location}`,
+      { location: untold[0]?.object.location ?? '', inputs: untold.length },
+    )
   const todo = adopting && adopt === 'all' ? [] : inputs.filter((_, i) => states[i] !== 'same')
   const adopted = adopting && adopt === 'all' ? inputs : []
   let mark = first
@@ -110,15 +117,19 @@ export async function planProgress(
     async advance(tableUuid, run, done) {
       const epoch = (mark?.epoch ?? 0) + 1
       const all = done.length > 0 ? done : adopted.map((input) => ({ input, rows: 0, files: [] }))
-      const entries = all.map(
-        ({ input: { object }, rows, files }): LedgerEntry => ({
-          input: hashInput(ledger.salt, object.location),
-          bytes: object.bytes,
-          version: object.version,
-          rows,
-          files,
-        }),
-      )
+      const entries = all.map(({ input, rows, files }): LedgerEntry => {
+        const { location, bytes, version } = input.object
+        // What is appended does not end the earlier rows: a later `replace` must find them all.
+        const kept = job.changed === 'append' ? entryOf(input) : undefined
+        return {
+          input: hashInput(ledger.salt, location),
+          bytes,
+          version,
+          rows: (kept?.rows ?? 0) + rows,
+          files: [...(kept?.files ?? []), ...files],
+          ...((adopted.length > 0 || kept?.adopted) && { adopted: true }),
+        }
+      })
       const name = `${String(epoch).padStart(8, '0')}-${run}.jsonl`
       const location = `${job.state}/${tableUuid}/${job.name}/${name}`
       const ref = await writeLedger(storage, location, { salt: ledger.salt, previous: mark?.ledger, entries })

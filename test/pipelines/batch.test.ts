@@ -94,6 +94,9 @@ test('an input that changed stops the run, or is added, or takes the place of it
   await inputs(home, { 'a.parquet': `select 'x' as dept, 'NEW' as vin, 9 as n` })
   await home.run({ columns: VIN, set: ['input.changed=append'] })
   expect(await home.query(`select count(*) from t`)).toEqual([['1002']])
+  await inputs(home, { 'a.parquet': `select 'x' as dept, 'LAST' as vin, 10 as n` })
+  await home.run({ columns: VIN, set: ['input.changed=replace'] })
+  expect(await home.query(`select count(*), count(*) filter (dept = 'x') from t`)).toEqual([['1001', '1']])
 })
 
 test('a file that was only touched, or copied over with the same bytes, counts as changed: content is not guessed', async () => {
@@ -425,6 +428,11 @@ test('a table that somebody else made needs a word on what its rows are', async 
     skipped_files: 1,
   })
   expect(await home.run({ columns: VIN })).toMatchObject({ status: 'nothing-to-do' })
+  utimesSync(join(home.dir, 'in', 'a.parquet'), 1, 1)
+  await expect(home.run({ columns: VIN, set: ['input.changed=replace'] })).rejects.toMatchObject({
+    code: 'table/files-gone',
+    context: { outcome: 'nothing-published' },
+  })
   await stripMarks(home)
   expect(await home.run({ columns: VIN }, { adopt: 'none' })).toMatchObject({ status: 'done', rows: 1000 })
   expect(await home.query('select count(*) from t')).toEqual([['2000']])
