@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { MAX_BODY_BYTES } from '../../lib/wire/contract.ts'
@@ -47,6 +47,11 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
   server.setTimeout((options.requestTimeoutMs ?? 60_000) * 2)
   server.on('request', (request, response) => void serve(app, request, response, server, buffered))
   server.on('clientError', refuseUnreadable)
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
@@ -72,6 +77,8 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
       const closed = once(server, 'close')
       server.close()
       server.closeIdleConnections()
+      // Node counts a connection that was opened ahead of its first request, as pools do, as one under way.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
       const late = setTimeout(() => server.closeAllConnections(), graceMs)
       await closed
       clearTimeout(late)

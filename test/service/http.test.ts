@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -561,6 +562,17 @@ describe('operations people', () => {
       expect(answer.json.pseudonyms).toHaveLength(6_000)
     }
     await expect(fetch(`${running.url}/health`)).rejects.toThrow()
+  })
+
+  test('do not wait for a connection on which nothing was ever sent', async () => {
+    const { url, close } = await service({ graceMs: 600_000 })
+    const { hostname, port } = new URL(url)
+    const silent = connect(Number(port), hostname)
+    await once(silent, 'connect')
+    // By the answer to a later connection, the server has seen the silent one.
+    await fetch(`${url}/health`)
+    await close()
+    silent.destroy()
   })
 
   test('see that a caller who left was not worked for to the end', async () => {
