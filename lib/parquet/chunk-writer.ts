@@ -22,6 +22,8 @@ export interface PageContent {
 export interface EncodedPage {
   readonly header: PageHeader
   readonly body: Uint8Array
+  /** Where the body stands in the input, of which it is a copy. */
+  readonly from?: number
 }
 
 /** Version 1: every engine reads it, fast paths included. */
@@ -81,7 +83,7 @@ export class ChunkWriter {
     this.#start = out.position
   }
 
-  async page({ header, body }: EncodedPage): Promise<void> {
+  async page({ header, body, from }: EncodedPage): Promise<void> {
     if (header.type === PAGE.DICTIONARY) this.#dictionary = this.#out.position
     else {
       this.#data ??= this.#out.position
@@ -93,7 +95,7 @@ export class ChunkWriter {
     const head = pageHeader(header)
     this.#uncompressed += head.length + header.uncompressedBytes
     await this.#out.write(head)
-    await this.#out.write(body)
+    await this.#out.write(body, from)
   }
 
   finish(statistics: ChunkStatistics | undefined): WrittenChunk {

@@ -51,6 +51,10 @@ export interface Page<H extends PageHeader = PageHeader> {
   /** As stored; valid until the next page is asked for. */
   readonly body: Uint8Array
   readonly place: Place
+  /** The header as it is stored; valid as long as the body. */
+  readonly head: Uint8Array
+  /** Where the body begins in the file. */
+  readonly from: number
 }
 
 /** Where a header cannot be longer; the statistics in it may be long, but a page of an honest file is longer. */
@@ -76,8 +80,8 @@ export async function* readPages(
     signal?.throwIfAborted()
     const here: Place = { ...place, page: index }
     if (at >= end) throw corrupt(place, `its pages hold ${seen} values, the footer says ${chunk.values}`)
-    const { header, length } = await readHeader(source, at, end, here)
-    const from = at + length
+    const { header, head } = await readHeader(source, at, end, here)
+    const from = at + head.length
     at = from + header.compressedBytes
     if (at > end) throw corrupt(here, `its ${header.compressedBytes} bytes reach beyond the column`)
     if (header.type === 'other') continue
@@ -90,7 +94,7 @@ export async function* readPages(
     const body = await source.read(from, at)
     if (header.crc !== undefined && zlib.crc32(body) !== header.crc >>> 0)
       throw corrupt(here, 'its checksum does not match')
-    yield { header, body, place: here }
+    yield { header, body, place: here, head, from }
     if (dictionaryOnly) return
   }
 }
@@ -105,11 +109,12 @@ async function readHeader(
   at: number,
   end: number,
   place: Place,
-): Promise<{ header: PageHeader | OtherHeader; length: number }> {
+): Promise<{ header: PageHeader | OtherHeader; head: Uint8Array }> {
   for (let ask = FIRST_HEADER_BYTES; ; ask *= 8) {
     const bytes = await source.read(at, Math.min(end, at + ask))
     try {
-      return parseHeader(bytes)
+      const { header, length } = parseHeader(bytes)
+      return { header, head: bytes.subarray(0, length) }
     } catch (error) {
       if (error instanceof ThriftEnd && at + ask < end && ask < MAX_HEADER_BYTES) continue
       if (error instanceof ThriftEnd) throw corrupt(place, 'the page header is cut off')

@@ -6,6 +6,7 @@ import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import type { RewritePlan } from './plan.ts'
+import type { Provenance } from './provenance.ts'
 import { rangeReader } from './ranges.ts'
 import { type Replace, rewriteChunk } from './rewrite-chunk.ts'
 import { summarize } from './summary.ts'
@@ -22,6 +23,8 @@ export interface RewriteOptions {
   /** As parquet-format wants it: `application version X (build Y)`. */
   readonly createdBy: string
   readonly signal?: AbortSignal
+  /** Told where each byte of the output comes from. */
+  readonly provenance?: Provenance
   /** After each row group. Bytes are those of the input's chunks that were read. */
   readonly onProgress?: (done: { readonly rows: number; readonly bytes: number }) => void
 }
@@ -36,7 +39,7 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
     checkPlan(plan, file)
     const needed = plan.rowGroups.flatMap((group) => group.chunks.flatMap((chunk) => (chunk.from ? [chunk.from] : [])))
     const source = rangeReader(options.storage, file.object, needed, signal)
-    const out = new Output(writer)
+    const out = new Output(writer, options.provenance)
     await out.write(MAGIC)
 
     const rowGroups: WrittenRowGroup[] = []

@@ -1,0 +1,61 @@
+/**
+ * Where each byte of a file that is being written comes from: out of the input as it is, or made here. Recorded at the one place that
+ * writes, so that somebody else can hold it against the plan and the file.
+ */
+import { crc32 } from 'node:zlib'
+
+/** Bytes `[start, end)` of the output. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+  /** Where they stand in the input; missing for bytes that were made here. */
+  readonly from?: number
+}
+
+/** A copied piece, to be read back. */
+export interface CopiedSample {
+  readonly start: number
+  readonly end: number
+  /** CRC-32 of the bytes as the input had them. */
+  readonly crc: number
+}
+
+export class Provenance {
+  readonly #every: number
+  readonly #ranges: { start: number; end: number; from?: number }[] = []
+  readonly #samples: CopiedSample[] = []
+  #copies = 0
+  #copiedBytes = 0
+
+  /** @param every how many copied pieces there are to one whose checksum is kept; 1 for all */
+  constructor(every: number) {
+    this.#every = every
+  }
+
+  /** In the order of the output, each as long as it can be. */
+  get ranges(): readonly ByteRange[] {
+    return this.#ranges
+  }
+
+  get samples(): readonly CopiedSample[] {
+    return this.#samples
+  }
+
+  get copiedBytes(): number {
+    return this.#copiedBytes
+  }
+
+  /** Bytes that go to `start` of the output; `from` is given where they are the input's own. */
+  add(start: number, bytes: Uint8Array, from: number | undefined): void {
+    if (bytes.length === 0) return
+    const end = start + bytes.length
+    if (from !== undefined) {
+      this.#copiedBytes += bytes.length
+      if (this.#copies++ % this.#every === 0) this.#samples.push({ start, end, crc: crc32(bytes) })
+    }
+    const last = this.#ranges.at(-1)
+    const follows = last && (last.from === undefined ? undefined : last.from + last.end - last.start)
+    if (last && last.end === start && follows === from) last.end = end
+    else this.#ranges.push({ start, end, ...(from !== undefined && { from }) })
+  }
+}
