@@ -94,6 +94,7 @@ export async function runWithProgress(
           if (event.type === 'listed') {
             totalBytes = event.bytes
             totalFiles = event.files
+            shown.update({ label: job.name, done: 0, total: totalBytes, detail: `0 of ${totalFiles} files` })
           } else if (event.type === 'progress')
             shown.update({
               label: job.name,

@@ -16,8 +16,13 @@ export interface Progress {
 }
 
 const EVERY_MS = { bar: 100, line: 10_000 }
+/** How often it is looked whether something is to be shown though nothing was done: a slow service, a large file. */
+const LOOK_MS = 1000
 
-/** A bar on a terminal, a line every ten seconds elsewhere, nothing when quiet. */
+/**
+ * A bar on a terminal, a line every ten seconds elsewhere, nothing when quiet. From the first update on it goes on by itself, also
+ * where none comes for long, until `end`.
+ */
 export function progress(options: {
   clock: Clock
   quiet: boolean
@@ -30,23 +35,38 @@ export function progress(options: {
   // The first line of a log comes after one interval: a short run prints none.
   let last = tty ? Number.NEGATIVE_INFINITY : started
   let drawn = false
+  const ended = new AbortController()
+  let state: ProgressState | undefined
+
+  function show({ label, done, total, detail }: ProgressState): void {
+    const now = clock.now()
+    if (now - last < (tty ? EVERY_MS.bar : EVERY_MS.line)) return
+    last = now
+    const ratio = total === 0 ? 0 : Math.min(1, done / total)
+    const elapsed = (now - started) / 1000
+    const left = ratio > 0.02 ? `, about ${seconds((elapsed / ratio) * (1 - ratio))} left` : ''
+    if (tty) {
+      const cells = Math.round(ratio * 24)
+      write(`\r\x1b[2K${label} ${'█'.repeat(cells)}${'░'.repeat(24 - cells)} ${percent(ratio)}  ${detail}${left}`)
+      drawn = true
+    } else write(`${label} ${percent(ratio)}, ${detail}, ${seconds(elapsed)} so far${left}\n`)
+  }
+
+  async function goOn(): Promise<void> {
+    while (!ended.signal.aborted) {
+      await clock.sleep(LOOK_MS, ended.signal).catch(() => {})
+      if (state && !ended.signal.aborted) show(state)
+    }
+  }
+
   return {
-    update(state) {
-      const now = clock.now()
-      if (now - last < (tty ? EVERY_MS.bar : EVERY_MS.line)) return
-      last = now
-      const ratio = state.total === 0 ? 0 : Math.min(1, state.done / state.total)
-      const elapsed = (now - started) / 1000
-      const left = ratio > 0.02 ? `, about ${seconds((elapsed / ratio) * (1 - ratio))} left` : ''
-      if (tty) {
-        const cells = Math.round(ratio * 24)
-        write(
-          `\r\x1b[2K${state.label} ${'█'.repeat(cells)}${'░'.repeat(24 - cells)} ${percent(ratio)}  ${state.detail}${left}`,
-        )
-        drawn = true
-      } else write(`${state.label} ${percent(ratio)}, ${state.detail}, ${seconds(elapsed)} so far${left}\n`)
+    update(next) {
+      if (!state) void goOn()
+      state = next
+      show(next)
     },
     end() {
+      ended.abort()
       if (drawn) write('\r\x1b[2K')
       drawn = false
     },

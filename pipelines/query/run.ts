@@ -30,6 +30,7 @@ export interface QueryResult {
  */
 export async function runQuery(sql: string, options: QueryOptions): Promise<QueryResult> {
   const { maxRows = 1000, threads = 2, memoryMb = 512 } = options
+  if (sql.trim() === '') throw new PseudolakeError('options/invalid', 'SQL: expected a query, got nothing', {})
   const { DuckDBInstance } = await loadDuckdb()
   const views: string[] = []
   for (const [name, location] of options.tables) {
@@ -51,7 +52,7 @@ export async function runQuery(sql: string, options: QueryOptions): Promise<Quer
     })
     for (const view of views) await connection.run(view)
     const reader = await connection.streamAndReadUntil(sql, maxRows + 1)
-    const names = reader.columnNames()
+    const names = reader.deduplicatedColumnNames()
     const types = reader.columnTypes()
     const rows = reader.getRowsJson() as unknown[][]
     return {

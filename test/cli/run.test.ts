@@ -129,7 +129,7 @@ test('what can be said against a configuration is said before anything is read',
     })
     expect([set, exit, JSON.parse(stdout).error?.code]).toEqual([set, 2, code])
   }
-})
+}, 60_000)
 
 test('an output that cannot be a folder is named as such', async () => {
   const home = await job()
