@@ -1,6 +1,7 @@
 /** Values to pages. (parquet-format, Encodings.md.) */
 import { type ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import type { OutputCodec } from './codec.ts'
+import type { DecodedPage, RawValues } from './decode.ts'
 import { ENCODING } from './footer.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
 import type { LeafNode } from './schema.ts'
@@ -104,6 +105,46 @@ export function plainStringPages(leaf: LeafNode, codec: OutputCodec, cells: Cell
     (from, to) => plainStrings(present, from, to),
     true,
   )
+}
+
+/** A decoded page in PLAIN encoding: the same levels, every value bit by bit. */
+export function plainValuePages(leaf: LeafNode, codec: OutputCodec, page: DecodedPage): Generator<EncodedPage> {
+  const { values = [] } = page
+  return plainPages(
+    leaf,
+    codec,
+    page,
+    values[0] instanceof Uint8Array ? (i) => 4 + (values[i] as Uint8Array).length : () => 8,
+    (from, to) => plainValues(leaf, values, from, to),
+    false,
+  )
+}
+
+function plainValues({ physical }: LeafNode, values: RawValues, from: number, to: number): Uint8Array {
+  // Their memory and not their numbers: the bits of a NaN need not survive being one of JavaScript's.
+  if (ArrayBuffer.isView(values)) {
+    const { buffer, byteOffset, byteLength } = values.subarray(from, to)
+    return new Uint8Array(buffer, byteOffset, byteLength)
+  }
+  if (physical === 'BOOLEAN') {
+    const out = new Uint8Array(Math.ceil((to - from) / 8))
+    for (let i = from; i < to; i++)
+      if (values[i]) out[(i - from) >> 3] = (out[(i - from) >> 3] as number) | (1 << ((i - from) & 7))
+    return out
+  }
+  const cut = values.slice(from, to) as Uint8Array[]
+  return physical === 'BYTE_ARRAY' ? plainByteArrays(cut) : Buffer.concat(cut)
+}
+
+function plainByteArrays(values: readonly Uint8Array[]): Uint8Array {
+  const out = Buffer.allocUnsafe(values.reduce((size, value) => size + 4 + value.length, 0))
+  let at = 0
+  for (const value of values) {
+    at = out.writeUInt32LE(value.length, at)
+    out.set(value, at)
+    at += value.length
+  }
+  return out
 }
 
 /**

@@ -5,6 +5,7 @@
  * A plan is per chunk and not per column, because a file is never uniform: writers leave the dictionary for the last, small row group.
  */
 import { type Codec, isOutputCodec, type OutputCodec } from './codec.ts'
+import { refusedEncodings } from './encodings.ts'
 import { type ColumnChunk, ENCODING } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type ConstantColumn, type OutputColumn, outputTree, type Treatments } from './output-tree.ts'
@@ -16,6 +17,8 @@ export type ChunkAction =
   | 'copy'
   /** Pages decompressed and compressed again, values not looked at. */
   | 'recompress'
+  /** Pages in an encoding that not every engine reads are decoded and written anew as PLAIN, others as with `recompress`. */
+  | 'reencode'
   /** A new dictionary; the bodies of pages that refer to it as they are, others decoded and written anew. */
   | 'swap-dictionary'
   /** Every page decoded and written anew. */
@@ -99,8 +102,12 @@ function planChunk(column: OutputColumn, chunk: ColumnChunk, asked: OutputCodec 
   const dictionary = column.source?.physical !== 'BOOLEAN' && hasDictionary(chunk)
 
   if (column.treatment === 'copy' && !column.widening) {
+    const encodings = refusedEncodings(chunk, column.leaf.physical)
+    const refused = isOutputCodec(chunk.codec) ? encodings : [...encodings, chunk.codec]
+    const why = `not every engine reads ${refused.join(', ')}`
+    if (encodings.length > 0) return { action: 'reencode', why, codec, from }
     if (isOutputCodec(chunk.codec)) return { action: 'copy', why: 'not protected', codec: chunk.codec, from }
-    return { action: 'recompress', why: `not every engine reads ${chunk.codec}`, codec, from }
+    return { action: 'recompress', why, codec, from }
   }
   if (column.treatment === 'copy') {
     const why = `type widened (${column.widening})`

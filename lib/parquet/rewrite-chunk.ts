@@ -8,7 +8,8 @@ import { pick, rowsOf, slices, withNulls } from './cells.ts'
 import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { compress, decompress } from './codec.ts'
 import { decodeData, decodeDictionary, type RawValues } from './decode.ts'
-import { plainPages, plainStringPages, plainStrings, StringEncoder } from './encode.ts'
+import { plainPages, plainStringPages, plainStrings, plainValuePages, StringEncoder } from './encode.ts'
+import { isOutputEncoding } from './encodings.ts'
 import { type ChunkStatistics, type ColumnChunk, ENCODING, type WrittenChunk } from './footer.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
 import type { Output } from './output.ts'
@@ -75,8 +76,9 @@ class ChunkWork {
     const chunk = this.#task.chunk
     if (!chunk || !input) throw new PseudolakeError('internal/bug', 'a plan without an input for a chunk')
     if (action === 'copy') return this.#copy(chunk)
-    if (action === 'recompress') {
-      await this.#recompress(target, chunk)
+    if (action === 'recompress' || action === 'reencode') {
+      if (action === 'recompress') await this.#recompress(target, chunk)
+      else await this.#reencode(target, chunk, input)
       return target.finish(chunk.statistics)
     }
     if (widening) await this.#widenPages(target, chunk, input)
@@ -115,6 +117,18 @@ class ChunkWork {
 
   async #recompress(target: ChunkWriter, chunk: ColumnChunk): Promise<void> {
     for await (const page of this.#pages(chunk)) await target.page(this.#recompressed(page, chunk))
+  }
+
+  async #reencode(target: ChunkWriter, chunk: ColumnChunk, input: LeafNode): Promise<void> {
+    const { column, planned } = this.#task
+    for await (const page of this.#pages(chunk)) {
+      if (page.header.type === PAGE.DICTIONARY || isOutputEncoding(page.header.encoding)) {
+        await target.page(this.#recompressed(page, chunk))
+        continue
+      }
+      const decoded = decodeData(page as Page<DataHeader>, input, chunk.codec, undefined)
+      for (const plain of plainValuePages(column.leaf, planned.codec, decoded)) await target.page(plain)
+    }
   }
 
   /** The page with its content as it is, in the output's codec. */

@@ -163,7 +163,7 @@ spark.conf.set('spark.sql.codegen.factoryMode', 'NO_CODEGEN')
 types = {}
 def read(location):
     name = os.path.basename(location)
-    table = spark.read.option('vectorization-enabled', str(name not in args['slow']).lower()).table('h.odd.' + name)
+    table = spark.table('h.odd.' + name)
     types[location] = {f.name: f.dataType for f in table.schema}
     return sorted((spark_shown(table.schema, row) for row in table.collect()), key=lambda row: int(row['id'][4:]))
 def count(location, c, o, v): return spark.table('h.odd.' + os.path.basename(location)).where(spark_filter(types[location], c, o, v)).count()
@@ -191,8 +191,6 @@ result = {'tables': tables, 'demo': demo, 'turns': {'first': first, 'reports': r
         ...(await asked([...odd.rows.keys()].filter((name) => name !== 'times'))),
         filtered: ['types', 'groups'],
         every: 5,
-        // Its vectorized reader (Iceberg 1.10) refuses booleans in RLE, DELTA_BYTE_ARRAY and BYTE_STREAM_SPLIT, which copied chunks keep.
-        slow: ['pages'],
         turns,
       },
       { catalogs: { h: odd.warehouse, d: join(demo, 'warehouse') }, timeoutMs: SPARK_MS - 20_000 },

@@ -21,6 +21,9 @@ const INPUTS = [
   'delta-v1.parquet',
   'nested-v1.parquet',
   'types-dictionary.parquet',
+  'encodings-v1-zstd.parquet',
+  'encodings-v2-snappy.parquet',
+  'spark-v2.parquet',
 ]
 
 test.each(INPUTS)('broken bytes are an error with a code, or a file that is read: %s', async (name) => {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ColumnChunk } from '../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
 import { outputTree } from '../../lib/parquet/output-tree.ts'
@@ -87,6 +87,51 @@ test('each chunk has its own action and its reason', () => {
     },
   ])
   expect(JSON.parse(JSON.stringify(plan))).toEqual(plan)
+})
+
+describe('a copied chunk in encodings that not every engine reads is reencoded', () => {
+  const [PLAIN, RLE, BIT_PACKED, DELTA, LENGTHS, PREFIXES, DICTIONARY_POSITIONS, SPLIT] = [0, 3, 4, 5, 6, 7, 8, 9]
+  const columns = [root(3), leaf('flag', 0), leaf('n', INT64), leaf('text', BYTES, 'optional', UTF8)]
+  const planned = (chunk: Partial<ColumnChunk>, column: number) => {
+    const input = file(columns, [[0, 1, 2].map((i) => (i === column ? chunk : {}))])
+    return planRewrite(input, treat({}), { fieldIds: () => 1 }).rowGroups[0]?.chunks[column]
+  }
+  const pages = (...encodings: number[]) => encodings.map((encoding) => ({ page: 3, encoding, count: 1 }))
+
+  test.each([
+    ['DELTA_LENGTH_BYTE_ARRAY', 2, { encodings: [RLE, LENGTHS] }],
+    ['DELTA_BYTE_ARRAY', 2, { encodings: [PLAIN, RLE, DICTIONARY_POSITIONS, PREFIXES] }],
+    ['BYTE_STREAM_SPLIT', 1, { encodings: [SPLIT, RLE] }],
+    // The footer need not list what its statistics count, nor the other way round.
+    ['BYTE_STREAM_SPLIT', 1, { encodings: [PLAIN], encodingStats: pages(PLAIN, SPLIT) }],
+    ['BYTE_STREAM_SPLIT', 1, { encodings: [SPLIT], encodingStats: pages(PLAIN) }],
+    ['DELTA_BYTE_ARRAY, lz4_raw', 2, { encodings: [RLE, PREFIXES], codec: 'lz4_raw' as const }],
+    ['encoding 10', 1, { encodings: [10] }],
+  ])('%s', (names, column, chunk) => {
+    expect(planned(chunk, column)).toMatchObject({
+      action: 'reencode',
+      why: `not every engine reads ${names}`,
+      codec: 'snappy',
+    })
+  })
+
+  test('RLE, which every footer lists for levels, counts where it may hold booleans', () => {
+    const why = 'not every engine reads RLE booleans'
+    const [only, both] = [{ encodings: [RLE] }, { encodings: [PLAIN, RLE, BIT_PACKED] }]
+    expect(planned(only, 0)).toMatchObject({ action: 'reencode', why })
+    expect(planned(both, 0)).toMatchObject({ action: 'reencode', why })
+    expect(planned({ ...both, encodingStats: pages(PLAIN, RLE) }, 0)).toMatchObject({ action: 'reencode', why })
+    expect(planned({ ...both, encodingStats: pages(PLAIN) }, 0)).toMatchObject({ action: 'copy' })
+    expect(planned({ encodings: [PLAIN] }, 0)).toMatchObject({ action: 'copy' })
+    for (const column of [1, 2]) expect(planned(both, column)).toMatchObject({ action: 'copy' })
+  })
+
+  test('positions in a dictionary and packed deltas are read by all, and copied', () => {
+    for (const encoding of [DELTA, DICTIONARY_POSITIONS, 2])
+      expect(planned({ encodings: [PLAIN, RLE, encoding], encodingStats: pages(encoding) }, 1)).toMatchObject({
+        action: 'copy',
+      })
+  })
 })
 
 test('what a dictionary cannot express is decoded', () => {
