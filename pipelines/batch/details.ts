@@ -1,0 +1,76 @@
+/** What a report says beside the counts: enough for somebody who was not there to see what ran, with which settings. Pure. */
+import { createHash } from 'node:crypto'
+import type { DataFile } from '../../lib/iceberg/data-file.ts'
+import { fieldsOf } from '../../lib/iceberg/schema.ts'
+import type { Schema } from '../../lib/iceberg/types.ts'
+import type { BatchSettings } from '../config/native.ts'
+import type { Pinned } from './identities.ts'
+import type { BatchPlan } from './plan/document.ts'
+import type { ColumnReport, PlanAgainstActual } from './report.ts'
+
+interface Actual {
+  readonly files: number
+  readonly rows: number
+  readonly distinct: number
+  readonly service: { readonly requests: number; readonly identifiers: number }
+  readonly bytes_out: number
+  readonly seconds: number
+}
+
+export function against(plan: BatchPlan, actual: Actual): PlanAgainstActual {
+  const { distinct, service, cost } = plan
+  return {
+    files: { planned: plan.files, actual: actual.files },
+    rows: { planned: plan.rows, actual: actual.rows },
+    distinct: { planned: distinct.values, actual: actual.distinct, quality: distinct.quality },
+    requests: { planned: service.requests, actual: actual.service.requests },
+    identifiers: { planned: service.identifiers, actual: actual.service.identifiers },
+    bytes_out: { planned: plan.bytes_out, actual: actual.bytes_out },
+    seconds: { planned: plan.seconds, actual: actual.seconds },
+    cost: { planned: cost.total, currency: cost.currency, prices_of: cost.date },
+  }
+}
+
+/** Names settings without showing them: first 16 hex digits of SHA-256 over the effective configuration, in the order of its names. */
+export function configDigest(settings: BatchSettings): string {
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(settings)))
+    .digest('hex')
+    .slice(0, 16)
+}
+
+function sorted(value: unknown): unknown {
+  if (value instanceof Map) return sorted(Object.fromEntries(value))
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]))
+}
+
+/** Columns with what was published of them: cells, nulls, bytes; and the key that a replaced one was made with. */
+export function columnsWithCounts(
+  columns: readonly ColumnReport[],
+  files: readonly DataFile[],
+  schema: Schema | undefined,
+  pinned: readonly Pinned[],
+): ColumnReport[] {
+  const ids = new Map([...(schema ? fieldsOf(schema) : [])].map((field) => [field.path.join('.'), field.id]))
+  const keys = new Map(pinned.map(({ column, identity }) => [column, identity.key]))
+  const sum = (of: 'valueCounts' | 'nullCounts' | 'columnSizes', id: number): number | undefined => {
+    const counts = files.map((file) => file[of]?.get(id))
+    return counts.some((n) => n === undefined) ? undefined : counts.reduce<number>((total, n) => total + (n ?? 0), 0)
+  }
+  return columns.map((column) => {
+    const id = column.as === undefined ? undefined : ids.get(column.as)
+    if (id === undefined || files.length === 0) return column
+    const [cells, nulls, bytes] = [sum('valueCounts', id), sum('nullCounts', id), sum('columnSizes', id)]
+    const key = column.as === undefined ? undefined : keys.get(column.as)
+    return {
+      ...column,
+      ...(key === undefined ? {} : { key }),
+      ...(cells === undefined ? {} : { cells }),
+      ...(nulls === undefined ? {} : { nulls }),
+      ...(bytes === undefined ? {} : { bytes_out: bytes }),
+    }
+  })
+}

@@ -1,0 +1,65 @@
+import { HyperLogLog, SKETCH_ERROR } from './hyperloglog.ts'
+
+/** How good a number of distinct values is. */
+export type Quality =
+  /** Counted. */
+  | 'exact'
+  /** Within 2.5 %, by HyperLogLog: more values than may be kept. */
+  | 'estimated'
+  /** Not more than `at_most`: some values are in pages that the plan did not read. */
+  | 'at-most'
+
+export interface DistinctEstimate {
+  /** Values seen. */
+  readonly values: number
+  /** As many as there can be, by what was seen and the cells that were not. Equal to `values` where it is exact. */
+  readonly at_most: number
+  readonly quality: Quality
+}
+
+/** Counts distinct texts: exactly while they fit in their bytes, by a sketch from then on. */
+export class Distinct {
+  readonly #maxBytes: number
+  readonly #sketch = new HyperLogLog()
+  #texts: Set<string> | undefined = new Set()
+  #bytes = 0
+  /** Cells whose values were not looked at. */
+  #unseen = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** Whether it is known to be new. */
+  add(text: string): boolean {
+    if (!this.#texts) {
+      this.#sketch.add(text)
+      return false
+    }
+    const before = this.#texts.size
+    this.#texts.add(text)
+    if (this.#texts.size === before) return false
+    this.#sketch.add(text)
+    this.#bytes += 2 * text.length + ENTRY_BYTES
+    if (this.#bytes > this.#maxBytes) this.#texts = undefined
+    return true
+  }
+
+  unseen(cells: number): void {
+    this.#unseen += cells
+  }
+
+  get counted(): boolean {
+    return this.#texts !== undefined
+  }
+
+  estimate(): DistinctEstimate {
+    const values = this.#texts?.size ?? this.#sketch.count()
+    const most = (this.#texts ? values : Math.ceil(values * (1 + SKETCH_ERROR))) + this.#unseen
+    const quality = this.#unseen > 0 ? 'at-most' : this.#texts ? 'exact' : 'estimated'
+    return { values, at_most: most, quality }
+  }
+}
+
+/** What a text in a set takes beside its characters. */
+const ENTRY_BYTES = 60

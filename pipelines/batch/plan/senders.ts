@@ -1,0 +1,175 @@
+/** What the values of a plan's columns would be to the service: distinct ones, requests, bytes. */
+import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
+import { ENVELOPE_BYTES, sizeOf } from '../../../lib/client/size.ts'
+import type { ColumnRule } from '../job.ts'
+import { replacer } from '../replacer.ts'
+import { Distinct, type DistinctEstimate, type Quality } from './distinct.ts'
+
+export interface SendLimits {
+  readonly maxIdentifiers: number
+  readonly maxRequestBytes: number
+}
+
+export interface Sent {
+  readonly distinct: DistinctEstimate
+  readonly requests: number
+  readonly identifiers: number
+  readonly requestBytes: number
+  readonly responseBytes: number
+}
+
+/** Columns of one domain and key: what one of them has sent, the client knows for the others. */
+class Group {
+  readonly values: Distinct
+  /** Requests that were counted, file by file: each file's last one is not full. */
+  requests = 0
+  /** Values that were new when they were counted, and their bytes on the wire. */
+  counted = 0
+  requestBytes = 0
+  responseBytes = 0
+  /** Cells of mode random: each is sent, whatever others hold. */
+  cells = 0
+
+  constructor(maxBytes: number) {
+    this.values = new Distinct(maxBytes)
+  }
+}
+
+export interface Sender {
+  /**
+   * Values of a part of a column, as the input has them. The run's own code normalizes them, so a plan can't differ.
+   * @returns UTF-8 bytes of each value that would be sent
+   */
+  observe(texts: readonly string[]): Promise<readonly number[]>
+  /** Cells that nobody looked at. */
+  unseen(cells: number): void
+  /** Cells of mode random, each a value to be sent. */
+  cells(count: number): void
+  /** The end of a file: its values that were new go out together. */
+  endFile(): void
+  readonly distinct: DistinctEstimate
+  readonly merged: { readonly values: number; readonly quality: Quality } | undefined
+}
+
+export class Senders {
+  readonly #limits: SendLimits
+  readonly #maxBytes: number
+  readonly #groups = new Map<string, Group>()
+  readonly #columns = new Map<string, Sender>()
+
+  /** @param maxBytes of values kept to count exactly, in all */
+  constructor(limits: SendLimits, maxBytes: number, rules: readonly ColumnRule[]) {
+    this.#limits = limits
+    // A column's own values, those before normalization, and those of its group.
+    this.#maxBytes = Math.floor(maxBytes / Math.max(1, 3 * rules.length))
+  }
+
+  of(rule: ColumnRule): Sender {
+    const known = this.#columns.get(rule.name)
+    if (known) return known
+    const name = `${rule.domain}\0${rule.key ?? ''}`
+    const group = this.#groups.get(name) ?? new Group(this.#maxBytes)
+    this.#groups.set(name, group)
+    const sender = this.#sender(rule, group)
+    this.#columns.set(rule.name, sender)
+    return sender
+  }
+
+  #sender(rule: ColumnRule, group: Group): Sender {
+    const own = new Distinct(this.#maxBytes)
+    const raw = rule.normalize.length > 0 ? new Distinct(this.#maxBytes) : undefined
+    let sent: readonly string[] = []
+    const heard: Pseudonymizer = {
+      call: async ({ values }) => {
+        sent = values
+        return { values }
+      },
+    }
+    const replace = replacer(rule, undefined, heard)
+    let fresh = 0
+    return {
+      observe: async (texts) => {
+        sent = []
+        const replaced = await replace(texts)
+        // What becomes null or empty is no value before normalization either.
+        if (raw) for (const [i, text] of texts.entries()) if (replaced[i]) raw.add(text)
+        return sent.map((value) => {
+          own.add(value)
+          if (!group.values.add(value)) return Buffer.byteLength(value)
+          const { utf8, request, response } = sizeOf(value, 'pseudonymize')
+          fresh++
+          group.counted++
+          group.requestBytes += request
+          group.responseBytes += response
+          return utf8
+        })
+      },
+      unseen: (cells) => {
+        own.unseen(cells)
+        group.values.unseen(cells)
+        raw?.unseen(cells)
+      },
+      cells: (count) => {
+        group.cells += count
+      },
+      endFile: () => {
+        group.requests += Math.ceil(fresh / this.#perRequest(group))
+        fresh = 0
+      },
+      get distinct() {
+        return own.estimate()
+      },
+      get merged() {
+        if (!raw) return undefined
+        const [before, after] = [raw.estimate(), own.estimate()]
+        // Two estimates differ by chance too.
+        const values = Math.max(0, before.values - after.values)
+        return { values, quality: before.quality === 'exact' ? after.quality : before.quality }
+      },
+    }
+  }
+
+  #perRequest({ counted, requestBytes, responseBytes }: Group): number {
+    const { maxIdentifiers, maxRequestBytes } = this.#limits
+    if (counted === 0) return maxIdentifiers
+    const bytes = Math.max(requestBytes, responseBytes) / counted
+    return Math.max(1, Math.min(maxIdentifiers, Math.floor((maxRequestBytes - ENVELOPE_BYTES) / bytes)))
+  }
+
+  total(): Sent {
+    const parts = [...this.#groups.values()].map((group) => {
+      const distinct = group.values.estimate()
+      const each = Math.max(1, group.counted)
+      // Values that are there and were not counted one by one: too many to keep, not looked at, or cells of their own.
+      const deterministic = group.values.counted ? distinct.at_most : Math.max(distinct.at_most, group.counted)
+      const identifiers = deterministic + group.cells
+      const rest = Math.max(0, identifiers - group.counted)
+      const requests = group.requests + Math.ceil(rest / this.#perRequest(group))
+      const size = (counted: number, typical: number) =>
+        Math.round(counted + rest * (group.counted === 0 ? typical : counted / each)) + requests * ENVELOPE_BYTES
+      return {
+        distinct,
+        requests,
+        identifiers,
+        requestBytes: requests === 0 ? 0 : size(group.requestBytes, TYPICAL_BYTES),
+        responseBytes: requests === 0 ? 0 : size(group.responseBytes, 3 * TYPICAL_BYTES),
+      }
+    })
+    const sum = (of: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + of(part), 0)
+    const qualities = parts.map(({ distinct }) => distinct.quality)
+    return {
+      distinct: {
+        values: sum(({ distinct }) => distinct.values),
+        at_most: sum(({ distinct }) => distinct.at_most),
+        quality: (['at-most', 'estimated'] as const).find((quality) => qualities.includes(quality)) ?? 'exact',
+      },
+      requests: sum(({ requests }) => requests),
+      identifiers: sum(({ identifiers }) => identifiers),
+      requestBytes: sum(({ requestBytes }) => requestBytes),
+      responseBytes: sum(({ responseBytes }) => responseBytes),
+    }
+  }
+}
+
+/** An identifier as JSON, where none was looked at. */
+const TYPICAL_BYTES = 24

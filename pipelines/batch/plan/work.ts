@@ -1,0 +1,187 @@
+/** From the inputs that are to be read to the document of a plan. Reads footers, dictionaries and a bounded sample; writes nothing. */
+import { currentSchema } from '../../../lib/iceberg/metadata.ts'
+import { countsOnlyProperty } from '../../../lib/iceberg/metrics.ts'
+import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
+import { typeText } from '../../../lib/iceberg/types.ts'
+import { openParquet } from '../../../lib/parquet/open.ts'
+import type { Storage } from '../../../lib/storage/storage.ts'
+import { pinProperty, readPin, writeApproved } from '../../pins.ts'
+import { cacheBytes } from '../../service.ts'
+import type { Pinned } from '../identities.ts'
+import type { InputFile } from '../inputs.ts'
+import type { BatchJob } from '../job.ts'
+import type { Progress } from '../ledger.ts'
+import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from '../shape.ts'
+import { steps } from '../step.ts'
+import type { Target } from '../target.ts'
+import type { BatchPlan, Creates, PlannedService } from './document.ts'
+import { costOf, type Load, type Prices, timeOf } from './prices.ts'
+import { Senders } from './senders.ts'
+import { Tally } from './tally.ts'
+
+export interface PlanWork {
+  readonly job: BatchJob
+  readonly target: Target
+  readonly progress: Pick<Progress, 'todo' | 'done' | 'property' | 'adopting'>
+  readonly storage: Storage
+  readonly signal: AbortSignal
+  readonly prices: Prices
+  /** What the key check found; empty where it was not made. */
+  readonly pinned: readonly Pinned[]
+  readonly keyCheck: PlannedService['key_check']
+  readonly notes: readonly string[]
+  /** `quick`, beside a run: less memory and less reading, so that more of it is estimated. */
+  readonly effort: 'quick' | 'full'
+}
+
+/** Bytes of values that are kept to count them exactly, and bytes of pages without a dictionary that are read in all. */
+const EFFORT = {
+  quick: { exactBytes: 8 << 20, sampleBytes: 8 << 20 },
+  full: { exactBytes: 64 << 20, sampleBytes: 64 << 20 },
+} as const
+
+/** Footers in memory at a time. */
+const OPEN_AT_ONCE = 8
+
+/** @throws PseudolakeError what a run would throw before it writes: `input/*`, `config/invalid`, `table/schema-changed` */
+export async function planWork(work: PlanWork): Promise<BatchPlan> {
+  const { job, target, progress, storage, signal, pinned } = work
+  const { limits, commit, service } = job.settings
+  const rules = job.columns.filter(({ mode }) => mode !== 'drop')
+  const senders = new Senders(
+    { maxIdentifiers: limits.max_identifiers, maxRequestBytes: limits.max_request_bytes },
+    Math.min(cacheBytes(job.settings), EFFORT[work.effort].exactBytes),
+    rules,
+  )
+  const known = new Map(pinned.map(({ rule, identity }) => [rule.name, identity.format]))
+  const tally = new Tally({
+    storage,
+    signal,
+    senders,
+    sampleBytes: EFFORT[work.effort].sampleBytes,
+    formatOf: (rule) => known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
+  })
+  const { todo } = progress
+  const first = await eachFile(work, todo, (file, input, shape) => tally.add(file, input, shape))
+
+  const bytesIn = todo.reduce((sum, { object }) => sum + object.bytes, 0)
+  const stepCount = steps(todo, { maxFiles: commit.max_files, maxBytes: commit.max_bytes }).length
+  const sent = senders.total()
+  const keyChecks = keyChecksOf(work, first)
+  const requests = sent.requests + keyChecks
+  const load: Load = {
+    files: todo.length,
+    copiedBytes: tally.copiedBytes,
+    swappedCells: tally.swappedCells,
+    transcodedCells: tally.transcodedCells,
+    identifiers: sent.identifiers,
+    requests,
+    bytesOut: tally.bytesOut,
+    dataFiles: tally.dataFiles,
+    remote: service.embedded === undefined,
+    concurrency: limits.max_concurrency,
+    objectStore: /^[a-z0-9]+:\/\//i.test(target.location) && !target.location.startsWith('file:'),
+  }
+  const { seconds, cpu } = timeOf(load, work.prices)
+  return {
+    job: job.name,
+    status: todo.length === 0 && !progress.adopting ? 'nothing-to-do' : 'planned',
+    table: `${job.database}.${job.table}`,
+    location: target.location,
+    files: todo.length,
+    skipped_files: progress.done,
+    bytes_in: bytesIn,
+    rows: tally.rows,
+    row_groups: tally.rowGroups,
+    steps: stepCount,
+    columns: first ? tally.columns(first) : [],
+    distinct: sent.distinct,
+    service: {
+      requests,
+      key_checks: keyChecks,
+      identifiers: sent.identifiers + keyChecks,
+      request_bytes: sent.requestBytes,
+      response_bytes: sent.responseBytes,
+      key_check: work.keyCheck,
+    },
+    bytes_out: tally.bytesOut,
+    creates: await createsOf(work, first, tally.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
+    seconds,
+    cost: costOf(load, cpu, work.prices),
+    notes: work.notes,
+  }
+}
+
+/** @returns the shape of the first file */
+async function eachFile(
+  { job, target, storage, signal }: PlanWork,
+  inputs: readonly InputFile[],
+  visit: Tally['add'],
+): Promise<Shape | undefined> {
+  const { approved, metadata } = target
+  let first: { readonly shape: Shape; readonly location: string } | undefined
+  for (let at = 0; at < inputs.length; at += OPEN_AT_ONCE) {
+    signal.throwIfAborted()
+    const some = inputs.slice(at, at + OPEN_AT_ONCE)
+    const opened = await Promise.allSettled(some.map(({ object }) => openParquet(storage, object, { signal })))
+    for (const [i, input] of some.entries()) {
+      const result = opened[i] as PromiseSettledResult<Awaited<ReturnType<typeof openParquet>>>
+      if (result.status === 'rejected') throw result.reason
+      const { location } = input.object
+      const shape = shapeOf(result.value, input, job, approved)
+      if (!first) {
+        first = { shape, location }
+        if (approved) requireApproved(approved, approvedOf(shape))
+        // Throws where the files do not fit the table.
+        if (metadata) fieldIdsFor(shape.output.root, currentSchema(metadata))
+      }
+      requireSame(first.shape, first.location, shape, location)
+      await visit(result.value, input, shape)
+    }
+  }
+  return first?.shape
+}
+
+/** One for each domain and key that the run's columns use. */
+function keyChecksOf({ job, target }: PlanWork, first: Shape | undefined): number {
+  const columns = first
+    ? first.replaced
+    : job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
+  if (!first && !target.metadata) return 0
+  const asked = columns.map(({ rule, column }) => {
+    const pin = readPin(target.properties, column)
+    return `${rule.domain}\0${rule.key ?? (pin?.domain === rule.domain ? pin.key : undefined) ?? ''}`
+  })
+  return new Set(asked).size
+}
+
+async function createsOf(
+  { job, target, progress, storage }: PlanWork,
+  first: Shape | undefined,
+  dataFiles: number,
+  snapshots: number,
+): Promise<Creates> {
+  const table = first !== undefined && target.metadata === undefined
+  const properties = new Set<string>()
+  if (first) {
+    for (const name of Object.keys(writeApproved({}))) properties.add(name)
+    for (const { column } of first.replaced) {
+      properties.add(pinProperty(column))
+      properties.add(countsOnlyProperty(column.split('.'))[0])
+    }
+  }
+  if (snapshots > 0) properties.add(progress.property)
+  return {
+    table,
+    database: table && (await isEmpty(storage, `${job.warehouse}/${job.database}/`)),
+    columns: table ? (first?.schema.fields ?? []).map(({ name, type }) => ({ name, type: typeText(type) })) : [],
+    properties: [...properties].filter((name) => target.properties[name] === undefined).sort(),
+    data_files: dataFiles,
+    snapshots,
+  }
+}
+
+async function isEmpty(storage: Storage, folder: string): Promise<boolean> {
+  for await (const _ of storage.list(folder)) return false
+  return true
+}
