@@ -16,6 +16,14 @@ export interface PseudonymFormat {
   readonly macKey: Uint8Array
   /** What stands before the identifier in the HMAC's input, for an identifier of that many bytes. */
   macPrefix(bytes: number): Uint8Array
+  /** The same as data: these bytes, then, where `macCounted`, the identifier's length as u32 big-endian. */
+  readonly macHead: Uint8Array
+  readonly macCounted: boolean
+  /** The nonce is 12 digits of the HMAC's hexadecimal text from here; undefined: its first 12 bytes. */
+  readonly nonceDigit: number | undefined
+  /** A pseudonym is this, then the bytes in the alphabet: `base64` padded, `base64url` not. */
+  readonly prefix: string
+  readonly alphabet: 'base64' | 'base64url'
   /** The nonce out of the HMAC. */
   nonce(mac: Uint8Array): Uint8Array
   write(sealed: Buffer): string
@@ -34,7 +42,7 @@ const OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES
 const NOTHING = new Uint8Array(0)
 
 /** Longest text that can be a pseudonym; checked before anything is decoded. */
-const MAX_ENCODED = Math.ceil((MAX_IDENTIFIER_BYTES + OVERHEAD_BYTES) / 3) * 4
+export const MAX_ENCODED = Math.ceil((MAX_IDENTIFIER_BYTES + OVERHEAD_BYTES) / 3) * 4
 
 function original({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): PseudonymFormat {
   expectBytes('secretKey', secretKey, 32)
@@ -46,6 +54,11 @@ function original({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): Pseud
     associatedData: NOTHING,
     macKey: new Uint8Array(nonceKey),
     macPrefix: () => NOTHING,
+    macHead: NOTHING,
+    macCounted: false,
+    nonceDigit: nonceStrPos,
+    prefix: '',
+    alphabet: 'base64',
     // Twelve characters of the HMAC's hex text, as ASCII: 48 bits. A weakness of the format, kept because joins with tables that
     // the original service made rest on it; v2 uses 96.
     nonce: (mac) => Buffer.from(hex(mac).slice(nonceStrPos, nonceStrPos + NONCE_BYTES), 'latin1'),
@@ -71,6 +84,11 @@ function v2({ id, domain, aead, mac }: V2Material): PseudonymFormat {
       head.writeUInt32BE(bytes, nonceHead.length)
       return head
     },
+    macHead: nonceHead,
+    macCounted: true,
+    nonceDigit: undefined,
+    prefix,
+    alphabet: 'base64url',
     nonce: (digest) => digest.subarray(0, NONCE_BYTES),
     write: (sealed) => prefix + sealed.toString('base64url'),
     read: (text) => (text.startsWith(prefix) ? decode(text.slice(prefix.length), 'base64url') : undefined),

@@ -1,10 +1,10 @@
 import { gcmsiv } from '@noble/ciphers/aes.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { PseudolakeError } from '../core/errors.ts'
 import { formatOf } from './format.ts'
 import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
+import { refusalFor, wiped } from './refusal.ts'
 
 /**
  * The kernel in plain TypeScript over @noble: audited, runs wherever JavaScript does, 25 µs an identifier.
@@ -18,7 +18,7 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
   let disposed = false
 
   function open(): void {
-    if (disposed) throw new PseudolakeError('internal/bug', `key ${id} is used after it was wiped`)
+    if (disposed) throw wiped(id)
   }
 
   function seal(plain: Buffer, nonce: Uint8Array): string {
@@ -45,7 +45,7 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
 
     pseudonymize(identifiers, { deterministic }) {
       open()
-      const plain = complete(identifiers.map(encode), 'identifier/invalid', 'not well-formed Unicode, or over 64 KiB')
+      const plain = complete(identifiers.map(encode), 'identifier/invalid', id)
       const random = deterministic ? undefined : randomBytes(NONCE_BYTES * plain.length)
       return plain.map((bytes, i) => {
         if (random) return seal(bytes, random.subarray(i * NONCE_BYTES, (i + 1) * NONCE_BYTES))
@@ -56,7 +56,7 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
 
     reidentify(pseudonyms) {
       open()
-      return complete(pseudonyms.map(unseal), 'pseudonym/invalid', `no pseudonym of key ${id}`)
+      return complete(pseudonyms.map(unseal), 'pseudonym/invalid', id)
     },
 
     dispose() {
@@ -67,9 +67,6 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
     },
   }
 }
-
-/** An error that lists every value of a batch helps nobody. */
-const MAX_INDICES = 100
 
 /** Keeps a byte order mark: it is part of the identifier. */
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -85,12 +82,10 @@ function encode(identifier: string): Buffer | undefined {
 function complete<T>(
   results: readonly (T | undefined)[],
   code: 'identifier/invalid' | 'pseudonym/invalid',
-  message: string,
+  key: string,
 ): T[] {
-  const indices: number[] = []
-  let count = 0
-  for (let i = 0; i < results.length; i++) if (results[i] === undefined && ++count <= MAX_INDICES) indices.push(i)
-  const [index] = indices
-  if (index !== undefined) throw new PseudolakeError(code, `${message} (index ${index})`, { index, indices, count })
+  const refusal = refusalFor(code, key)
+  for (let i = 0; i < results.length; i++) if (results[i] === undefined) refusal.add(i)
+  refusal.throwIfAny()
   return results as T[]
 }

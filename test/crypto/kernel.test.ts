@@ -2,13 +2,21 @@ import { createHmac, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatOf } from '../../lib/crypto/format.ts'
-import type { KeyMaterial } from '../../lib/crypto/kernel.ts'
+import type { KeyMaterial, OpenKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
+import { wasmKernel } from '../../lib/crypto/wasm.ts'
 import { KEYS, ORIGINAL, originalMaterial, V2 } from './vectors.ts'
 
-const open = (material: KeyMaterial) => nobleKernel(material, { randomBytes })
+/** One suite over both adapters of the port. */
+const KERNELS: readonly { readonly kernelName: string; readonly openKernel: OpenKernel }[] = [
+  { kernelName: 'wasm', openKernel: wasmKernel },
+  { kernelName: 'noble', openKernel: nobleKernel },
+]
 
-describe.each(KEYS)('$name', ({ material, cases, random }) => {
+const OVER_ALL = KERNELS.flatMap((kernel) => KEYS.map((key) => ({ ...kernel, ...key })))
+
+describe.each(OVER_ALL)('$kernelName: $name', ({ openKernel, material, cases, random }) => {
+  const open = (material: KeyMaterial) => openKernel(material, { randomBytes })
   const kernel = open(material)
 
   test('every deterministic vector is byte-equal, in one batch and alone', () => {
@@ -114,6 +122,36 @@ describe.each(KEYS)('$name', ({ material, cases, random }) => {
     expect(() => kernel.pseudonymize([`${longest}a`], { deterministic: true })).toThrow(/64 KiB/)
   })
 
+  test('neighbours in a batch don’t mend each other: halves of a character, or of its bytes', () => {
+    const error = caught(() => kernel.pseudonymize(['a\ud83d', '\ude97b'], { deterministic: true }))
+    expect(error).toMatchObject({ code: 'identifier/invalid', context: { indices: [0, 1] } })
+  })
+
+  test('letters that would be others when cut to a byte are refused on the way back', () => {
+    const [good = ''] = kernel.pseudonymize(['a'], { deterministic: true })
+    const wide = good.replace(/[A-Za-z]/, (letter) => String.fromCharCode(letter.charCodeAt(0) + 256))
+    expect(wide).not.toBe(good)
+    expect(caught(() => kernel.reidentify([good, wide, good]))).toMatchObject({ context: { indices: [1], count: 1 } })
+    expect(kernel.reidentify([good])).toEqual(['a'])
+  })
+
+  test('a batch of no identifiers is none', () => {
+    expect(kernel.pseudonymize([], { deterministic: true })).toEqual([])
+    expect(kernel.reidentify([])).toEqual([])
+  })
+
+  test('the indices of an error are those of the batch, however long it is', () => {
+    const batch = Array.from({ length: 5_000 }, (_, i) => (i % 2_300 === 2_299 ? 'a\ud800' : `id-${i}`))
+    expect(caught(() => kernel.pseudonymize(batch, { deterministic: true }))).toMatchObject({
+      context: { index: 2_299, indices: [2_299, 4_599], count: 2 },
+    })
+    const [good = ''] = kernel.pseudonymize(['a'], { deterministic: true })
+    const back = Array.from({ length: 5_000 }, (_, i) => (i > 2_100 && i < 2_300 ? `${good}=` : good))
+    const error = caught(() => kernel.reidentify(back))
+    expect(error).toMatchObject({ code: 'pseudonym/invalid', context: { index: 2_101, count: 199 } })
+    expect((error as unknown as { context: { indices: number[] } }).context.indices).toHaveLength(100)
+  }, 20_000)
+
   test('a disposed kernel refuses, and leaves the caller’s own bytes alone', () => {
     const copy = structuredClone(material)
     const kernel = open(copy)
@@ -125,68 +163,74 @@ describe.each(KEYS)('$name', ({ material, cases, random }) => {
   })
 })
 
-test.each(ORIGINAL)('what the original service made of lone surrogates goes back to what it encrypted', (vectors) => {
-  const kernel = open(originalMaterial(vectors.secret))
-  for (const { pseudonym, reidentified_as, identifier_utf16_escaped } of vectors.lossy_lone_surrogates) {
-    expect(kernel.reidentify([pseudonym])).toEqual([reidentified_as])
-    const identifier: string = JSON.parse(`"${identifier_utf16_escaped}"`)
-    expect(() => kernel.pseudonymize([identifier], { deterministic: true })).toThrow(
-      expect.objectContaining({ code: 'identifier/invalid' }),
-    )
-  }
-})
+describe.each(KERNELS)('$kernelName', ({ openKernel }) => {
+  const open = (material: KeyMaterial) => openKernel(material, { randomBytes })
 
-test('the nonce of both formats is the HMAC that node:crypto makes', () => {
-  for (const { secret, cases } of ORIGINAL) {
-    const [made = ''] = open(originalMaterial(secret)).pseudonymize(['Zürich 1'], { deterministic: true })
-    const hex = createHmac('sha256', Buffer.from(secret.encodedNonceKey, 'base64')).update('Zürich 1').digest('hex')
-    const nonce = Buffer.from(made, 'base64').subarray(0, 12).toString('latin1')
-    expect(nonce).toBe(hex.slice(secret.nonceStrPos, secret.nonceEndPos))
-    expect(cases.length).toBeGreaterThan(100)
-  }
-  for (const { domain, key } of V2) {
-    const material = KEYS.find((k) => k.material.id === key.id)?.material as KeyMaterial
-    const [made = ''] = open(material).pseudonymize(['Zürich 1'], { deterministic: true })
-    const input = Buffer.concat([
-      Buffer.from('pseudolake/v2/nonce\0'),
-      Buffer.of(domain.length),
-      Buffer.from(domain),
-      Buffer.of(0, 0, 0, 9),
-      Buffer.from('Zürich 1'),
+  test.each(ORIGINAL)('what the original service made of lone surrogates goes back to what it encrypted', (vectors) => {
+    const kernel = open(originalMaterial(vectors.secret))
+    for (const { pseudonym, reidentified_as, identifier_utf16_escaped } of vectors.lossy_lone_surrogates) {
+      expect(kernel.reidentify([pseudonym])).toEqual([reidentified_as])
+      const identifier: string = JSON.parse(`"${identifier_utf16_escaped}"`)
+      expect(() => kernel.pseudonymize([identifier], { deterministic: true })).toThrow(
+        expect.objectContaining({ code: 'identifier/invalid' }),
+      )
+    }
+  })
+
+  test('the nonce of both formats is the HMAC that node:crypto makes', () => {
+    for (const { secret, cases } of ORIGINAL) {
+      const [made = ''] = open(originalMaterial(secret)).pseudonymize(['Zürich 1'], { deterministic: true })
+      const hex = createHmac('sha256', Buffer.from(secret.encodedNonceKey, 'base64')).update('Zürich 1').digest('hex')
+      const nonce = Buffer.from(made, 'base64').subarray(0, 12).toString('latin1')
+      expect(nonce).toBe(hex.slice(secret.nonceStrPos, secret.nonceEndPos))
+      expect(cases.length).toBeGreaterThan(100)
+    }
+    for (const { domain, key } of V2) {
+      const material = KEYS.find((k) => k.material.id === key.id)?.material as KeyMaterial
+      const [made = ''] = open(material).pseudonymize(['Zürich 1'], { deterministic: true })
+      const input = Buffer.concat([
+        Buffer.from('pseudolake/v2/nonce\0'),
+        Buffer.of(domain.length),
+        Buffer.from(domain),
+        Buffer.of(0, 0, 0, 9),
+        Buffer.from('Zürich 1'),
+      ])
+      const mac = createHmac('sha256', Buffer.from(key.mac, 'base64')).update(input).digest()
+      expect(Buffer.from(made.slice(8), 'base64url').subarray(0, 12)).toEqual(mac.subarray(0, 12))
+    }
+  })
+
+  test('random nonces are the bytes handed in, each used once', () => {
+    const [key] = KEYS
+    if (!key) throw new Error('no vectors')
+    const kernel = openKernel(key.material, { randomBytes: (count) => Uint8Array.from({ length: count }, (_, i) => i) })
+    const made = kernel.pseudonymize(['a', 'a', 'a'], { deterministic: false })
+    expect(made.map((text) => Buffer.from(text, 'base64')[0])).toEqual([0, 12, 24])
+  })
+
+  test('a key never reads another key’s pseudonyms, nor another domain’s', () => {
+    const [a, , c] = V2
+    if (!a || !c) throw new Error('no vectors')
+    const material = KEYS.find((k) => k.material.id === a.key.id)?.material as Extract<KeyMaterial, { format: 'v2' }>
+    const [made = ''] = open(material).pseudonymize(['a'], { deterministic: true })
+    for (const other of [
+      { ...material, domain: c.domain },
+      { ...material, id: c.key.id },
     ])
-    const mac = createHmac('sha256', Buffer.from(key.mac, 'base64')).update(input).digest()
-    expect(Buffer.from(made.slice(8), 'base64url').subarray(0, 12)).toEqual(mac.subarray(0, 12))
-  }
-})
+      expect(() => open(other).reidentify([made, made.replace(a.key.id, other.id)])).toThrow(
+        expect.objectContaining({ context: { index: 0, indices: [0, 1], count: 2 } }),
+      )
+  })
 
-test('random nonces are the bytes handed in, each used once', () => {
-  const [key] = KEYS
-  if (!key) throw new Error('no vectors')
-  const kernel = nobleKernel(key.material, { randomBytes: (count) => Uint8Array.from({ length: count }, (_, i) => i) })
-  const made = kernel.pseudonymize(['a', 'a', 'a'], { deterministic: false })
-  expect(made.map((text) => Buffer.from(text, 'base64')[0])).toEqual([0, 12, 24])
-})
-
-test('a key never reads another key’s pseudonyms, nor another domain’s', () => {
-  const [a, , c] = V2
-  if (!a || !c) throw new Error('no vectors')
-  const material = KEYS.find((k) => k.material.id === a.key.id)?.material as Extract<KeyMaterial, { format: 'v2' }>
-  const [made = ''] = open(material).pseudonymize(['a'], { deterministic: true })
-  for (const other of [
-    { ...material, domain: c.domain },
-    { ...material, id: c.key.id },
-  ])
-    expect(() => open(other).reidentify([made, made.replace(a.key.id, other.id)])).toThrow(
-      expect.objectContaining({ context: { index: 0, indices: [0, 1], count: 2 } }),
-    )
-})
-
-test('keys of another length are refused when the kernel is opened, by field and length', () => {
-  for (const { material } of KEYS) {
-    const short =
-      material.format === 'v2' ? { ...material, mac: new Uint8Array(31) } : { ...material, nonceKey: new Uint8Array(9) }
-    expect(() => open(short)).toThrow(/expected (32|8) bytes, got (31|9)/)
-  }
+  test('keys of another length are refused when the kernel is opened, by field and length', () => {
+    for (const { material } of KEYS) {
+      const short =
+        material.format === 'v2'
+          ? { ...material, mac: new Uint8Array(31) }
+          : { ...material, nonceKey: new Uint8Array(9) }
+      expect(() => open(short)).toThrow(/expected (32|8) bytes, got (31|9)/)
+    }
+  })
 })
 
 function caught(work: () => unknown): Error {
