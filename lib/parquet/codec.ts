@@ -45,7 +45,7 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
   switch (codec) {
     case 'snappy': {
       const out = new Uint8Array(size)
-      snappyUncompress(bytes, out)
+      if (!copyLiterals(bytes, out)) snappyUncompress(bytes, out)
       return out
     }
     case 'gzip':
@@ -103,4 +103,30 @@ function snappyLiterals(bytes: Uint8Array): Uint8Array {
     at += length
   }
   return out.subarray(0, at)
+}
+
+/**
+ * What `snappyLiterals` and others that find no repetition wrote, piece by piece; the decoder for all cases goes byte by byte.
+ * @returns false at the first thing that is no literal
+ */
+function copyLiterals(bytes: Uint8Array, out: Uint8Array): boolean {
+  let at = 0
+  while ((bytes[at++] ?? 0) >= 0x80);
+  let filled = 0
+  while (at < bytes.length) {
+    const tag = bytes[at++] as number
+    if ((tag & 3) !== 0) return false
+    let length = tag >> 2
+    if (length >= 60) {
+      const more = length - 59
+      length = 0
+      for (let i = 0; i < more; i++) length += (bytes[at++] ?? 0) * 2 ** (8 * i)
+    }
+    length++
+    if (at + length > bytes.length || filled + length > out.length) return false
+    out.set(bytes.subarray(at, at + length), filled)
+    at += length
+    filled += length
+  }
+  return filled === out.length
 }

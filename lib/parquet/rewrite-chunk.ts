@@ -5,7 +5,7 @@
  */
 import { PseudolakeError } from '../core/errors.ts'
 import { pick, rowsOf, slices, withNulls } from './cells.ts'
-import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
+import { ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { compress, decompress } from './codec.ts'
 import { decodeData, decodeDictionary, type RawValues } from './decode.ts'
 import { plainPages, plainStringPages, plainStrings, plainValuePages, StringEncoder } from './encode.ts'
@@ -97,7 +97,7 @@ class ChunkWork {
     const start = this.#task.out.position
     for (let at = chunk.start; at < chunk.end; at += WINDOW_BYTES) {
       this.#task.signal?.throwIfAborted()
-      await this.#task.out.write(await this.#task.source.read(at, Math.min(chunk.end, at + WINDOW_BYTES)))
+      await this.#task.out.write(await this.#task.source.read(at, Math.min(chunk.end, at + WINDOW_BYTES)), at)
     }
     const shift = start - chunk.start
     const { dictionaryPageOffset, ...kept } = chunk
@@ -132,7 +132,7 @@ class ChunkWork {
   }
 
   /** The page with its content as it is, in the output's codec. */
-  #recompressed(page: Page, chunk: ColumnChunk): { header: PageHeader; body: Uint8Array } {
+  #recompressed(page: Page, chunk: ColumnChunk): EncodedPage {
     const { header, body } = page
     const { codec } = this.#task.planned
     if (codec === chunk.codec) return page
