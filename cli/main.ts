@@ -9,11 +9,17 @@ keepHeapSmall()
 const stop = new AbortController()
 let stoppedBy: 'SIGINT' | 'SIGTERM' | undefined
 
+/** A wrapper that passes signals on and a terminal that sends them to the whole group deliver one wish twice. */
+const SAME_WISH_MS = 1000
+let stoppedAt = 0
+
 for (const name of ['SIGINT', 'SIGTERM'] as const)
   process.on(name, () => {
-    // The first asks for an orderly end; whoever sends a second one means now.
-    if (stoppedBy) process.exit(status(name))
+    // The first asks for an orderly end; whoever sends a later one means now.
+    if (stoppedBy && performance.now() - stoppedAt > SAME_WISH_MS) process.exit(status(name))
+    if (stoppedBy) return
     stoppedBy = name
+    stoppedAt = performance.now()
     stop.abort(new Error(name))
   })
 

@@ -111,6 +111,13 @@ export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, comm
   )
 }
 
+/** The properties that say how a table's columns were made. */
+export function pinsAndApproved(properties: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(properties)
+    .filter(([name]) => name.startsWith(PREFIX) || name === APPROVED)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
 /** The approved columns of the input, what becomes of each, and the type it comes out as; pinned at the first run. */
 export type Approved = Readonly<Record<string, { readonly fate: string; readonly type?: string }>>
 

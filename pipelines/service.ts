@@ -7,9 +7,9 @@ import { httpTransport } from '../lib/client/transports/http.ts'
 import { inProcessTransport } from '../lib/client/transports/in-process.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import type { RandomBytes } from '../lib/crypto/kernel.ts'
+import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
-import { nobleKernel } from '../lib/crypto/noble.ts'
+import { chooseKernel } from '../lib/crypto/open.ts'
 import { loadKeyring } from '../service/keys/file.ts'
 import { embeddedService } from '../service/operations/embedded.ts'
 import type { BatchSettings } from './config/native.ts'
@@ -21,6 +21,8 @@ export interface ServiceOutside {
   readonly clock: Clock
   readonly random: () => number
   readonly randomBytes: RandomBytes
+  /** Is told why the portable cipher serves, where the fast one can't. @default nobody */
+  readonly say?: (note: string) => void
 }
 
 /** Of the memory a run may use, what the cache of pseudonyms gets. */
@@ -81,7 +83,9 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
   requireService(settings, outside.env)
   const { service, limits } = settings
   if (service.embedded) {
-    return embedded(await openFile(resolve(outside.cwd, service.embedded.keyring), outside.randomBytes))
+    const { keyring, kernel } = service.embedded
+    const openKernel = chooseKernel(kernel, (reason) => outside.say?.(reason))
+    return embedded(await openFile(resolve(outside.cwd, keyring), openKernel, outside.randomBytes))
   }
   return httpTransport({
     url: service.url as string,
@@ -93,10 +97,10 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
   })
 }
 
-async function openFile(file: string, randomBytes: RandomBytes): Promise<Keyring> {
+async function openFile(file: string, openKernel: OpenKernel, randomBytes: RandomBytes): Promise<Keyring> {
   const data = await loadKeyring(file)
   try {
-    return openKeyring(data, nobleKernel, { randomBytes })
+    return openKeyring(data, openKernel, { randomBytes })
   } finally {
     wipe(data)
   }

@@ -1,16 +1,20 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { PseudolakeError } from '../../lib/core/errors.ts'
+import { type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { openStorage } from '../../lib/storage/open.ts'
 import { type BatchJob, batchJob } from '../../pipelines/batch/job.ts'
 import { fixedPart, type Places, requireApart } from '../../pipelines/batch/overlap.ts'
-import type { BatchReport } from '../../pipelines/batch/report.ts'
-import { type BatchOptions, runBatch } from '../../pipelines/batch/run.ts'
+import { readPrices, shippedPrices } from '../../pipelines/batch/plan/prices.ts'
+import type { BatchEvent, BatchReport } from '../../pipelines/batch/report.ts'
+import { type BatchOptions, type BatchOutside, planBatch, runBatch } from '../../pipelines/batch/run.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
 import type { BatchSettings } from '../../pipelines/config/native.ts'
 import { connectService, requireService } from '../../pipelines/service.ts'
 import type { Command, Io } from '../command.ts'
+import { failure } from '../output/failure.ts'
+import { planText } from '../output/plan.ts'
+import { type ReportFile, reportFile } from '../output/plan-report.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
 import { absolute, realPath } from '../paths.ts'
@@ -38,6 +42,16 @@ export const batch: Command = {
       choices: ['all', 'none'],
       summary: 'For a table with rows and no mark: the inputs present now are done, or none of them is',
     },
+    'inputs-from': {
+      type: 'string',
+      value: 'LIST',
+      summary: 'A file of input locations, one a line: only these, all below input.path',
+    },
+    'modified-since': { type: 'string', value: 'T', summary: 'Only inputs written since, as 2026-01-31T00:00:00Z' },
+    'max-files': { type: 'integer', value: 'N', summary: 'At most so many inputs; the next run goes on' },
+    plan: { type: 'boolean', summary: 'Print what a run would do, and write nothing' },
+    report: { type: 'string', value: 'F.html', summary: 'Write a page about the run, also when it fails' },
+    prices: { type: 'string', value: 'F', summary: 'Prices and rates for the plan, in the place of the dated ones' },
     'allow-key-change': { type: 'boolean', summary: 'Go on although the service has another key than the table' },
   },
   examples: [
@@ -46,18 +60,69 @@ export const batch: Command = {
       'pseudolake batch --config job.yaml --set input.path=/data/today --json',
       'with another input; the result as JSON',
     ],
+    ['pseudolake batch --config job.yaml --plan', 'what a run would read, send, write and cost'],
+    ['pseudolake batch --config job.yaml --report run.html', 'with a page for whoever was not there'],
     ['pseudolake batch --config job.yaml --adopt all', 'take over a table whose rows came from the inputs present now'],
   ],
   async run(args, io) {
     const file = absolute(io.cwd, args.string('config') ?? '')
     const settings = readBatchConfig(await readConfig(file), { set: args.strings('set'), env: io.env })
     const adopt = args.string('adopt') as 'all' | 'none' | undefined
-    const report = await runWithProgress(settings, io, `pseudolake batch --config ${args.string('config')}`, {
+    const list = args.string('inputs-from')
+    const since = args.string('modified-since')
+    const maxFiles = args.number('max-files')
+    const command = `pseudolake batch --config ${args.string('config')}`
+    const priceFile = args.string('prices')
+    const prices = priceFile === undefined ? shippedPrices() : await pricesOf(absolute(io.cwd, priceFile))
+    const options = {
       allowKeyChange: args.flag('allow-key-change'),
       ...(adopt === undefined ? {} : { adopt }),
-    })
-    return { exit: 0, json: report, text: summary(report) }
+      ...(list === undefined ? {} : { inputsFrom: await readList(absolute(io.cwd, list), io.cwd) }),
+      ...(since === undefined ? {} : { modifiedSince: timeOf(since) }),
+      ...(maxFiles === undefined ? {} : { maxFiles: atLeastOne(maxFiles) }),
+    }
+    const page = args.string('report')
+    if (args.flag('plan')) {
+      if (page !== undefined)
+        throw new PseudolakeError('options/invalid', '--plan writes nothing, so there is no --report of it', {})
+      const plan = await planWith(settings, io, command, { ...options, plan: prices })
+      return { exit: 0, json: plan, text: planText(plan) }
+    }
+    const planned = page !== undefined ? { ...options, plan: prices } : options
+    const to = page === undefined ? undefined : await reportFile(absolute(io.cwd, page), batchJob(settings, io.cwd))
+    const report = await reported(to, (onEvent) => runWithProgress(settings, io, command, planned, onEvent))
+    const note = await to?.write(report)
+    if (note !== undefined) io.note(note)
+    return { exit: note === undefined ? 0 : 1, json: report, text: summary(report) }
   },
+}
+
+/** A run that fails has its page too. */
+async function reported(
+  to: ReportFile | undefined,
+  run: (onEvent: (event: BatchEvent) => void) => Promise<BatchReport>,
+): Promise<BatchReport> {
+  let until: BatchReport | undefined
+  try {
+    return await run((event) => {
+      if (event.type === 'failed') until = event.report
+    })
+  } catch (error) {
+    if (until) await to?.write(until, failure(error).json.error)
+    throw error
+  }
+}
+
+/** Plans a batch on this machine's storage. */
+async function planWith(settings: BatchSettings, io: Io, command: string, options: Parameters<typeof planBatch>[2]) {
+  const job = batchJob(settings, io.cwd)
+  requireService(settings, io.env)
+  requireApart(await realPlaces(job))
+  return planBatch(job, outsideOf(settings, job, io, command), options)
+}
+
+async function pricesOf(file: string) {
+  return readPrices(await readText(file, 'options/invalid', '--prices: cannot read'), file)
 }
 
 /** Runs a batch on this machine's storage, with a bar or lines on stderr. */
@@ -66,12 +131,12 @@ export async function runWithProgress(
   io: Io,
   command: string,
   options: BatchOptions,
+  also?: (event: BatchEvent) => void,
 ): Promise<BatchReport> {
-  const { clock, random, signal } = io
+  const { clock } = io
   const job = batchJob(settings, io.cwd)
   requireService(settings, io.env)
   requireApart(await realPlaces(job))
-  const storage = openStorage()
   const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
   let totalBytes = 0
   let totalFiles = 0
@@ -79,18 +144,9 @@ export async function runWithProgress(
     return await runBatch(
       job,
       {
-        storage,
-        catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
-        connect: () => connectService(settings, { env: io.env, cwd: io.cwd, clock, random, randomBytes }),
-        clock,
-        random,
-        uuid: randomUUID,
-        runId: runId(clock.wall()),
-        createdBy: `pseudolake version ${version()}`,
-        command,
-        usage,
-        signal,
+        ...outsideOf(settings, job, io, command),
         onEvent(event) {
+          also?.(event)
           if (event.type === 'listed') {
             totalBytes = event.bytes
             totalFiles = event.files
@@ -108,6 +164,25 @@ export async function runWithProgress(
     )
   } finally {
     shown.end()
+  }
+}
+
+function outsideOf(settings: BatchSettings, job: BatchJob, io: Io, command: string): BatchOutside {
+  const { clock, random, signal } = io
+  const storage = openStorage()
+  return {
+    storage,
+    catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
+    connect: () =>
+      connectService(settings, { env: io.env, cwd: io.cwd, clock, random, randomBytes, say: (note) => io.note(note) }),
+    clock,
+    random,
+    uuid: randomUUID,
+    runId: runId(clock.wall()),
+    createdBy: `pseudolake version ${version()}`,
+    command,
+    usage,
+    signal,
   }
 }
 
@@ -164,16 +239,41 @@ function seconds(s: number): string {
       : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`
 }
 
-async function readConfig(file: string): Promise<string> {
+async function readList(file: string, cwd: string): Promise<string[]> {
+  const text = await readText(file, 'options/invalid', '--inputs-from: cannot read')
+  return text
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '')
+    .map((line) => absolute(cwd, line))
+}
+
+function timeOf(text: string): number {
+  // Without a zone a time means another moment on every machine.
+  const time = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN
+  if (!Number.isNaN(time)) return time
+  throw new PseudolakeError(
+    'options/invalid',
+    '--modified-since: expected a date, or a time with its zone such as 2026-01-31T00:00:00Z',
+    { option: 'modified-since' },
+  )
+}
+
+function atLeastOne(n: number): number {
+  if (n >= 1) return n
+  throw new PseudolakeError('options/invalid', '--max-files: expected an integer from 1', { option: 'max-files' })
+}
+
+function readConfig(file: string): Promise<string> {
+  return readText(file, 'config/invalid', 'cannot read the configuration')
+}
+
+async function readText(file: string, code: ErrorCode, problem: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code ?? 'unknown'
-    throw new PseudolakeError(
-      'config/invalid',
-      `cannot read the configuration ${file} (${errno})`,
-      { file, errno },
-      { cause: error },
-    )
+    throw new PseudolakeError(code, `${problem} ${file} (${errno})`, { file, errno }, { cause: error })
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { generate } from '../../datagen/index.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { openStorage } from '../../lib/storage/open.ts'
@@ -9,6 +9,7 @@ import { readBatchConfig } from '../../pipelines/config/load.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
 import { createKeyring } from '../../service/keys/create.ts'
 import { saveKeyring } from '../../service/keys/file.ts'
+import { makeFolder } from '../../service/keys/folders.ts'
 import { startService } from '../../service/start.ts'
 import type { Command, Io } from '../command.ts'
 import { bytes, count } from '../output/text.ts'
@@ -49,7 +50,7 @@ export const demo: Command = {
     const time = new Date(io.clock.wall()).toISOString().slice(0, 19).replaceAll(':', '-')
     const dir = absolute(io.cwd, args.string('dir') ?? join('pseudolake-demo', time))
     const say = (text: string) => io.note(text)
-    await makeFolder(dir)
+    await newFolder(dir)
 
     say(`1. Two datasets, in ${shown(io, dir)}`)
     for (const { name, share, seed, distinct } of DATASETS) {
@@ -129,9 +130,9 @@ In a checkout: npx pseudolake …    Read on: README.md
 `
 }
 
-async function makeFolder(dir: string): Promise<void> {
+async function newFolder(dir: string): Promise<void> {
   try {
-    await mkdir(join(dir, '..'), { recursive: true })
+    await makeFolder(dirname(dir))
     await mkdir(dir)
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code ?? 'unknown'

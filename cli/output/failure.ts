@@ -13,6 +13,8 @@ export interface Failure {
       readonly outcome: FailureOutcome
       readonly message: string
       readonly hint: string
+      /** Everything that is wrong, `code: message` each, where the first one does not hide the others. */
+      readonly problems?: readonly string[]
     }
   }
   readonly text: string
@@ -38,6 +40,7 @@ export function failure(error: unknown): Failure {
         outcome: outcomeOf(known),
         message: known.message,
         hint,
+        ...(Array.isArray(known.context.problems) && { problems: known.context.problems as readonly string[] }),
       },
     },
     text: `${lines.join('\n')}\n`,
@@ -50,9 +53,10 @@ function asKnown(error: unknown): PseudolakeError {
   return new PseudolakeError('internal/bug', `unexpected ${kind}`, {}, { cause: error })
 }
 
-/** Where it was thrown, without the first lines: those repeat the message. */
+/** Where it was thrown. The message is cut out first: it may quote what it choked on, in lines that look like any. */
 function stackOnly(error: Error): string {
   return (error.stack ?? '')
+    .replace(error.message, '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .slice(0, 12)

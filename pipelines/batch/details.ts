@@ -74,3 +74,22 @@ export function columnsWithCounts(
     }
   })
 }
+
+/**
+ * Folders of partitions are named by values (`vin=…/`): those of protected columns are no part of a report.
+ * @param names of the columns; every folder's value goes where they are not known
+ */
+export function withoutFolderValues(text: string, names: readonly string[] | undefined): string {
+  const hidden = names && new Set(names.map((name) => name.toLowerCase()))
+  return text.replaceAll(/(?<=\/)([^/=\s]+)=[^/]*(?=\/)/g, (segment, key: string) =>
+    hidden && !hidden.has(unescaped(key).toLowerCase()) ? segment : `${key}=…`,
+  )
+}
+
+function unescaped(key: string): string {
+  try {
+    return decodeURIComponent(key)
+  } catch {
+    return key
+  }
+}

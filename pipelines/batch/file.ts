@@ -8,10 +8,14 @@ import { scanTexts } from '../../lib/parquet/scan.ts'
 import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
 import type { WrittenFile } from '../../lib/parquet/written.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import type { Gate } from './gate/gate.ts'
+import { gateFile } from './gate/open.ts'
 import type { Pinned } from './identities.ts'
 import type { InputFile } from './inputs.ts'
 import { type Replacer, replacer } from './replacer.ts'
 import type { Shape } from './shape.ts'
+import type { Timings } from './timings.ts'
+import { checksummed } from './unpublished.ts'
 
 export interface FileWork {
   readonly storage: Storage
@@ -27,22 +31,30 @@ export interface FileWork {
   /** Bytes of distinct values that may be gathered before the file is rewritten; the rest is asked for on the way. */
   readonly gatherBytes: number
   readonly signal: AbortSignal
+  readonly timings: Timings
+  readonly gate: Gate
   readonly onProgress: (done: { readonly rows: number; readonly bytes: number }) => void
+}
+
+export interface Rewritten {
+  readonly file: WrittenFile
+  /** Of the bytes that were written. */
+  readonly crc32: number
 }
 
 /**
  * Gathers the file's distinct values and has them pseudonymized in full requests, then rewrites it with what the client now knows.
  * @returns undefined for a file without rows: there is nothing to list in a table
- * @throws PseudolakeError of lib/parquet, the client and the storage; nothing is left at `output` then
+ * @throws PseudolakeError of lib/parquet, the client and the storage, `gate/failed`; nothing is left at `output` then
  */
-export async function rewriteFile(work: FileWork): Promise<WrittenFile | undefined> {
+export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined> {
   const { storage, file, shape, input, signal } = work
   if (file.rows === 0) return undefined
   const replacers = replacersOf(work)
-  const writer = await storage.write(work.output)
+  const writer = checksummed(await storage.write(work.output))
   try {
     for (const [leaf, replace, deterministic] of replacers.values())
-      if (deterministic) await gather(work, leaf, replace)
+      if (deterministic) await work.timings.time('pseudonymize', () => gather(work, leaf, replace))
     const values = new Map(input.partitions)
     const constants = []
     for (const { key, as, rule } of shape.partitions) {
@@ -55,12 +67,14 @@ export async function rewriteFile(work: FileWork): Promise<WrittenFile | undefin
       constants.push({ name: as, value: replaced, replaced: rule !== undefined })
     }
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
-    return await rewrite(plan, {
+    const provenance = work.gate.provenance()
+    const written = await rewrite(plan, {
       storage,
       file,
       writer,
       createdBy: work.createdBy,
       signal,
+      provenance,
       onProgress: work.onProgress,
       replace: async (column, texts) => {
         const found = replacers.get(pathKey(column.path))
@@ -68,6 +82,14 @@ export async function rewriteFile(work: FileWork): Promise<WrittenFile | undefin
         return found[1](texts, signal)
       },
     })
+    const { pinned, output } = work
+    await work.timings
+      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance }))
+      .catch(async (error: unknown) => {
+        await storage.delete(output)
+        throw error
+      })
+    return { file: written, crc32: writer.crc32 }
   } finally {
     await writer.abort()
   }

@@ -39,6 +39,37 @@ export async function listInputs(storage: Storage, path: string, hive: boolean):
   return found.sort((a, b) => (a.object.location < b.object.location ? -1 : 1))
 }
 
+/**
+ * Just these files, which must lie below the input path; for a caller that knows what is new, an event or an inventory say.
+ * @throws PseudolakeError `options/invalid` with the place in the list, `input/not-found`
+ */
+export async function namedInputs(
+  storage: Storage,
+  path: string,
+  hive: boolean,
+  locations: readonly string[],
+): Promise<InputFile[]> {
+  const base = fixedPart(path)
+  const root = base.endsWith('/') ? base : `${base}/`
+  const found: InputFile[] = []
+  for (const [i, location] of [...new Set(locations)].entries()) {
+    if (location !== base && !location.startsWith(root))
+      throw new PseudolakeError(
+        'options/invalid',
+        `--inputs-from: input ${i + 1} of the list is not below input.path`,
+        {
+          option: 'inputs-from',
+          index: i,
+        },
+      )
+    const object = await statOrNothing(storage, location)
+    if (!object) throw new PseudolakeError('input/not-found', `no input at ${location}`, { location, index: i })
+    const folders = location.slice(root.length).split('/').slice(0, -1)
+    if (object.bytes > 0) found.push({ object, partitions: hive ? partitionsOf(folders) : [] })
+  }
+  return found.sort((a, b) => (a.object.location < b.object.location ? -1 : 1))
+}
+
 function partitionsOf(folders: readonly string[]): [string, string | null][] {
   return folders.flatMap((folder) => {
     const at = folder.indexOf('=')

@@ -3,18 +3,16 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import {
-  checkAncestry,
-  compareInput,
-  hashInput,
-  type Ledger,
+  isHeader,
   type LedgerEntry,
-  type Mark,
-  makeMark,
-  markProperty,
-  readLedger,
-  readMark,
-  writeLedger,
-} from '../marks.ts'
+  type LedgerHeader,
+  type LedgerRef,
+  MAX_DEPTH,
+  readChain,
+  writeLedgerFile,
+} from '../ledger-file.ts'
+import { LedgerIndex } from '../ledger-index.ts'
+import { checkAncestry, hashInput, type Mark, makeMark, markProperty, readMark } from '../marks.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 
@@ -42,6 +40,8 @@ export interface Progress {
   /** @throws PseudolakeError `table/mark-changed` */
   requireUnchanged(metadata: TableMetadata | undefined, planned: Mark | undefined): void
   committed(mark: Mark): void
+  /** Names of every data file that the ledger tells of. */
+  publishedNames(): AsyncIterable<string>
 }
 
 /**
@@ -52,7 +52,7 @@ export async function planProgress(
   metadata: TableMetadata | undefined,
   inputs: readonly InputFile[],
   storage: Storage,
-  { adopt }: { readonly adopt?: 'all' | 'none' },
+  { adopt, maxFiles = Number.POSITIVE_INFINITY }: { readonly adopt?: 'all' | 'none'; readonly maxFiles?: number },
   { command, uuid }: { readonly command: string; readonly uuid: () => string },
 ): Promise<Progress> {
   const property = markProperty(job.name)
@@ -77,12 +77,13 @@ export async function planProgress(
         hint: `If the inputs present now are in the table: ${command} --adopt all. If all of them are to be read: ${command} --adopt none`,
       },
     )
-  const ledger: Ledger = first
-    ? await readLedger(storage, first)
-    : { salt: uuid(), entries: new Map<string, LedgerEntry>() }
-
-  const entryOf = (input: InputFile) => ledger.entries.get(hashInput(ledger.salt, input.object.location))
-  const states = inputs.map((input) => compareInput(entryOf(input), input.object))
+  const ledger = await openLedger(storage, first, uuid)
+  const keyOf = ({ object }: InputFile) => ({
+    input: hashInput(ledger.salt, object.location),
+    bytes: object.bytes,
+    version: object.version,
+  })
+  const states = inputs.map((input) => ledger.index.stateOf(keyOf(input)))
   const changed = inputs.filter((_, i) => states[i] === 'changed')
   if (changed.length > 0 && job.changed === 'fail')
     throw new PseudolakeError(
@@ -90,6 +91,12 @@ export async function planProgress(
       `${changed.length} inputs that are done have other content now, the first is ${changed[0]?.object.location}`,
       { location: changed[0]?.object.location ?? '', inputs: changed.length, hint: changedHint(command) },
     )
+  // Of the many entries only those of changed inputs are looked at again.
+  const earlier =
+    first && changed.length > 0
+      ? await entriesOf(storage, first.ledger, new Set(changed.map((input) => keyOf(input).input)))
+      : NONE
+  const entryOf = (input: InputFile) => earlier.get(keyOf(input).input)
   const untold = changed.filter((input) => entryOf(input)?.adopted)
   if (untold.length > 0 && job.changed === 'replace')
     throw new PseudolakeError(
@@ -97,9 +104,14 @@ export async function planProgress(
       `${untold.length} changed inputs were adopted, so nobody knows which rows are theirs; the first is ${untold[0]?.object.location}`,
       { location: untold[0]?.object.location ?? '', inputs: untold.length },
     )
-  const todo = adopting && adopt === 'all' ? [] : inputs.filter((_, i) => states[i] !== 'same')
+  const open = adopting && adopt === 'all' ? [] : inputs.filter((_, i) => states[i] !== 'same')
+  const todo = open.slice(0, maxFiles)
+  const later = open.length - todo.length
+  if (later > 0)
+    notes.push(`${later} more ${later === 1 ? 'input is' : 'inputs are'} to be done: --max-files was reached`)
   const adopted = adopting && adopt === 'all' ? inputs : []
   let mark = first
+  let depth = ledger.depth
 
   return {
     property,
@@ -107,7 +119,7 @@ export async function planProgress(
       return mark
     },
     todo,
-    done: inputs.length - todo.length,
+    done: inputs.length - open.length,
     adopting: adopted.length > 0,
     notes,
     replaced(input) {
@@ -116,24 +128,23 @@ export async function planProgress(
     },
     async advance(tableUuid, run, done) {
       const epoch = (mark?.epoch ?? 0) + 1
-      const all = done.length > 0 ? done : adopted.map((input) => ({ input, rows: 0, files: [] }))
-      const entries = all.map(({ input, rows, files }): LedgerEntry => {
-        const { location, bytes, version } = input.object
+      const inputs = done.length > 0 ? done : adopted.map((input) => ({ input, rows: 0, files: [] }))
+      const entries = inputs.map(({ input, rows, files }): LedgerEntry => {
         // What is appended does not end the earlier rows: a later `replace` must find them all.
         const kept = job.changed === 'append' ? entryOf(input) : undefined
         return {
-          input: hashInput(ledger.salt, location),
-          bytes,
-          version,
+          ...keyOf(input),
           rows: (kept?.rows ?? 0) + rows,
           files: [...(kept?.files ?? []), ...files],
           ...((adopted.length > 0 || kept?.adopted) && { adopted: true }),
         }
       })
       const name = `${String(epoch).padStart(8, '0')}-${run}.jsonl`
-      const location = `${job.state}/${tableUuid}/${job.name}/${name}`
-      const ref = await writeLedger(storage, location, { salt: ledger.salt, previous: mark?.ledger, entries })
-      return makeMark(epoch, run, ref)
+      const location = `${ledgerFolder(job, tableUuid)}/${name}`
+      depth = mark && depth < MAX_DEPTH ? depth + 1 : 0
+      const header = { salt: ledger.salt, depth, ...(mark && depth > 0 && { previous: mark.ledger }) }
+      const all = mark && depth === 0 ? compacted(storage, entries, mark.ledger) : entries
+      return makeMark(epoch, run, await writeLedgerFile(storage, location, header, all))
     },
     requireUnchanged(now, planned) {
       const found = now && readMark(now.properties, job.name)
@@ -147,7 +158,53 @@ export async function planProgress(
     committed(next) {
       mark = next
     },
+    async *publishedNames() {
+      if (mark) for await (const value of readChain(storage, mark.ledger)) if (!isHeader(value)) yield* value.files
+    },
   }
+}
+
+/** Where a job's ledgers are: under the table's UUID, so that a new table of an old name starts afresh. */
+export function ledgerFolder(job: BatchJob, tableUuid: string): string {
+  return `${job.state}/${tableUuid}/${job.name}`
+}
+
+interface OpenLedger {
+  readonly salt: string
+  readonly index: LedgerIndex
+  /** Files behind the newest one. */
+  readonly depth: number
+}
+
+async function openLedger(storage: Storage, mark: Mark | undefined, uuid: () => string): Promise<OpenLedger> {
+  const index = new LedgerIndex()
+  let newest: LedgerHeader | undefined
+  if (mark)
+    for await (const value of readChain(storage, mark.ledger)) {
+      if (isHeader(value)) newest ??= value
+      else index.add(value)
+    }
+  return { salt: newest?.salt ?? uuid(), index, depth: newest?.depth ?? 0 }
+}
+
+const NONE: ReadonlyMap<string, LedgerEntry> = new Map()
+
+/** The newest entries of a few inputs. */
+async function entriesOf(storage: Storage, newest: LedgerRef, inputs: ReadonlySet<string>) {
+  const found = new Map<string, LedgerEntry>()
+  for await (const value of readChain(storage, newest))
+    if (!isHeader(value) && inputs.has(value.input) && !found.has(value.input)) found.set(value.input, value)
+  return found
+}
+
+/** New entries and the newest one of every other input: a chain in one file. */
+async function* compacted(storage: Storage, entries: readonly LedgerEntry[], newest: LedgerRef) {
+  const seen = new LedgerIndex()
+  for (const entry of entries) {
+    seen.add(entry)
+    yield entry
+  }
+  for await (const value of readChain(storage, newest)) if (!isHeader(value) && seen.add(value)) yield value
 }
 
 /** Rows whose origin nobody has written down. Where another job of ours has its mark, its rows are accounted for. */

@@ -40,7 +40,7 @@ export function replacer(rule: ColumnRule, key: string | undefined, client: Pseu
 }
 
 /** The configured steps, in their order. */
-function normalizer(steps: ColumnRule['normalize']): (text: string) => string {
+export function normalizer(steps: ColumnRule['normalize']): (text: string) => string {
   const one = {
     trim: (text: string) => text.trim(),
     upper: (text: string) => text.toUpperCase(),

@@ -1,9 +1,10 @@
 /** What a run says of itself: the document of `batch --json`, and the events it is made from. Counts and ids, never values. */
 
+import type { GateReport } from './gate/check.ts'
 import type { Quality } from './plan/distinct.ts'
 import type { Moment, PhaseTime } from './timings.ts'
 
-export type BatchStatus = 'done' | 'nothing-to-do'
+export type BatchStatus = 'done' | 'nothing-to-do' | 'gate-failed'
 
 export interface BatchReport {
   readonly job: string
@@ -46,6 +47,8 @@ export interface BatchReport {
   readonly snapshots: readonly string[]
   /** What happens to each column of the input. */
   readonly columns: readonly ColumnReport[]
+  /** What was checked before each step was published; a step that fails is not. */
+  readonly gate: GateReport
   /** Things to know that are no errors. */
   readonly notes: readonly string[]
   /** Files that were published, the first hundred; `files` says how many there are. */

@@ -8,21 +8,32 @@ import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { dataFileFrom, metricsModes } from '../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
+import { planFiles } from '../../lib/iceberg/scan.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import { type Approved, readPins } from '../pins.ts'
+import { pinsAndApproved, readPins } from '../pins.ts'
 import { cacheBytes } from '../service.ts'
+import { type Choice, chooseInputs } from './choose.ts'
+import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import { rewriteFile } from './file.ts'
+import type { Gate } from './gate/gate.ts'
+import { gateOf, gateTakenOver } from './gate/open.ts'
 import { identify, type Pinned } from './identities.ts'
-import { type InputFile, listInputs } from './inputs.ts'
+import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
-import { type Progress, planProgress } from './ledger.ts'
+import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
+import type { BatchPlan } from './plan/document.ts'
+import { planKeys } from './plan/key-check.ts'
+import type { Prices } from './plan/prices.ts'
+import { planWork } from './plan/work.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
 import { approvedOf, type Shape, shapeOf } from './shape.ts'
 import { steps } from './step.ts'
 import { Target, type TargetOutside } from './target.ts'
+import { Timings } from './timings.ts'
+import { digestOf, type Finished, Unpublished } from './unpublished.ts'
 
 export interface BatchOutside extends TargetOutside {
   readonly storage: Storage
@@ -38,11 +49,15 @@ export interface BatchOutside extends TargetOutside {
   readonly onEvent?: (event: BatchEvent) => void
 }
 
-export interface BatchOptions {
+export interface BatchOptions extends Choice {
   /** Goes on although the service makes other pseudonyms than the table's. @default false */
   readonly allowKeyChange?: boolean
   /** For a table that has rows and no mark of a job: inputs present now are done (`all`) or to be read (`none`). */
   readonly adopt?: 'all' | 'none'
+  /** At most so many inputs; the next run goes on. */
+  readonly maxFiles?: number
+  /** Plans the run first, by these prices and rates, so that its report can hold the plan against what came of it. */
+  readonly plan?: Prices
 }
 
 /**
@@ -53,9 +68,29 @@ export async function runBatch(job: BatchJob, outside: BatchOutside, options: Ba
   try {
     return await run.run()
   } catch (error) {
+    // The gate's report says more than an error could.
+    if (isPseudolakeError(error, 'gate/failed')) return run.report()
+    outside.onEvent?.({ type: 'failed', report: run.report() })
     throw run.explained(error)
   } finally {
     await run.close()
+  }
+}
+
+/**
+ * What a run would do. Writes nothing; asks the service nothing but which key it has, and goes on with a note where it is not reached.
+ * @throws PseudolakeError what the run would throw before it writes
+ */
+export async function planBatch(
+  job: BatchJob,
+  outside: BatchOutside,
+  options: BatchOptions & { readonly plan: Prices },
+): Promise<BatchPlan> {
+  const run = new BatchRun(job, outside, options)
+  try {
+    return await run.plan(options.plan)
+  } catch (error) {
+    throw run.explained(error)
   }
 }
 
@@ -64,6 +99,16 @@ interface Written {
   readonly input: InputFile
   readonly rows: number
   readonly file: DataFile | undefined
+}
+
+/** What the files of one step have in common. */
+interface StepTable {
+  readonly target: Target
+  readonly schema: Schema
+  readonly properties: Readonly<Record<string, string>>
+  readonly pinned: readonly Pinned[]
+  readonly unpublished: Unpublished
+  readonly digest: string
 }
 
 /** Of the client's cache: it forgets by halves, so what is gathered must fit in one of them. */
@@ -76,40 +121,95 @@ class BatchRun {
   readonly #started: number
   readonly #notes: string[] = []
   #client: Client | undefined
+  #unpublished: Unpublished | undefined
   #pinned: readonly Pinned[] | undefined
   #first: First | undefined
   #commits = 0
+  #advanced = false
   #published: Written[] = []
   #bytesRead = 0
+  #takenOver = 0
+  #target: Target | undefined
+  #progress: Progress | undefined
+  #plan: BatchPlan | undefined
+  readonly #snapshots: string[] = []
+  readonly #timings: Timings
+  readonly #gate: Gate
 
   constructor(job: BatchJob, outside: BatchOutside, options: BatchOptions) {
     this.#job = job
     this.#outside = outside
     this.#options = options
     this.#started = outside.clock.now()
+    this.#timings = new Timings(outside.clock)
+    this.#gate = gateOf(job, outside)
+  }
+
+  async plan(prices: Prices): Promise<BatchPlan> {
+    const { storage, signal, clock, connect, command } = this.#outside
+    const { target, progress } = await this.#list()
+    const known = pinnedColumns(this.#job, target.properties)
+    const columns = known.length > 0 ? known : newColumns(this.#job)
+    const allowKeyChange = this.#options.allowKeyChange ?? false
+    const keys = await planKeys(columns, target.properties, connect, { allowKeyChange, command, signal, clock })
+    const notes = [...this.#notes, ...(keys.note === undefined ? [] : [keys.note])]
+    const { pinned, status: keyCheck } = keys
+    return planWork({
+      job: this.#job,
+      target,
+      progress,
+      storage,
+      signal,
+      prices,
+      pinned,
+      keyCheck,
+      notes,
+    })
+  }
+
+  async #list(): Promise<{ readonly target: Target; readonly progress: Progress }> {
+    const { storage, onEvent } = this.#outside
+    const target = await Target.open(this.#job, this.#outside)
+    this.#target = target
+    const { inputs, notes } = await chooseInputs(this.#job, storage, this.#options)
+    this.#notes.push(...notes)
+    const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
+    this.#progress = progress
+    this.#notes.push(...progress.notes)
+    onEvent?.({ type: 'listed', files: progress.todo.length, skipped: progress.done, bytes: totalBytes(progress.todo) })
+    return { target, progress }
   }
 
   async run(): Promise<BatchReport> {
-    const { storage, signal, onEvent } = this.#outside
-    const target = await Target.open(this.#job, this.#outside)
-    const inputs = await listInputs(storage, this.#job.input, this.#job.hive)
-    const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
-    this.#notes.push(...progress.notes)
-    onEvent?.({ type: 'listed', files: progress.todo.length, skipped: progress.done, bytes: totalBytes(progress.todo) })
+    const { storage, signal } = this.#outside
+    const { target, progress } = await this.#timings.time('list', () => this.#list())
+    const { plan: prices } = this.#options
+    const work = { job: this.#job, target, progress, storage, signal, pinned: [], notes: [] }
+    if (prices)
+      this.#plan = await this.#timings.time('plan', () => planWork({ ...work, prices, keyCheck: 'not-asked' }))
     const { max_files: maxFiles, max_bytes: maxBytes } = this.#job.settings.commit
+    const listed = `${this.#job.state}/unpublished/${this.#job.database}.${this.#job.table}/${this.#job.name}`
+    const unpublished = await Unpublished.open(storage, listed, this.#outside.runId, this.#outside.uuid(), (files) =>
+      publishedFiles(storage, target, progress, files),
+    )
+    this.#unpublished = unpublished
     for (const step of steps(progress.todo, { maxFiles, maxBytes })) {
       signal.throwIfAborted()
-      await this.#step(step, target, progress)
+      await this.#step(step, target, progress, unpublished)
     }
+    if (this.#commits > 0)
+      await unpublished.clean(`${target.location}/data`, target.uuid, (table) => ledgerFolder(this.#job, table))
     // Every run asks which key the service has: one that finds nothing new must still notice that it is another.
     if (this.#pinned === undefined && target.metadata)
       await this.#identify(pinnedColumns(this.#job, target.properties), target)
     if (progress.adopting && target.metadata)
       await this.#publish([], [], target.properties, currentSchema(target.metadata), target, progress)
-    return this.#report(target, progress)
+    return this.report()
   }
 
   async close(): Promise<void> {
+    // The ledger of a table that did not come to be is found by the sign of its run.
+    if (!this.#advanced || this.#target?.metadata) await this.#unpublished?.end()
     await this.#client?.close()
   }
 
@@ -122,93 +222,101 @@ class BatchRun {
     return new PseudolakeError(error.code, error.message, { ...error.context, ...outcome }, { cause: error.cause })
   }
 
-  async #step(inputs: readonly InputFile[], target: Target, progress: Progress): Promise<void> {
-    const { storage, onEvent } = this.#outside
-    this.#first = await openStep(inputs, this.#first, this.#job, target, this.#outside)
+  async #step(
+    inputs: readonly InputFile[],
+    target: Target,
+    progress: Progress,
+    unpublished: Unpublished,
+  ): Promise<void> {
+    const { onEvent } = this.#outside
+    this.#first = await this.#timings.time('open', () =>
+      openStep(inputs, this.#first, this.#job, target, this.#outside),
+    )
     const { shape } = this.#first
     const pinned = this.#pinned ?? (await this.#identify(shape.replaced, target))
     const schema = target.schemaFor(shape.schema)
     const properties = target.propertiesFor(approvedOf(shape), pinned)
-    const outputs: string[] = []
-    try {
-      const written: Written[] = []
-      for (const input of inputs) {
-        const number = String(this.#published.length + written.length).padStart(5, '0')
-        const output = `${target.location}/data/${this.#outside.runId}-${number}.parquet`
-        outputs.push(output)
-        written.push(
-          await this.#rewrite(input, output, { schema, properties, pinned, approved: target.approved }, written),
-        )
-        this.#bytesRead += input.object.bytes
-      }
-      // Data files of inputs that come again with other content, where the job says that they take their place.
-      const removed = inputs
-        .flatMap((input) => progress.replaced(input))
-        .map((name) => `${target.location}/data/${name}`)
-      await this.#publish(written, removed, properties, schema, target, progress)
-    } catch (error) {
-      // After an unknown outcome the files may be in the table: whoever deletes them then destroys it.
-      if (!isPseudolakeError(error, 'table/commit-unknown'))
-        await Promise.all(outputs.map((output) => storage.delete(output).catch(() => {})))
-      throw error
+    const table: StepTable = {
+      target,
+      schema,
+      properties,
+      pinned,
+      unpublished,
+      // Keys are in it by the pins, columns and their fate by what was approved.
+      digest: digestOf([this.#outside.createdBy, target.location, schema, pinsAndApproved(properties)]),
     }
+    await unpublished.begin(target.uuid)
+    const written: Written[] = []
+    for (const input of inputs) {
+      written.push(await this.#finish(input, table, written))
+      this.#bytesRead += input.object.bytes
+    }
+    // Data files of inputs that come again with other content, where the job says that they take their place.
+    const removed = inputs.flatMap((input) => progress.replaced(input)).map((name) => `${target.location}/data/${name}`)
+    await this.#timings.time('gate', () => this.#gate.step(this.#client?.client))
+    await this.#publish(written, removed, properties, schema, target, progress)
     onEvent?.({ type: 'committed', files: inputs.length, rows: this.#rows(), epoch: progress.mark?.epoch ?? 0 })
   }
 
-  async #rewrite(
-    input: InputFile,
-    output: string,
-    table: {
-      readonly schema: Schema
-      readonly properties: Readonly<Record<string, string>>
-      readonly pinned: readonly Pinned[]
-      readonly approved: Approved | undefined
-    },
-    before: readonly Written[],
-  ): Promise<Written> {
-    const { storage, signal, createdBy, onEvent } = this.#outside
-    signal.throwIfAborted()
+  /** The data file of an input: one that an earlier run finished, or a new one, listed as soon as it is whole. */
+  async #finish(input: InputFile, table: StepTable, before: readonly Written[]): Promise<Written> {
+    const { unpublished, digest, schema, properties } = table
+    this.#outside.signal.throwIfAborted()
+    const taken = await unpublished.take(input, digest)
+    if (taken) this.#takenOver++
+    if (taken?.file) await this.#lookAgain(input, taken.file.location, table)
+    const finished = taken ?? (await this.#timings.time('rewrite', () => this.#rewrite(input, table, before)))
+    if (!taken) await unpublished.add(input, digest, finished)
+    const { rows, file } = finished
+    return { input, rows, file: file && dataFileFrom(file, schema, metricsModes(schema, properties)) }
+  }
+
+  async #lookAgain(input: InputFile, output: string, { target, schema, pinned }: StepTable): Promise<void> {
+    const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
+    await this.#timings.time('gate', () => gateTakenOver(this.#gate, input, output, work))
+  }
+
+  async #rewrite(input: InputFile, table: StepTable, before: readonly Written[]): Promise<Finished> {
+    const { storage, signal, createdBy, onEvent, runId } = this.#outside
+    const { target, schema, pinned } = table
+    const number = String(this.#published.length + before.length).padStart(5, '0')
+    const output = `${target.location}/data/${runId}-${number}.parquet`
     const file = await openParquet(storage, input.object, { signal })
-    const shape = shapeOf(file, input, this.#job, table.approved)
+    const shape = shapeOf(file, input, this.#job, target.approved)
     const result = await rewriteFile({
       storage,
       file,
       input,
       shape,
-      pinned: table.pinned,
+      pinned,
       client: (this.#client as Client).client,
       // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
-      fieldIds: fieldIdsFor(shape.output.root, table.schema),
+      fieldIds: fieldIdsFor(shape.output.root, schema),
       output,
       createdBy,
       gatherBytes: cacheBytes(this.#job.settings) * GATHER_SHARE,
       signal,
-      onProgress: ({ rows, bytes }) =>
-        onEvent?.({
-          type: 'progress',
-          bytes: this.#bytesRead + bytes,
-          files: this.#published.length + before.length,
-          rows: this.#rows() + sumRows(before) + rows,
-        }),
+      timings: this.#timings,
+      gate: this.#gate,
+      onProgress: (done) => {
+        const [bytes, rows] = [this.#bytesRead + done.bytes, this.#rows() + sumRows(before) + done.rows]
+        this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
+        onEvent?.({ type: 'progress', bytes, files: this.#published.length + before.length, rows })
+      },
     })
-    if ((result?.rows ?? 0) !== file.rows)
-      throw new PseudolakeError('gate/failed', `${output} has ${result?.rows ?? 0} rows, its input ${file.rows}`, {
-        location: output,
-        rows: result?.rows ?? 0,
-        expected: file.rows,
-      })
-    const modes = metricsModes(table.schema, table.properties)
-    return { input, rows: file.rows, file: result && dataFileFrom(result, table.schema, modes) }
+    return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
   }
 
   async #identify(columns: Shape['replaced'], target: Target): Promise<readonly Pinned[]> {
-    this.#client ??= await this.#outside.connect()
-    this.#pinned = await identify(columns, target.properties, this.#client.client, {
-      allowKeyChange: this.#options.allowKeyChange ?? false,
-      command: this.#outside.command,
-      signal: this.#outside.signal,
+    return this.#timings.time('key check', async () => {
+      this.#client ??= await this.#outside.connect()
+      this.#pinned = await identify(columns, target.properties, this.#client.client, {
+        allowKeyChange: this.#options.allowKeyChange ?? false,
+        command: this.#outside.command,
+        signal: this.#outside.signal,
+      })
+      return this.#pinned
     })
-    return this.#pinned
   }
 
   async #publish(
@@ -222,18 +330,21 @@ class BatchRun {
     const { runId } = this.#outside
     const planned = progress.mark
     const done = written.map(({ input, file, rows }) => ({ input, rows, files: file ? [nameOf(file.path)] : [] }))
-    const mark = await progress.advance(target.uuid, runId, done)
-    const { upgraded } = await target.publish({
+    this.#advanced = true
+    const mark = await this.#timings.time('commit', () => progress.advance(target.uuid, runId, done))
+    const change = {
       runId,
       schema,
       files: written.flatMap(({ file }) => file ?? []),
       removed,
       properties: { ...properties, [progress.property]: JSON.stringify(mark) },
       mark,
-      check: (metadata) => progress.requireUnchanged(metadata, planned),
-    })
+      check: (metadata: TableMetadata | undefined) => progress.requireUnchanged(metadata, planned),
+    }
+    const { upgraded } = await this.#timings.time('commit', () => target.publish(change))
     progress.committed(mark)
     this.#commits++
+    this.#snapshots.push(String(target.metadata?.['current-snapshot-id'] ?? ''))
     this.#published.push(...written)
     if (upgraded) this.#notes.push('the table was of format version 1 and is of version 2 now')
   }
@@ -242,38 +353,102 @@ class BatchRun {
     return sumRows(this.#published)
   }
 
-  #report(target: Target, progress: Progress): BatchReport {
-    const { clock, usage, runId } = this.#outside
+  /** What there is to say until now; a run that fails has a report too. */
+  report(): BatchReport {
+    const { clock, usage, runId, createdBy } = this.#outside
+    const [target, progress] = [this.#target, this.#progress]
+    const { metadata } = target ?? {}
     const stats = this.#client?.stats()
+    const gate = this.#gate.report()
     const { cpuSeconds, peakRssBytes } = usage()
+    const seconds = (clock.now() - this.#started) / 1000
+    const counts = {
+      files: this.#published.length,
+      rows: this.#rows(),
+      distinct: stats?.distinct ?? 0,
+      service: { requests: stats?.requests ?? 0, identifiers: stats?.identifiers ?? 0 },
+      bytes_out: this.#published.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0),
+      seconds,
+    }
     return {
       job: this.#job.name,
       run_id: runId,
-      status: this.#commits === 0 ? 'nothing-to-do' : 'done',
-      rows: this.#rows(),
-      files: this.#published.length,
-      skipped_files: progress.done,
+      version: createdBy,
+      config_digest: configDigest(this.#job.settings),
+      started: new Date(clock.wall() - seconds * 1000).toISOString(),
+      status: !gate.passed ? 'gate-failed' : this.#commits === 0 ? 'nothing-to-do' : 'done',
+      rows: counts.rows,
+      files: counts.files,
+      skipped_files: progress?.done ?? 0,
       commits: this.#commits,
-      distinct: stats?.distinct ?? 0,
+      distinct: counts.distinct,
       distinct_exact: (stats?.evicted ?? 0) === 0,
       service: {
-        requests: stats?.requests ?? 0,
-        identifiers: stats?.identifiers ?? 0,
+        ...counts.service,
         retries: stats?.retries ?? 0,
         throttled: stats?.throttled ?? 0,
       },
       bytes_in: totalBytes(this.#published.map(({ input }) => input)),
-      bytes_out: this.#published.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0),
-      seconds: (clock.now() - this.#started) / 1000,
+      bytes_out: counts.bytes_out,
+      seconds,
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
       table: `${this.#job.database}.${this.#job.table}`,
-      location: target.location,
-      snapshot_id: target.metadata?.['current-snapshot-id']?.toString() ?? null,
-      columns: this.#first?.shape.columns ?? [],
-      notes: this.#notes,
+      location: target?.location ?? `${this.#job.warehouse}/${this.#job.database}/${this.#job.table}`,
+      snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
+      snapshots: this.#snapshots,
+      columns: columnsWithCounts(
+        this.#first?.shape.columns ?? [],
+        this.#published.flatMap(({ file }) => file ?? []),
+        metadata && currentSchema(metadata),
+        this.#pinned ?? [],
+      ),
+      gate,
+      notes: this.#takenOver === 0 ? this.#notes : [...this.#notes, takenOver(this.#takenOver)],
+      published: this.#published.slice(0, PUBLISHED_SHOWN).map(({ input, rows, file }) => ({
+        input: withoutFolderValues(
+          input.object.location,
+          this.#job.columns.map(({ name }) => name),
+        ),
+        bytes_in: input.object.bytes,
+        rows,
+        output: file?.path ?? null,
+        bytes_out: file?.bytes ?? 0,
+      })),
+      phases: this.#timings.phases(),
+      moments: this.#timings.moments(),
+      ...(this.#plan ? { plan: against(this.#plan, counts) } : {}),
     }
   }
+}
+
+/** Files that a report names. */
+const PUBLISHED_SHOWN = 100
+
+/** Which of some files the table's current snapshot holds, or the job's ledger says that it published. */
+async function publishedFiles(
+  storage: Storage,
+  target: Target,
+  progress: Progress,
+  files: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>()
+  for await (const name of progress.publishedNames()) {
+    const path = `${target.location}/data/${name}`
+    if (files.has(path)) found.add(path)
+  }
+  if (target.metadata)
+    for await (const { file } of planFiles(storage, target.metadata)) if (files.has(file.path)) found.add(file.path)
+  return found
+}
+
+function takenOver(files: number): string {
+  return `${files} ${files === 1 ? 'file' : 'files'} that an earlier run had finished and not published were taken over`
+}
+
+/** The columns of a table that is yet to be made. */
+function newColumns(job: BatchJob): Shape['replaced'] {
+  return job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
 }
 
 /** The rules whose columns the table has pins for, without a file to look at. */

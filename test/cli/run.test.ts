@@ -209,9 +209,10 @@ test('a run that is killed leaves nothing a reader could see, and the next one d
   await until(() => files(join(home.dir, 'warehouse')).length > 0)
   run.child.kill('SIGKILL')
   await run.ended
-  expect(files(join(home.dir, 'warehouse')).filter((name) => !name.includes('_tmp-'))).toEqual([])
+  expect(files(join(home.dir, 'warehouse')).filter((name) => !/_tmp-|\.begun$/.test(name))).toEqual([])
   const next = await pseudolake(['batch', '--config', 'job.yaml', '--json'], { cwd: home.dir })
   expect(JSON.parse(next.stdout)).toMatchObject({ status: 'done', rows: 200_000 })
+  expect(files(join(home.dir, 'warehouse')).filter((name) => name.includes('_tmp-'))).toEqual([])
   for (const left of files(join(home.dir, 'warehouse')))
     expect(readFileSync(join(home.dir, 'warehouse', left), 'latin1')).not.toMatch(/VIN\d/)
 })
@@ -230,3 +231,21 @@ async function until(holds: () => boolean): Promise<void> {
   for (let i = 0; i < 1000 && !holds(); i++) await new Promise((done) => setTimeout(done, 10))
   if (!holds()) throw new Error('did not come about in 10 s')
 }
+
+test('a run over a list of inputs, over recent ones, or over a few', async () => {
+  const home = await job()
+  await home.sql(`copy (select 'VIN' as vin, 1::bigint as n) to '{dir}/in/b.parquet'`)
+  writeFileSync(join(home.dir, 'list.txt'), 'in/b.parquet\n\n')
+  const run = async (...args: string[]) =>
+    JSON.parse((await pseudolake(['batch', '--config', 'job.yaml', '--json', ...args], { cwd: home.dir })).stdout)
+  expect(await run('--inputs-from', 'list.txt')).toMatchObject({ files: 1, rows: 1 })
+  expect(await run('--modified-since', '2999-01-01')).toMatchObject({ status: 'nothing-to-do', skipped_files: 0 })
+  expect(await run('--max-files', '1')).toMatchObject({ files: 1, rows: 1000, skipped_files: 1 })
+  for (const [option, value] of [
+    ['--modified-since', 'yesterday'],
+    ['--modified-since', '2026-01-01T00:00'],
+    ['--max-files', '0'],
+    ['--inputs-from', 'nowhere.txt'],
+  ] as const)
+    expect((await run(option, value)).error).toMatchObject({ code: 'options/invalid' })
+})

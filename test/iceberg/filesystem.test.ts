@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
+import { findNewest } from '../../lib/iceberg/catalogs/metadata-versions.ts'
 import { parseMetadata, serializeMetadata } from '../../lib/iceberg/metadata.ts'
 import { openTable } from '../../lib/iceberg/open.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
@@ -269,4 +270,12 @@ test('what was serialized is what is parsed', async () => {
   await append('/a')
   const { metadata } = await openTable(storage, `${FOLDER}/metadata/v1.metadata.json`)
   expect(parseMetadata(serializeMetadata(metadata, 'gzip'), 'x')).toEqual(metadata)
+})
+
+test('a first version that is just being written is no table of another catalog', async () => {
+  const storage = memoryStorage()
+  await storage.create('memory:/w/db/t/metadata/_tmp-1-v1.metadata.json', new Uint8Array(1))
+  expect(await findNewest(storage, 'memory:/w/db/t')).toBeUndefined()
+  await storage.create('memory:/w/db/t/metadata/00000-1.metadata.json', new Uint8Array(1))
+  await expect(findNewest(storage, 'memory:/w/db/t')).rejects.toMatchObject({ code: 'table/unsupported' })
 })

@@ -15,6 +15,7 @@ import { expect, test } from 'vitest'
 import { memoryCatalog } from '../../lib/iceberg/catalogs/memory.ts'
 import { openTable } from '../../lib/iceberg/open.ts'
 import { localStorage } from '../../lib/storage/local.ts'
+import { isHeader, readChain } from '../../pipelines/ledger-file.ts'
 import { type Lake, lake } from '../helpers/lake.ts'
 
 const VIN = { vin: { mode: 'deterministic' } }
@@ -141,7 +142,7 @@ test('several columns, nested ones, and what is left out', async () => {
       note: { mode: 'drop' },
     },
   })
-  expect(report.columns).toEqual([
+  expect(report.columns).toMatchObject([
     { column: 'id', action: 'copied', as: 'id' },
     { column: 'person.name', action: 'replaced', as: 'person.s_name', mode: 'deterministic', domain: 'people' },
     { column: 'person.age', action: 'copied', as: 'person.age' },
@@ -482,8 +483,12 @@ test('of two runs of one job at once, one does the work and the other stops with
   expect(runs.find((run) => run.status === 'rejected')?.reason).toMatchObject({ code: 'table/mark-changed' })
   expect(await home.query('select count(*) from t')).toEqual([['4000']])
   const { metadata } = await openTable(localStorage(), home.table)
-  expect(tree(join(home.table, 'data'))).toHaveLength(4)
   expect(metadata.snapshots).toHaveLength(1)
+  // What the other one had finished is nobody's now, and goes with the next commit.
+  await inputs(home, { '5.parquet': VEHICLES })
+  await home.run({ columns: VIN })
+  expect(tree(join(home.table, 'data'))).toHaveLength(5)
+  expect(tree(join(home.dir, 'warehouse', '_pseudolake', 'unpublished'))).toEqual([])
 })
 
 test('a run that is told to stop publishes no part of a step, and the next one does the work', async () => {
@@ -563,4 +568,128 @@ test('a table that another job makes or changes meanwhile is not written to unde
     home.run({ columns: VIN, set: [`service.embedded.keyring=${other.keyring}`] }, {}, { meanwhile: changing }),
   ).rejects.toMatchObject({ code: expect.stringMatching(/^table\/(changed|key-changed)$/) })
   expect(await home.query('select count(*) from t')).toEqual([['2000']])
+})
+
+test('many runs later the ledger is still a few files, and knows every input', async () => {
+  const home = await lake()
+  const runs = 70
+  for (let i = 0; i < runs; i++) {
+    await inputs(home, { [`${i}.parquet`]: `select 'V' as vin, ${i} as n` })
+    await home.run({ columns: VIN })
+  }
+  const { metadata } = await openTable(localStorage(), home.table)
+  const { ledger } = JSON.parse(metadata.properties['pseudolake.job.test'] as string)
+  let files = 0
+  let depth: number | undefined
+  for await (const value of readChain(localStorage(), ledger)) {
+    if (!isHeader(value)) continue
+    depth ??= value.depth
+    files++
+  }
+  expect([files, depth]).toEqual([runs - 65, runs - 66])
+  expect(await home.run({ columns: VIN })).toMatchObject({ status: 'nothing-to-do', skipped_files: runs })
+  await inputs(home, { '0.parquet': `select 'W' as vin, 100 as n` })
+  await home.run({ columns: VIN, set: ['input.changed=replace'] })
+  expect(await home.query('select count(*), sum(n) from t')).toEqual([[`${runs}`, `${(runs * (runs - 1)) / 2 + 100}`]])
+}, 60_000)
+
+test('files that a stopped run had finished are taken over to the byte, the rest is done', async () => {
+  const home = await lake()
+  await inputs(home, Object.fromEntries(Array.from({ length: 5 }, (_, i) => [`${i}.parquet`, VEHICLES])))
+  await stoppedAfter(home, 3)
+  const report = await home.run({ columns: VIN })
+  expect(report).toMatchObject({ rows: 5000, files: 5 })
+  expect(report.notes).toEqual(['3 files that an earlier run had finished and not published were taken over'])
+  expect(await home.query('select count(*), count(s_vin), sum(n) from t')).toEqual([['5000', '4285', `${5 * 499500}`]])
+  expect(tree(join(home.table, 'data'))).toHaveLength(5)
+  expect(tree(join(home.dir, 'warehouse', '_pseudolake', 'unpublished'))).toEqual([])
+})
+
+test.each([
+  ['another configuration', async () => ({ set: ['columns.vin.normalize=[upper]'] })],
+  ['another key', async () => ({ set: [`service.embedded.keyring=${(await lake()).keyring}`] })],
+  [
+    'an altered file',
+    async (home: Lake) => {
+      for (const name of tree(join(home.table, 'data'))) {
+        const path = join(home.table, 'data', name)
+        const bytes = readFileSync(path)
+        bytes[200] = (bytes[200] ?? 0) ^ 1
+        writeFileSync(path, bytes)
+      }
+      return {}
+    },
+  ],
+  [
+    'a changed input',
+    async (home: Lake) => {
+      for (const name of tree(join(home.dir, 'in'))) utimesSync(join(home.dir, 'in', name), new Date(), new Date())
+      return {}
+    },
+  ],
+])('nothing is taken over with %s, and what nobody wants goes with the commit', async (_, change) => {
+  const home = await lake()
+  await inputs(home, Object.fromEntries(Array.from({ length: 3 }, (_, i) => [`${i}.parquet`, VEHICLES])))
+  await stoppedAfter(home, 2)
+  expect(tree(join(home.table, 'data'))).toHaveLength(2)
+  const report = await home.run({ columns: VIN, ...(await change(home)) })
+  expect(report).toMatchObject({ rows: 3000, notes: [] })
+  expect(tree(join(home.table, 'data'))).toHaveLength(3)
+})
+
+test('a run that was killed behind its commit has its files neither published twice nor removed', async () => {
+  const home = await lake()
+  await inputs(home, { '0.parquet': VEHICLES })
+  await stoppedAfter(home, 1)
+  const listed = join(home.dir, 'warehouse', '_pseudolake', 'unpublished')
+  const left = tree(listed).map((name) => [join(listed, name), readFileSync(join(listed, name))] as const)
+  await home.run({ columns: VIN })
+  for (const [path, bytes] of left) writeFileSync(path, bytes)
+  await inputs(home, { '1.parquet': VEHICLES })
+  await home.run({ columns: VIN })
+  expect(await home.query('select count(*) from t')).toEqual([['2000']])
+  // Without its mark the table says itself which files it has.
+  for (const [path, bytes] of left) writeFileSync(path, bytes)
+  await stripMarks(home)
+  await home.run({ columns: VIN }, { adopt: 'none' })
+  expect(await home.query('select count(*) from t')).toEqual([['4000']])
+})
+
+/** Stops a run when so many files are finished and listed. */
+async function stoppedAfter(home: Lake, files: number): Promise<void> {
+  const stop = new AbortController()
+  const storage = localStorage()
+  let listed = 0
+  const counting = {
+    ...storage,
+    create: async (location: string, bytes: Uint8Array) => {
+      const made = await storage.create(location, bytes)
+      if (/\/unpublished\/.*\.json$/.test(location) && ++listed === files) stop.abort()
+      return made
+    },
+  }
+  await expect(home.run({ columns: VIN }, {}, { storage: counting, signal: stop.signal })).rejects.toMatchObject({
+    code: 'run/interrupted',
+    context: { outcome: 'nothing-published' },
+  })
+}
+
+test('a run can be held to a list of inputs, to recent ones, and to a number of them', async () => {
+  const home = await lake()
+  await inputs(home, Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [`${name}.parquet`, VEHICLES])))
+  const at = (name: string) => join(home.dir, 'in', `${name}.parquet`)
+  expect(await home.run({ columns: VIN }, { inputsFrom: [at('c')] })).toMatchObject({ files: 1 })
+  utimesSync(at('b'), new Date('2020-01-01T00:00:00Z'), new Date('2020-01-01T00:00:00Z'))
+  const recent = await home.run({ columns: VIN }, { modifiedSince: Date.parse('2021-01-01T00:00:00Z'), maxFiles: 1 })
+  expect(recent).toMatchObject({ files: 1, skipped_files: 1 })
+  expect(recent.notes).toEqual([
+    '1 input is older than --modified-since',
+    '1 more input is to be done: --max-files was reached',
+  ])
+  expect(await home.run({ columns: VIN })).toMatchObject({ files: 2, skipped_files: 2 })
+  expect(await home.query('select count(*) from t')).toEqual([['4000']])
+  for (const bad of [[join(home.dir, 'elsewhere.parquet')], [at('none')]])
+    await expect(home.run({ columns: VIN }, { inputsFrom: bad })).rejects.toMatchObject({
+      code: expect.stringMatching(/^(options\/invalid|input\/not-found)$/),
+    })
 })

@@ -19,7 +19,8 @@ const NAMES = [
   { name: (version: number) => `v${version}.metadata.json.gz`, compression: 'gzip' },
 ] as const
 const NAME = /^v(\d+)(?:\.gz\.metadata\.json|\.metadata\.json(?:\.gz)?)$/
-const FOREIGN_NAME = /\.metadata\.json(?:\.gz)?$/
+/** Not what begins with `_` or a dot: a file in the making, of our own first commit say. */
+const FOREIGN_NAME = /^[^_.].*\.metadata\.json(?:\.gz)?$/
 
 export function versionLocation(table: string, version: number, compression: 'none' | 'gzip'): string {
   return `${table}/metadata/v${version}${compression === 'gzip' ? '.gz' : ''}.metadata.json`

@@ -39,9 +39,11 @@ export class Distinct {
     const before = this.#texts.size
     this.#texts.add(text)
     if (this.#texts.size === before) return false
-    this.#sketch.add(text)
     this.#bytes += 2 * text.length + ENTRY_BYTES
-    if (this.#bytes > this.#maxBytes) this.#texts = undefined
+    if (this.#bytes > this.#maxBytes) {
+      for (const known of this.#texts) this.#sketch.add(known)
+      this.#texts = undefined
+    }
     return true
   }
 

@@ -53,6 +53,7 @@ export interface Sender {
 
 export class Senders {
   readonly #limits: SendLimits
+  readonly #rules: readonly ColumnRule[]
   readonly #maxBytes: number
   readonly #groups = new Map<string, Group>()
   readonly #columns = new Map<string, Sender>()
@@ -60,6 +61,7 @@ export class Senders {
   /** @param maxBytes of values kept to count exactly, in all */
   constructor(limits: SendLimits, maxBytes: number, rules: readonly ColumnRule[]) {
     this.#limits = limits
+    this.#rules = rules
     // A column's own values, those before normalization, and those of its group.
     this.#maxBytes = Math.floor(maxBytes / Math.max(1, 3 * rules.length))
   }
@@ -67,7 +69,7 @@ export class Senders {
   of(rule: ColumnRule): Sender {
     const known = this.#columns.get(rule.name)
     if (known) return known
-    const name = `${rule.domain}\0${rule.key ?? ''}`
+    const name = groupOf(rule)
     const group = this.#groups.get(name) ?? new Group(this.#maxBytes)
     this.#groups.set(name, group)
     const sender = this.#sender(rule, group)
@@ -76,7 +78,9 @@ export class Senders {
   }
 
   #sender(rule: ColumnRule, group: Group): Sender {
-    const own = new Distinct(this.#maxBytes)
+    // Alone in its group, a column's values are the group's: counted once, for half the work.
+    const alone = this.#rules.filter((other) => groupOf(other) === groupOf(rule)).length === 1
+    const own = alone ? group.values : new Distinct(this.#maxBytes)
     const raw = rule.normalize.length > 0 ? new Distinct(this.#maxBytes) : undefined
     let sent: readonly string[] = []
     const heard: Pseudonymizer = {
@@ -94,7 +98,7 @@ export class Senders {
         // What becomes null or empty is no value before normalization either.
         if (raw) for (const [i, text] of texts.entries()) if (replaced[i]) raw.add(text)
         return sent.map((value) => {
-          own.add(value)
+          if (!alone) own.add(value)
           if (!group.values.add(value)) return Buffer.byteLength(value)
           const { utf8, request, response } = sizeOf(value, 'pseudonymize')
           fresh++
@@ -105,7 +109,7 @@ export class Senders {
         })
       },
       unseen: (cells) => {
-        own.unseen(cells)
+        if (!alone) own.unseen(cells)
         group.values.unseen(cells)
         raw?.unseen(cells)
       },
@@ -169,6 +173,10 @@ export class Senders {
       responseBytes: sum(({ responseBytes }) => responseBytes),
     }
   }
+}
+
+function groupOf({ domain, key }: ColumnRule): string {
+  return `${domain}\0${key ?? ''}`
 }
 
 /** An identifier as JSON, where none was looked at. */

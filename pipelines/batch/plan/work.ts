@@ -30,15 +30,10 @@ export interface PlanWork {
   readonly pinned: readonly Pinned[]
   readonly keyCheck: PlannedService['key_check']
   readonly notes: readonly string[]
-  /** `quick`, beside a run: less memory and less reading, so that more of it is estimated. */
-  readonly effort: 'quick' | 'full'
 }
 
-/** Bytes of values that are kept to count them exactly, and bytes of pages without a dictionary that are read in all. */
-const EFFORT = {
-  quick: { exactBytes: 8 << 20, sampleBytes: 8 << 20 },
-  full: { exactBytes: 64 << 20, sampleBytes: 64 << 20 },
-} as const
+/** Of pages without a dictionary that a plan reads in all. */
+const SAMPLE_BYTES = 64 << 20
 
 /** Footers in memory at a time. */
 const OPEN_AT_ONCE = 8
@@ -50,7 +45,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const rules = job.columns.filter(({ mode }) => mode !== 'drop')
   const senders = new Senders(
     { maxIdentifiers: limits.max_identifiers, maxRequestBytes: limits.max_request_bytes },
-    Math.min(cacheBytes(job.settings), EFFORT[work.effort].exactBytes),
+    cacheBytes(job.settings),
     rules,
   )
   const known = new Map(pinned.map(({ rule, identity }) => [rule.name, identity.format]))
@@ -58,7 +53,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
     storage,
     signal,
     senders,
-    sampleBytes: EFFORT[work.effort].sampleBytes,
+    sampleBytes: SAMPLE_BYTES,
     formatOf: (rule) => known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
   })
   const { todo } = progress

@@ -1,0 +1,161 @@
+/** Looks for the run's originals in columns that were copied: an identifier may stand in a second column that nobody thought of. */
+import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
+import type { ParquetFile } from '../../../lib/parquet/open.ts'
+import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from '../../../lib/parquet/page.ts'
+import { rangeReader } from '../../../lib/parquet/ranges.ts'
+import { allInDictionary } from '../../../lib/parquet/scan.ts'
+import type { LeafNode } from '../../../lib/parquet/schema.ts'
+import type { Storage } from '../../../lib/storage/storage.ts'
+import type { Finding } from './check.ts'
+import { type CellPage, dictionaryEntries, type Entries, isLong, outputCells, refersToDictionary } from './entries.ts'
+import type { Hasher, HashTable } from './hash.ts'
+
+/** Of the bytes of chunks that do without a dictionary, the share that is looked at. */
+const SAMPLE_SHARE = 1 / 50
+/** Pages of a chunk among which the sampled one is chosen in turn. */
+const SAMPLE_PAGES = 4
+
+export interface Looked {
+  readonly path: readonly string[]
+  /** Cells that are not null and were looked at; an entry of a dictionary counts as one where its cells were not. */
+  readonly cells: number
+  readonly matches: number
+}
+
+/** @param maxRatio of matches to the cells looked at, in each column */
+export function checkMatches(columns: readonly Looked[], maxRatio: number): Finding[] {
+  return columns.flatMap(({ path, cells, matches }) =>
+    matches > cells * maxRatio
+      ? [
+          {
+            column: path,
+            message: `${matches} of ${cells} cells looked at are values of replaced columns; gate.max_match_ratio is ${maxRatio}`,
+          },
+        ]
+      : [],
+  )
+}
+
+/** Strings and bytes; numbers of 6 digits would match by chance. */
+export function canHide({ physical, logical }: LeafNode): boolean {
+  return physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
+}
+
+export interface CopiedOptions {
+  readonly storage: Storage
+  readonly originals: HashTable
+  readonly hasher: Hasher
+  /** Every cell. */
+  readonly full: boolean
+  readonly signal: AbortSignal
+}
+
+/** One copied column over the files of a step. */
+export class CopiedColumn {
+  readonly path: readonly string[]
+  cells = 0
+  matches = 0
+  /** Of dictionaries. */
+  entries = 0
+  pages = 0
+  chunks = 0
+  /** Whether every cell was looked at. */
+  complete = true
+  readonly #options: CopiedOptions
+  #plainBytes = 0
+  #sampledBytes = 0
+  #samples = 0
+
+  constructor(path: readonly string[], options: CopiedOptions) {
+    this.path = path
+    this.#options = options
+  }
+
+  async look(file: ParquetFile, leaf: LeafNode): Promise<void> {
+    for (const [rowGroup, group] of file.rowGroups.entries()) {
+      const chunk = group.columns[leaf.column]
+      if (chunk && chunk.values > 0) await this.#chunk(file, leaf, rowGroup, chunk)
+    }
+  }
+
+  async #chunk(file: ParquetFile, leaf: LeafNode, rowGroup: number, chunk: ColumnChunk): Promise<void> {
+    const { storage, signal, hasher, full } = this.#options
+    this.chunks++
+    const covered = allInDictionary(chunk)
+    const nulls = leaf.maxDefinitionLevel === 0 ? 0 : chunk.statistics?.nulls
+    const place = { location: file.object.location, column: leaf.path, rowGroup }
+    const hasDictionary = chunk.dictionaryPageOffset === chunk.start && chunk.dataPageOffset > chunk.start
+    let dictionary: Entries | undefined
+    let all = full
+    if (hasDictionary) {
+      const source = rangeReader(storage, file.object, [[chunk.start, chunk.dataPageOffset]], signal)
+      for await (const page of readPages(source, chunk, place, signal, true))
+        dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
+    }
+    if (dictionary) {
+      this.entries += dictionary.count
+      const found = this.#matching(dictionary)
+      // What a match weighs, only the cells that refer to it can tell.
+      if (found) all = true
+      else if (!all) {
+        if (covered && nulls !== undefined) this.cells += chunk.values - nulls
+        else this.cells += dictionary.count
+      }
+    }
+    if (!all && covered && dictionary) return
+    if (!all && !this.#samplesNow(chunk)) {
+      this.complete = false
+      return
+    }
+    const skip = all ? 0 : this.#samples % SAMPLE_PAGES
+    const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal)
+    let last: Page<DataHeader> | undefined
+    let seen = 0
+    for await (const page of readPages(source, chunk, place, signal)) {
+      if (page.header.type === PAGE.DICTIONARY) {
+        dictionary ??= dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
+        continue
+      }
+      const data = page as Page<DataHeader>
+      if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, hasher), dictionary)
+      else if (!refersToDictionary(data.header)) {
+        last = data
+        if (seen++ === skip) break
+      }
+    }
+    if (all) return
+    this.complete = false
+    if (!last) return
+    this.#sampledBytes += last.body.length
+    this.#samples++
+    this.#count(outputCells(last, leaf, chunk.codec, dictionary, hasher), undefined)
+  }
+
+  /** Spread over the column: a chunk is looked into when what was sampled is less than its share of what went by. */
+  #samplesNow(chunk: ColumnChunk): boolean {
+    this.#plainBytes += chunk.end - chunk.start
+    return this.#sampledBytes === 0 || this.#sampledBytes < this.#plainBytes * SAMPLE_SHARE
+  }
+
+  #count({ indices, entries }: CellPage, dictionary: Entries | undefined): void {
+    this.pages++
+    const matching = this.#matching(entries)
+    const cells = indices && dictionary ? indices.length : entries.count
+    this.cells += cells
+    if (!matching) return
+    if (indices && dictionary) for (const index of indices) this.matches += matching[index] as number
+    else for (const one of matching) this.matches += one
+  }
+
+  /** 1 for each entry that is an original; undefined where none is. */
+  #matching(entries: Entries): Uint8Array | undefined {
+    const { originals } = this.#options
+    let matching: Uint8Array | undefined
+    for (let i = 0; i < entries.count; i++) {
+      if (!originals.has(entries.a[i] as number, entries.b[i] as number) || !isLong(entries, i)) continue
+      matching ??= new Uint8Array(entries.count)
+      matching[i] = 1
+    }
+    return matching
+  }
+}

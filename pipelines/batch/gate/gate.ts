@@ -1,0 +1,397 @@
+/**
+ * The gate of a run: what was written is read back and held against plan and input before a step is published. docs/gate.md.
+ *
+ * Two passes. A file is looked at as soon as it is written: where its bytes come from, its headers, its pseudonyms, cell by cell. At
+ * the end of the step, when the originals of all its files are known, copied columns are searched for them.
+ */
+import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
+import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
+import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
+import type { RewritePlan } from '../../../lib/parquet/plan.ts'
+import { Provenance } from '../../../lib/parquet/provenance.ts'
+import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
+import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
+import { isPseudonymForm } from '../../../lib/wire/forms.ts'
+import type { ColumnRule } from '../job.ts'
+import { normalizer } from '../replacer.ts'
+import { CHECKS, type CheckName, type Finding, type GateReport, Tally } from './check.ts'
+import type { Pair } from './compare.ts'
+import { CopiedColumn, canHide, checkMatches } from './copied.ts'
+import { checkNulls, checkRows } from './counts.ts'
+import { type Entries, hasCharacters, isLong, KIND, type Reading, Scratch, textEntries, textOf } from './entries.ts'
+import { type Budget, Hasher, HashTable } from './hash.ts'
+import { checkFooter } from './headers.ts'
+import { Mapping, type Verdict } from './mapping.ts'
+import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
+import { readBack } from './replaced.ts'
+
+export interface GateOptions {
+  readonly storage: Storage
+  /** Every cell of copied columns, and the checksum of every copied byte. */
+  readonly full: boolean
+  /** Of matches to cells looked at, in each copied column. */
+  readonly maxMatchRatio: number
+  /** Turns a sample of pseudonyms back, where the service allows it. */
+  readonly reidentify: boolean
+  /** What the tables of hashes may take. */
+  readonly memoryBytes: number
+  /** Any number: hashes of two runs differ. */
+  readonly seed: number
+  readonly signal: AbortSignal
+}
+
+/** How a column was replaced. */
+export interface GateRule {
+  readonly rule: Pick<ColumnRule, 'mode' | 'domain' | 'normalize' | 'nullValues'>
+  readonly key: string | undefined
+}
+
+export interface GateFile {
+  readonly input: ParquetFile
+  readonly plan: RewritePlan
+  /** Location of what was written. */
+  readonly output: string
+  /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
+  readonly provenance?: Provenance
+  /** By `pathKey` of the source, or of the output for a constant. */
+  readonly rules: ReadonlyMap<string, GateRule>
+  /** Values of constants before they were replaced, by `pathKey` of the output. */
+  readonly constants: ReadonlyMap<string, string | null>
+}
+
+interface Group extends GateRule {
+  readonly mapping: Mapping
+  readonly samples: { readonly value: string; readonly pseudonym: string }[]
+}
+
+/** One copied piece in so many is read back and compared by checksum. */
+const COPIED_EVERY = 16
+/** Pseudonyms of each domain and key that are turned back. */
+const ROUND_TRIPS = 100
+
+export class Gate {
+  readonly #options: GateOptions
+  readonly #hasher: Hasher
+  readonly #scratch = { input: new Scratch(), output: new Scratch() }
+  readonly #budget: Budget
+  readonly #tallies: Readonly<Record<CheckName, Tally>>
+  readonly #originals: HashTable
+  readonly #groups = new Map<string, Group>()
+  /** Files of the step, and their copied columns by position. */
+  #files: { readonly object: StoredObject; readonly columns: readonly number[] }[] = []
+  #copied = new Map<string, CopiedColumn>()
+
+  constructor(options: GateOptions) {
+    this.#options = options
+    this.#hasher = new Hasher(options.seed)
+    this.#budget = { bytes: options.memoryBytes }
+    this.#originals = new HashTable('set', this.#budget)
+    this.#tallies = Object.fromEntries(
+      Object.keys(CHECKS).map((name) => [name, new Tally(name as CheckName)]),
+    ) as Record<CheckName, Tally>
+    if (!options.reidentify) this.#tallies.round_trip.missed('gate.reidentify is not set')
+  }
+
+  /** To be filled while a file is written. */
+  provenance(): Provenance {
+    return new Provenance(this.#options.full ? 1 : COPIED_EVERY)
+  }
+
+  /**
+   * Looks at a file that was written.
+   * @throws PseudolakeError `gate/failed` naming the first thing that is wrong; `storage/*`
+   */
+  async file(work: GateFile): Promise<void> {
+    const { storage } = this.#options
+    try {
+      await this.#file(work, await storage.stat(work.output))
+    } catch (error) {
+      if (!isPseudolakeError(error) || !error.code.startsWith('input/') || error.context.location !== work.output)
+        throw error
+      this.#tallies.readable.fail(work.output, [{ message: error.message }])
+    }
+    this.#requirePassed()
+  }
+
+  /**
+   * Ends a step: all its files were looked at.
+   * @param client asked for the way back, only with `reidentify`
+   * @throws PseudolakeError `gate/failed`, `storage/*`, `service/*`
+   */
+  async step(client: Pseudonymizer | undefined): Promise<void> {
+    await this.#findOriginals()
+    if (this.#options.reidentify && client) await this.#roundTrip(client)
+    this.#requirePassed()
+  }
+
+  report(): GateReport {
+    const checks = Object.values(this.#tallies).map((tally) => tally.result())
+    return { passed: checks.every((check) => check.passed), checks }
+  }
+
+  #requirePassed(): void {
+    const [failed] = this.report().checks.filter((check) => !check.passed)
+    if (!failed) return
+    const [first] = failed.findings
+    const where = first?.column === undefined ? '' : `, column ${first.column}`
+    throw new PseudolakeError(
+      'gate/failed',
+      `${first?.location ?? ''}${where}: ${failed.name}: ${first?.message ?? 'failed'}`,
+      { check: failed.name, ...(first as unknown as ErrorContext) },
+    )
+  }
+
+  async #file(work: GateFile, object: StoredObject): Promise<void> {
+    const { storage, signal } = this.#options
+    const { input, plan, provenance } = work
+    const { readable, rows, nulls, headers } = this.#tallies
+    const output = await openParquet(storage, object, { signal })
+    readable.looked({ files: 1, bytes: object.bytes })
+
+    rows.looked({ files: 1, rows: plan.rows, row_groups: plan.rowGroups.length })
+    const miscounted = checkRows(plan, input, output)
+    rows.fail(object.location, miscounted)
+    const counted = checkNulls(plan, input, output)
+    nulls.looked({ chunks: counted.compared })
+    if (counted.unsaid > 0)
+      nulls.missed('columns whose footers do not count nulls, or not all alike; replaced cells are compared one by one')
+    nulls.fail(object.location, counted.findings)
+    headers.looked({ footers: 1 })
+    headers.fail(object.location, checkFooter(await this.#footerOf(object), columnsOf(plan)))
+    // Cells that have no counterpart can't be compared.
+    if (miscounted.length > 0) return
+
+    const chunks = await this.#chunks(work, output)
+    if (provenance) await this.#ranges(object, provenance, chunks)
+    else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
+    const columns = plan.columns.flatMap(({ leaf, treatment }, i) => (treatment === 'copy' && canHide(leaf) ? [i] : []))
+    if (columns.length > 0) this.#files.push({ object, columns })
+  }
+
+  async #footerOf({ location, bytes, version }: StoredObject): Promise<Uint8Array> {
+    const { storage } = this.#options
+    const tail = await storage.read(location, { start: bytes - 8, end: bytes, ifMatch: version })
+    const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true)
+    return storage.read(location, { start: bytes - 8 - length, end: bytes - 8, ifMatch: version })
+  }
+
+  /** Reads back the replaced chunks, and says of all chunks where they are. */
+  async #chunks(work: GateFile, output: ParquetFile): Promise<ChunkRange[]> {
+    const { plan, provenance } = work
+    const copies = copiedBodies(provenance)
+    const ranges: ChunkRange[] = []
+    for (const [rowGroup, planned] of plan.rowGroups.entries())
+      for (const [i, column] of plan.columns.entries()) {
+        const chunk = output.rowGroups[rowGroup]?.columns[i]
+        const leaf = output.leaves[i]
+        if (!chunk || !leaf || chunk.values === 0) continue
+        const range = { column: leaf.path, rowGroup, start: chunk.start, end: chunk.end, replaced: column.replaced }
+        const from = planned.chunks[i]?.from
+        const positions = column.replaced
+          ? await this.#replaced(work, column, { file: output, leaf, rowGroup, chunk }, planned.index, copies)
+          : NO_POSITIONS
+        ranges.push({ ...range, ...(from && { from }), positions })
+      }
+    return ranges
+  }
+
+  async #replaced(
+    work: GateFile,
+    { source, leaf }: OutputColumn,
+    output: Parameters<typeof readBack>[0]['output'],
+    inputGroup: number,
+    copies: ReadonlyMap<number, number>,
+  ): Promise<ReadonlyMap<number, number>> {
+    const { storage, signal } = this.#options
+    const { headers, pseudonyms, one_to_one: oneToOne } = this.#tallies
+    const { location } = output.file.object
+    const key = pathKey(source?.path ?? leaf.path)
+    const given = work.rules.get(key)
+    if (!given) throw new PseudolakeError('internal/bug', 'a replaced column without a rule', {})
+    const group = this.#group(given)
+    const reading = this.#reading(given, source)
+    const place = { column: leaf.path, rowGroup: output.rowGroup }
+    const malformed = (entries: Entries, i: number) =>
+      pseudonyms.fail(location, [
+        { ...place, message: `${(entries.to[i] as number) - (entries.from[i] as number)} bytes that are no pseudonym` },
+      ])
+    const chunk = source && work.input.rowGroups[inputGroup]?.columns[source.column]
+    const constant = source ? undefined : this.#constant(work.constants.get(key) ?? null, reading)
+    const found = await readBack({
+      storage,
+      signal,
+      hasher: this.#hasher,
+      scratch: this.#scratch,
+      output,
+      input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
+      ...(constant && { constant }),
+      reading,
+      pair: this.#pair(group, malformed, source === undefined),
+      checkEntries: (entries) => {
+        for (let i = 0; i < entries.count; i++)
+          if (entries.kind[i] === KIND.VALUE && !group.mapping.knows(entries.a[i] as number, entries.b[i] as number))
+            if (!isPseudonymForm(textOf(entries, i))) malformed(entries, i)
+      },
+      copiedFrom: (start) => copies.get(start),
+    })
+    headers.looked({ pages: found.pages })
+    headers.fail(
+      location,
+      found.headers.map((message): Finding => ({ ...place, message })),
+    )
+    pseudonyms.looked({ chunks: 1, values: found.entries })
+    oneToOne.looked({ chunks: 1 })
+    if (found.cells !== undefined) oneToOne.fail(location, [{ ...place, message: found.cells }])
+    return found.positions
+  }
+
+  #group(given: GateRule): Group {
+    const name = `${given.rule.domain}\0${given.key ?? ''}`
+    const group = this.#groups.get(name) ?? { ...given, mapping: new Mapping(this.#budget), samples: [] }
+    this.#groups.set(name, group)
+    return { ...group, ...given }
+  }
+
+  #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {
+    const plain = source?.physical === 'BYTE_ARRAY' && source.logical?.type !== 'decimal'
+    const changes = rule.normalize.length > 0
+    return {
+      asText: !plain || changes || rule.nullValues.length > 0,
+      normalized: normalizer(rule.normalize),
+      nulls: new Set(rule.nullValues),
+      ...(changes && {
+        onRaw: (view: DataView, length: number) => {
+          if (!hasCharacters(new Uint8Array(view.buffer, view.byteOffset, length), 0, length)) return
+          this.#hasher.hash(view, 0, length)
+          this.#remember(this.#hasher.a, this.#hasher.b)
+        },
+      }),
+    }
+  }
+
+  #constant(value: string | null, reading: Reading): Entries | undefined {
+    if (value === null) return undefined
+    const entries = textEntries([value], reading, this.#hasher)
+    return entries.kind[0] === KIND.NULL ? undefined : entries
+  }
+
+  #remember(a: number, b: number): void {
+    if (!this.#originals.add(a, b))
+      this.#tallies.originals.missed('more originals than the memory limit lets be remembered')
+  }
+
+  /** @param repeated one pseudonym stands for many cells, also in mode random */
+  #pair(group: Group, malformed: (entries: Entries, i: number) => void, repeated: boolean): Pair {
+    const { mapping, samples, rule } = group
+    const random = rule.mode === 'random'
+    const { one_to_one: oneToOne } = this.#tallies
+    const keepSamples = this.#options.reidentify
+    return (input, i, output, o) => {
+      const [a, b] = [input.a[i] as number, input.b[i] as number]
+      const [pa, pb] = [output.a[o] as number, output.b[o] as number]
+      if (random && repeated && mapping.knows(pa, pb)) return undefined
+      const verdict = random ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
+      if (verdict === 'known') return undefined
+      if (verdict === 'forgotten') oneToOne.missed('more distinct values than the memory limit lets be remembered')
+      if ((a === pa && b === pb) || !isPseudonymForm(textOf(output, o))) malformed(output, o)
+      if (isLong(input, i)) this.#remember(a, b)
+      if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
+        samples.push({ value: textOf(input, i), pseudonym: textOf(output, o) })
+      return WRONG[verdict]
+    }
+  }
+
+  async #ranges(object: StoredObject, provenance: Provenance, chunks: readonly ChunkRange[]): Promise<void> {
+    const { storage, signal, full } = this.#options
+    const { location, version } = object
+    const { byte_ranges: byteRanges, copied_bytes: copiedBytes } = this.#tallies
+    byteRanges.looked({ ranges: provenance.ranges.length, bytes: object.bytes })
+    byteRanges.fail(location, checkRanges(provenance.ranges, object.bytes, chunks))
+    copiedBytes.know({ copied_bytes: provenance.copiedBytes })
+    for (const sample of provenance.samples) {
+      signal.throwIfAborted()
+      const bytes = await storage.read(location, { start: sample.start, end: sample.end, ifMatch: version })
+      copiedBytes.looked({ pieces: 1, bytes: bytes.length })
+      copiedBytes.fail(location, checkSample(sample, bytes))
+    }
+    if (!full) copiedBytes.missed(`one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
+  }
+
+  async #findOriginals(): Promise<void> {
+    const { storage, signal, full, maxMatchRatio } = this.#options
+    const { originals } = this.#tallies
+    const files = this.#files
+    this.#files = []
+    this.#copied = new Map()
+    if (this.#originals.size === 0) return
+    for (const { object, columns } of files) {
+      const file = await openParquet(storage, object, { signal })
+      for (const i of columns) {
+        const leaf = file.leaves[i]
+        if (!leaf) continue
+        const key = pathKey(leaf.path)
+        const column =
+          this.#copied.get(key) ??
+          new CopiedColumn(leaf.path, { storage, originals: this.#originals, hasher: this.#hasher, full, signal })
+        this.#copied.set(key, column)
+        await column.look(file, leaf)
+      }
+    }
+    const looked = [...this.#copied.values()]
+    for (const { cells, matches, entries, pages, chunks, complete } of looked) {
+      originals.looked({ cells, matches, chunks, dictionary_entries: entries, pages })
+      if (!complete) originals.missed('pages without a dictionary are sampled; every cell with gate.full')
+    }
+    for (const { object } of files.slice(0, 1)) originals.fail(object.location, checkMatches(looked, maxMatchRatio))
+  }
+
+  async #roundTrip(client: Pseudonymizer): Promise<void> {
+    const { signal } = this.#options
+    const { round_trip: roundTrip } = this.#tallies
+    for (const { rule, key, samples } of this.#groups.values()) {
+      const asked = samples.splice(0)
+      if (asked.length === 0) continue
+      try {
+        const { values } = await client.call({
+          direction: 'reidentify',
+          values: asked.map(({ pseudonym }) => pseudonym),
+          domain: rule.domain,
+          deterministic: true,
+          ...(key !== undefined && { key }),
+          signal,
+        })
+        const wrong = asked.filter(({ value }, i) => values[i] !== value).length
+        roundTrip.looked({ pseudonyms: asked.length })
+        if (wrong > 0)
+          roundTrip.fail(`domain ${rule.domain}`, [
+            { message: `${wrong} of ${asked.length} came back as other values` },
+          ])
+      } catch (error) {
+        if (!isPseudolakeError(error, 'service/denied', 'service/refused')) throw error
+        roundTrip.missed('the service does not allow this caller the way back')
+      }
+    }
+  }
+}
+
+const NO_POSITIONS: ReadonlyMap<number, number> = new Map()
+
+const WRONG: Readonly<Record<Verdict, string | undefined>> = {
+  known: undefined,
+  new: undefined,
+  forgotten: undefined,
+  'two-pseudonyms': 'a value has two pseudonyms',
+  'two-values': 'a pseudonym stands for two values',
+}
+
+/** Where the bodies of copied pages come from, by their start in the output. */
+function copiedBodies(provenance: Provenance | undefined): ReadonlyMap<number, number> {
+  return new Map(
+    (provenance?.ranges ?? []).flatMap(({ start, from }) => (from === undefined ? [] : [[start, from] as const])),
+  )
+}
+
+function columnsOf({ columns }: RewritePlan): { path: readonly string[]; replaced: boolean }[] {
+  return columns.map(({ leaf, replaced }) => ({ path: leaf.path, replaced }))
+}

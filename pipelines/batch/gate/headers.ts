@@ -1,0 +1,94 @@
+/**
+ * Footer and page headers against an allow-list of their fields: what is not on it may hold values of a replaced column.
+ * Pure. (parquet-format, parquet.thrift.)
+ */
+import { get, readStruct, type ThriftStruct } from '../../../lib/parquet/thrift.ts'
+import type { Finding } from './check.ts'
+
+/** Field ids that may be there. */
+const ALLOWED = {
+  // version, schema, num_rows, row_groups, created_by, column_orders; no key-value metadata.
+  file: [1, 2, 3, 4, 6, 7],
+  // columns, total_byte_size, num_rows, file_offset, total_compressed_size, ordinal; no sorting columns.
+  rowGroup: [1, 2, 3, 5, 6, 7],
+  // file_offset, meta_data; no indexes.
+  chunk: [2, 3],
+  // type to total_compressed_size, data and dictionary offset, statistics, encoding_stats; no key-value metadata, bloom filter, size statistics.
+  column: [1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13],
+  // null_count.
+  replacedStatistics: [3],
+  // null_count, max_value, min_value, and whether those are exact.
+  statistics: [3, 5, 6, 7, 8],
+  // type, sizes, crc, and one of the headers.
+  page: [1, 2, 3, 4, 5, 7, 8],
+  // num_values and encodings; no statistics.
+  dataPage: [1, 2, 3, 4],
+  dictionaryPage: [1, 2],
+  dataPageV2: [1, 2, 3, 4, 5, 6, 7],
+} as const
+
+/** @returns what is wrong with the header of a page of a replaced column */
+export function checkPageHeader(head: Uint8Array): string | undefined {
+  const { value: page, end } = readStruct(head)
+  const dataPage = get.struct(page, 5)
+  const dictionaryPage = get.struct(page, 7)
+  const dataPageV2 = get.struct(page, 8)
+  const unknown = [
+    ...others(page, 'page'),
+    ...(dataPage ? others(dataPage, 'dataPage') : []),
+    ...(dictionaryPage ? others(dictionaryPage, 'dictionaryPage') : []),
+    ...(dataPageV2 ? others(dataPageV2, 'dataPageV2') : []),
+  ]
+  if (unknown.length > 0) return `the page header has ${unknown.join(', ')}, where only counts and sizes may be`
+  return end === head.length ? undefined : 'more bytes than a page header'
+}
+
+/**
+ * @param footer the structure without its length and the magic
+ * @param columns by position: path, and whether the values are replaced
+ */
+export function checkFooter(
+  footer: Uint8Array,
+  columns: readonly { readonly path: readonly string[]; readonly replaced: boolean }[],
+): Finding[] {
+  const findings: Finding[] = []
+  const check = (of: ThriftStruct, kind: keyof typeof ALLOWED, place: Omit<Finding, 'message'> = {}) => {
+    const unknown = others(of, kind)
+    if (unknown.length > 0) findings.push({ ...place, message: `the footer has ${unknown.join(', ')}` })
+  }
+  const { value: file, end } = readStruct(footer)
+  if (end !== footer.length) findings.push({ message: 'more bytes than the footer' })
+  check(file, 'file')
+  for (const [rowGroup, group] of (get.structs(file, 4) ?? []).entries()) {
+    check(group, 'rowGroup', { rowGroup })
+    for (const [i, chunk] of (get.structs(group, 1) ?? []).entries()) {
+      const { path = [], replaced = true } = columns[i] ?? {}
+      const place = { column: path, rowGroup }
+      check(chunk, 'chunk', place)
+      const meta = get.struct(chunk, 3)
+      if (!meta) continue
+      check(meta, 'column', place)
+      const statistics = get.struct(meta, 12)
+      if (statistics) check(statistics, replaced ? 'replacedStatistics' : 'statistics', place)
+    }
+  }
+  return findings
+}
+
+function others(of: ThriftStruct, kind: keyof typeof ALLOWED): string[] {
+  const allowed: readonly number[] = ALLOWED[kind]
+  return [...of.keys()].filter((id) => !allowed.includes(id)).map((id) => `field ${id} of ${NAMES[kind]}`)
+}
+
+const NAMES: Readonly<Record<keyof typeof ALLOWED, string>> = {
+  file: 'FileMetaData',
+  rowGroup: 'RowGroup',
+  chunk: 'ColumnChunk',
+  column: 'ColumnMetaData',
+  replacedStatistics: 'Statistics',
+  statistics: 'Statistics',
+  page: 'PageHeader',
+  dataPage: 'DataPageHeader',
+  dictionaryPage: 'DictionaryPageHeader',
+  dataPageV2: 'DataPageHeaderV2',
+}

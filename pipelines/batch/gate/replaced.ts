@@ -1,0 +1,217 @@
+/** A replaced chunk, read back page by page and held against the chunk that it was made from. */
+import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
+import type { ParquetFile } from '../../../lib/parquet/open.ts'
+import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from '../../../lib/parquet/page.ts'
+import { rangeReader } from '../../../lib/parquet/ranges.ts'
+import type { LeafNode } from '../../../lib/parquet/schema.ts'
+import type { Storage } from '../../../lib/storage/storage.ts'
+import { type Cursor, compareCells, compareDictionaries, type Levels, type Pair } from './compare.ts'
+import {
+  dictionaryEntries,
+  type Entries,
+  inputCells,
+  inputDictionary,
+  outputCells,
+  type Reading,
+  refersToDictionary,
+  type Scratch,
+} from './entries.ts'
+import type { Hasher } from './hash.ts'
+import { checkPageHeader } from './headers.ts'
+
+export interface ChunkSide {
+  readonly file: ParquetFile
+  readonly leaf: LeafNode
+  readonly rowGroup: number
+  readonly chunk: ColumnChunk
+}
+
+export interface ReplacedChunk {
+  readonly storage: Storage
+  /** Missing for a constant. */
+  readonly input: ChunkSide | undefined
+  /** For a constant: its one value, or nothing where it is null. */
+  readonly constant?: Entries
+  readonly output: ChunkSide
+  readonly reading: Reading
+  readonly pair: Pair
+  /** Called with an output's dictionary of which not each entry was paired. */
+  readonly checkEntries: (dictionary: Entries) => void
+  /** Called for pages that stand in a file with the input's own bytes. */
+  readonly copiedFrom: (start: number) => number | undefined
+  readonly hasher: Hasher
+  /** For dictionaries, one side each. */
+  readonly scratch: { readonly input: Scratch; readonly output: Scratch }
+  readonly signal: AbortSignal
+}
+
+export interface ReadBack {
+  /** Bodies of pages that refer to the dictionary. */
+  readonly positions: Map<number, number>
+  readonly headers: string[]
+  /** What is wrong with the cells: the first of it. */
+  readonly cells: string | undefined
+  readonly pages: number
+  readonly entries: number
+}
+
+/** @throws PseudolakeError `input/*` where the output, or the input, cannot be read */
+export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
+  const { output, hasher, input } = work
+  const { chunk, leaf } = output
+  const positions = new Map<number, number>()
+  const headers: string[] = []
+  const source = work.input ? new InputCells(work, work.input) : undefined
+  const levels: Levels = { input: input?.leaf.maxDefinitionLevel ?? 1, output: leaf.maxDefinitionLevel }
+  let dictionary: Entries | undefined
+  let paired = false
+  let at = chunk.start
+  let pages = 0
+  let entries = 0
+  let wrong: string | undefined
+  for await (const page of pagesOf(work.storage, output, work.signal)) {
+    pages++
+    const problem = checkPageHeader(page.head)
+    if (problem !== undefined) headers.push(problem)
+    if (page.from - page.head.length !== at)
+      headers.push(`bytes ${at} to ${page.from - page.head.length} are of no page`)
+    at = page.from + page.body.length
+    if (page.header.type === PAGE.DICTIONARY) {
+      dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher, work.scratch.output)
+      entries += dictionary.count
+      continue
+    }
+    const header = page.header as DataHeader
+    if (refersToDictionary(header)) positions.set(page.from, at)
+    // Cells that are out of step would be wrong a million times.
+    if (wrong !== undefined) continue
+    const from = work.copiedFrom(page.from)
+    if (from !== undefined && source && dictionary) {
+      const before = await source.dictionary()
+      if (!before) wrong = 'a dictionary where the input has none'
+      else if (!paired) wrong = compareDictionaries(before, dictionary, work.pair)
+      paired = true
+      wrong ??= source.copied(from)
+      continue
+    }
+    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary, hasher)
+    if (!cells.indices) entries += cells.entries.count
+    const cursor: Cursor = { page: cells, cell: 0, present: 0 }
+    while (wrong === undefined && cursor.cell < cells.count) {
+      const before = source ? await source.cells() : constantCells(work.constant, cells.count)
+      wrong = before
+        ? compareCells(before, cursor, levels, work.pair)
+        : 'more cells than the input has, or in another order'
+    }
+  }
+  // Entries that no cell refers to are in the file all the same.
+  if (dictionary && !paired) work.checkEntries(dictionary)
+  if (at !== chunk.end) headers.push(`bytes ${at} to ${chunk.end} are of no page`)
+  if (wrong === undefined && source?.behind) wrong = 'fewer cells than the input has'
+  return { positions, headers, cells: wrong, pages, entries }
+}
+
+function constantCells(constant: Entries | undefined, count: number): Cursor {
+  const none = { a: NO_INTS, b: NO_INTS, kind: NO_BYTES, bytes: NO_BYTES, from: NO_INTS, to: NO_INTS, count: 0 }
+  return {
+    page: constant
+      ? { count, indices: new Int32Array(count), entries: constant }
+      : { count, definition: new Uint8Array(count), entries: none },
+    cell: 0,
+    present: 0,
+  }
+}
+const NO_INTS = new Int32Array(0)
+const NO_BYTES = new Uint8Array(0)
+
+function pagesOf(storage: Storage, { file, leaf, rowGroup, chunk }: ChunkSide, signal: AbortSignal) {
+  const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal)
+  return readPages(source, chunk, { location: file.object.location, column: leaf.path, rowGroup }, signal)
+}
+
+/** The cells of an input chunk. Its data pages are fetched only where the output's are not copies of them. */
+class InputCells {
+  readonly #work: ReplacedChunk
+  readonly #side: ChunkSide
+  /** Bodies that were copied, by their place in the input. */
+  readonly #copied = new Set<number>()
+  #pages: AsyncGenerator<Page> | undefined
+  #dictionary: Entries | undefined
+  #cursor: Cursor | undefined
+  /** Where the body of the page began that was taken last: pages keep their order. */
+  #last = -1
+
+  constructor(work: ReplacedChunk, side: ChunkSide) {
+    this.#work = work
+    this.#side = side
+  }
+
+  async dictionary(): Promise<Entries | undefined> {
+    const { chunk, file, leaf, rowGroup } = this.#side
+    if (this.#dictionary) return this.#dictionary
+    const { start, dataPageOffset, dictionaryPageOffset } = chunk
+    const apart = dictionaryPageOffset === start && dataPageOffset > start
+    const source = rangeReader(
+      this.#work.storage,
+      file.object,
+      [[start, apart ? dataPageOffset : chunk.end]],
+      this.#work.signal,
+    )
+    const place = { location: file.object.location, column: leaf.path, rowGroup }
+    for await (const page of readPages(source, chunk, place, this.#work.signal, apart)) {
+      if (page.header.type === PAGE.DICTIONARY) this.#readDictionary(page)
+      break
+    }
+    return this.#dictionary
+  }
+
+  /** The output has the page whose body begins there as it is. */
+  copied(from: number): string | undefined {
+    const { chunk } = this.#side
+    if (this.behind || from <= this.#last || from >= chunk.end) return 'pages are in another order than in the input'
+    this.#last = from
+    this.#copied.add(from)
+    return undefined
+  }
+
+  /** A page with cells left that were not copied, or nothing where the chunk ends. */
+  async cells(): Promise<Cursor | undefined> {
+    if (this.#cursor && this.behind) return this.#cursor
+    const { chunk, leaf } = this.#side
+    const { hasher, reading } = this.#work
+    this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal)
+    for (;;) {
+      const { value: page, done } = await this.#pages.next()
+      if (done || !page) return undefined
+      if (page.header.type === PAGE.DICTIONARY) {
+        if (!this.#dictionary) this.#readDictionary(page)
+        continue
+      }
+      if (this.#copied.has(page.from)) continue
+      // A later page was copied before this one.
+      if (page.from < this.#last) return undefined
+      this.#last = page.from
+      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, this.#dictionary, reading, hasher)
+      this.#cursor = { page: cells, cell: 0, present: 0 }
+      if (cells.count > 0) return this.#cursor
+    }
+  }
+
+  /** Whether cells of the last page have not been compared. */
+  get behind(): boolean {
+    return this.#cursor !== undefined && this.#cursor.cell < this.#cursor.page.count
+  }
+
+  #readDictionary(page: Page): void {
+    const { leaf, chunk } = this.#side
+    const { reading, hasher, scratch } = this.#work
+    this.#dictionary = inputDictionary(
+      page as Page<DictionaryHeader>,
+      leaf,
+      chunk.codec,
+      reading,
+      hasher,
+      scratch.input,
+    )
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * Finished data files that no commit has published yet: what a run that was killed leaves for the next one.
+ *
+ * Each finished file is listed at once, by a small file beside the ledgers. The next run takes over what matches: same input, same
+ * configuration, schema and keys, and the very bytes that were written. From the moment a file is listed its writer never deletes it,
+ * because another run may have taken it over and published it; what nobody wanted is removed by the run that commits next, whose commit
+ * has shut out every earlier one.
+ */
+import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { isPseudolakeError } from '../../lib/core/errors.ts'
+import type { WrittenColumn, WrittenFile } from '../../lib/parquet/written.ts'
+import type { ObjectWriter, Storage } from '../../lib/storage/storage.ts'
+import { hashInput } from '../marks.ts'
+import type { InputFile } from './inputs.ts'
+
+const VERSION = 1
+const READ_BYTES = 4 << 20
+/** Ending of the sign that a run has begun. */
+const BEGUN = '.begun'
+
+export interface Finished {
+  readonly rows: number
+  /** Missing for an input without rows. */
+  readonly file?: WrittenFile
+  /** Of the file's bytes. */
+  readonly crc32: number
+}
+
+interface Entry {
+  readonly version: typeof VERSION
+  readonly run: string
+  /** Of everything but the input that makes the file what it is. */
+  readonly digest: string
+  readonly salt: string
+  /** Salted hash of the input's location. */
+  readonly input: string
+  readonly inputBytes: number
+  readonly inputVersion: string
+  readonly rows: number
+  readonly crc32: number
+  readonly file?: StoredFile
+}
+
+type StoredFile = Omit<WrittenFile, 'columns'> & { readonly columns: readonly StoredColumn[] }
+type StoredColumn = Omit<WrittenColumn, 'min' | 'max'> & { readonly min?: string; readonly max?: string }
+
+export class Unpublished {
+  readonly #storage: Storage
+  readonly #folder: string
+  readonly #run: string
+  readonly #salt: string
+  /** By location of the list's file. */
+  readonly #entries = new Map<string, Entry>()
+  readonly #taken = new Set<string>()
+  /** Runs of this job that have begun, by location of their sign, each with the table it files its ledgers under. */
+  readonly #begun = new Map<string, { readonly run: string; readonly table: string }>()
+  #added = 0
+
+  private constructor(storage: Storage, folder: string, run: string, salt: string) {
+    this.#storage = storage
+    this.#folder = folder
+    this.#run = run
+    this.#salt = salt
+  }
+
+  /**
+   * Reads what earlier runs have listed; what cannot be read is as good as not listed.
+   * @param published which of some data files are in the table, or were: a run that was killed behind its commit had no time to strike
+   *   them off the list, and they must be neither published again nor removed
+   */
+  static async open(
+    storage: Storage,
+    folder: string,
+    run: string,
+    salt: string,
+    published: (files: ReadonlySet<string>) => Promise<ReadonlySet<string>>,
+  ): Promise<Unpublished> {
+    const unpublished = new Unpublished(storage, folder, run, salt)
+    const entries = unpublished.#entries
+    for await (const { location } of storage.list(`${folder}/`)) {
+      if (location.endsWith(BEGUN)) {
+        const table = new TextDecoder().decode(await storage.read(location).catch(nothingIfGone))
+        unpublished.#begun.set(location, { run: location.slice(folder.length + 1, -BEGUN.length), table })
+      }
+      if (!location.endsWith('.json')) continue
+      const entry = parsed(await storage.read(location).catch(nothingIfGone))
+      if (entry) entries.set(location, entry)
+    }
+    const files = new Set([...entries.values()].flatMap(({ file }) => file?.location ?? []))
+    const known = files.size === 0 ? files : await published(files)
+    for (const [location, { file }] of entries)
+      if (file && known.has(file.location)) {
+        entries.delete(location)
+        await storage.delete(location)
+      }
+    return unpublished
+  }
+
+  /**
+   * Says that the run begins to write: whoever commits later can tell which unfinished files are its.
+   * @param table UUID of the table, or of the one that the run's first commit would make
+   */
+  async begin(table: string): Promise<void> {
+    const location = `${this.#folder}/${this.#run}${BEGUN}`
+    if (this.#begun.has(location)) return
+    await this.#storage.create(location, new TextEncoder().encode(table))
+    this.#begun.set(location, { run: this.#run, table })
+  }
+
+  /** An orderly end, after success or failure: nothing of the run is unfinished. */
+  async end(): Promise<void> {
+    const location = `${this.#folder}/${this.#run}${BEGUN}`
+    if (this.#begun.delete(location)) await this.#storage.delete(location).catch(() => {})
+  }
+
+  /** A finished file for the input, if there is one that matches to the byte. */
+  async take(input: InputFile, digest: string): Promise<Finished | undefined> {
+    for (const [location, entry] of this.#entries) {
+      if (entry.digest !== digest || this.#taken.has(location)) continue
+      const { object } = input
+      if (entry.inputBytes !== object.bytes || entry.inputVersion !== object.version) continue
+      if (hashInput(entry.salt, object.location) !== entry.input) continue
+      const file = entry.file && restored(entry.file)
+      if (file && !(await this.#isWhole(file, entry.crc32))) continue
+      this.#taken.add(location)
+      return { rows: entry.rows, crc32: entry.crc32, ...(file && { file }) }
+    }
+    return undefined
+  }
+
+  /** Lists a finished file. */
+  async add(input: InputFile, digest: string, { rows, file, crc32: checksum }: Finished): Promise<void> {
+    const entry: Entry = {
+      version: VERSION,
+      run: this.#run,
+      digest,
+      salt: this.#salt,
+      input: hashInput(this.#salt, input.object.location),
+      inputBytes: input.object.bytes,
+      inputVersion: input.object.version,
+      rows,
+      crc32: checksum,
+      ...(file && { file: stored(file) }),
+    }
+    const location = `${this.#folder}/${this.#run}-${String(this.#added++).padStart(6, '0')}.json`
+    await this.#storage.create(location, new TextEncoder().encode(JSON.stringify(entry)))
+    this.#entries.set(location, entry)
+    this.#taken.add(location)
+  }
+
+  /**
+   * After the run's last commit: forgets what was published, and removes what earlier runs left and nobody took, finished or not. A failure
+   * here harms nothing.
+   * @param data folder of the table's data files
+   * @param table its UUID
+   * @param ledgersOf where a job's ledgers are for a table, by its UUID
+   * @returns files removed
+   */
+  async clean(data: string, table: string, ledgersOf: (table: string) => string): Promise<number> {
+    let removed = await this.#removeUnfinished(data, table, ledgersOf)
+    for (const [location, { file }] of this.#entries) {
+      try {
+        if (file && !this.#taken.has(location)) {
+          await this.#storage.delete(file.location)
+          removed++
+        }
+        await this.#storage.delete(location)
+        this.#entries.delete(location)
+      } catch {
+        // The next run that commits comes by again.
+      }
+    }
+    return removed
+  }
+
+  /**
+   * Files in the making have names that begin with `_` and hold their run's id. Ledgers of a run that would have made the table but was not
+   * the one that did are filed under a table that never came to be, where nobody would look for them.
+   */
+  async #removeUnfinished(data: string, table: string, ledgersOf: (table: string) => string): Promise<number> {
+    const others = [...this.#begun.values()].filter(({ run }) => run !== this.#run)
+    let removed = 0
+    const remove = async (prefix: string, isTheirs: (location: string) => boolean) => {
+      for await (const { location } of this.#storage.list(prefix)) {
+        if (!isTheirs(location)) continue
+        await this.#storage.delete(location)
+        removed++
+      }
+    }
+    try {
+      if (others.length > 0)
+        await remove(`${data}/_`, (location) => others.some(({ run }) => location.includes(`-${run}-`)))
+      for (const other of others)
+        if (other.table !== '' && other.table !== table)
+          await remove(`${ledgersOf(other.table)}/`, (location) => location.endsWith(`-${other.run}.jsonl`))
+      for (const location of this.#begun.keys()) await this.#storage.delete(location)
+      this.#begun.clear()
+    } catch {
+      // The next run that commits comes by again.
+    }
+    return removed
+  }
+
+  async #isWhole({ location, bytes }: WrittenFile, checksum: number): Promise<boolean> {
+    try {
+      const { bytes: found, version } = await this.#storage.stat(location)
+      if (found !== bytes) return false
+      let crc = 0
+      for (let start = 0; start < bytes; start += READ_BYTES)
+        crc = crc32(await this.#storage.read(location, { start, end: start + READ_BYTES, ifMatch: version }), crc)
+      return crc === checksum
+    } catch (error) {
+      if (isPseudolakeError(error, 'storage/not-found', 'storage/changed')) return false
+      throw error
+    }
+  }
+}
+
+/** Everything besides the input that a data file depends on, as one text. */
+export function digestOf(parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+}
+
+/** A writer that knows the CRC-32 of what it was given. */
+export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly crc32: number } {
+  let crc = 0
+  return {
+    get bytes() {
+      return writer.bytes
+    },
+    get crc32() {
+      return crc
+    },
+    async write(bytes) {
+      crc = crc32(bytes, crc)
+      await writer.write(bytes)
+    },
+    close: () => writer.close(),
+    abort: () => writer.abort(),
+  }
+}
+
+function stored(file: WrittenFile): StoredFile {
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
+  return {
+    ...file,
+    columns: file.columns.map(({ min, max, ...column }) => ({
+      ...column,
+      ...(min && { min: base64(min) }),
+      ...(max && { max: base64(max) }),
+    })),
+  }
+}
+
+function restored(file: StoredFile): WrittenFile {
+  return {
+    ...file,
+    columns: file.columns.map(({ min, max, ...column }) => ({
+      ...column,
+      ...(min !== undefined && { min: Buffer.from(min, 'base64') }),
+      ...(max !== undefined && { max: Buffer.from(max, 'base64') }),
+    })),
+  }
+}
+
+function parsed(bytes: Uint8Array | undefined): Entry | undefined {
+  try {
+    const entry = JSON.parse(new TextDecoder().decode(bytes)) as Entry
+    return entry.version === VERSION && typeof entry.digest === 'string' ? entry : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function nothingIfGone(error: unknown): undefined {
+  if (!isPseudolakeError(error, 'storage/not-found')) throw error
+}
