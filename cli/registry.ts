@@ -9,9 +9,14 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
   'keys show': async () => (await import('./commands/keys.ts')).keysShow,
   'keys import': async () => (await import('./commands/keys.ts')).keysImport,
+  'config check': async () => (await import('./commands/config.ts')).configCheck,
+  'config explain': async () => (await import('./commands/config.ts')).configExplain,
+  'config schema': async () => (await import('./commands/config.ts')).configSchema,
+  'config convert': async () => (await import('./commands/config.ts')).configConvert,
   'table show': async () => (await import('./commands/table.ts')).tableShow,
   'table history': async () => (await import('./commands/table.ts')).tableHistory,
   'table files': async () => (await import('./commands/table.ts')).tableFiles,
+  'table verify': async () => (await import('./commands/verify.ts')).tableVerify,
   query: async () => (await import('./commands/query.ts')).query,
 }
 

@@ -13,29 +13,57 @@ export interface Overrides {
 
 const ENV_PREFIX = 'PSEUDOLAKE_SET_'
 
+/** Where a value was set that is not from the file. */
+export interface Assigned {
+  readonly kind: 'env' | 'set'
+  /** `--set KEY`, or the variable's name. */
+  readonly name: string
+  readonly words: readonly string[]
+}
+
+/** A configuration before it is read: the native keys that file and overrides give, defaults not among them. */
+export interface ConfigTree {
+  readonly form: 'native' | 'original'
+  readonly tree: Tree
+  /** In the order in which they were applied. */
+  readonly assigned: readonly Assigned[]
+}
+
 /**
  * Reads a batch configuration, native or original, with its overrides. Pure.
  * @param source YAML or JSON text (JSON is YAML)
  * @throws PseudolakeError `config/invalid`, `config/unknown-key`, naming the key and never its value
  */
 export function readBatchConfig(source: string, overrides: Overrides = {}): BatchSettings {
-  const tree = parsed(source)
-  const native = isOriginal(tree) ? fromOriginal(tree) : tree
+  return BATCH.read(loadTree(source, overrides).tree, '')
+}
+
+/** The first half of `readBatchConfig`. @throws PseudolakeError as it does, but for what is wrong with single values */
+export function loadTree(source: string, overrides: Overrides = {}): ConfigTree {
+  const tree = parseTree(source)
+  const form = isOriginal(tree) ? 'original' : 'native'
+  const native = form === 'original' ? fromOriginal(tree) : tree
+  const assigned: Assigned[] = []
+  const apply = (kind: Assigned['kind'], name: string, words: readonly string[], value: string) => {
+    assign(native, words, value, name)
+    assigned.push({ kind, name, words })
+  }
   const fromEnv = Object.entries(overrides.env ?? {})
     .filter(([name, value]) => name.startsWith(ENV_PREFIX) && value !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
   for (const [name, value] of fromEnv)
-    assign(native, name.slice(ENV_PREFIX.length).toLowerCase().split('__'), value ?? '', name)
+    apply('env', name, name.slice(ENV_PREFIX.length).toLowerCase().split('__'), value ?? '')
   for (const setting of overrides.set ?? []) {
     const at = setting.indexOf('=')
     if (at < 1) throw new PseudolakeError('options/invalid', '--set: expected KEY=VALUE', { option: 'set' })
     const key = setting.slice(0, at)
-    assign(native, splitPath(key), setting.slice(at + 1), `--set ${key}`)
+    apply('set', `--set ${key}`, splitPath(key), setting.slice(at + 1))
   }
-  return BATCH.read(native, '')
+  return { form, tree: native, assigned }
 }
 
-function parsed(source: string): Tree {
+/** The keys and values of a configuration's text. @throws PseudolakeError `config/invalid` */
+export function parseTree(source: string): Tree {
   const document = parseDocument(source, { prettyErrors: false })
   const problem = document.errors[0]
   if (problem) {

@@ -85,6 +85,25 @@ export function fromOriginal(tree: Tree): Tree {
   }
 }
 
+/** The original key that a native one comes from, the more telling one of two. `*` is any column. */
+const ORIGINS: Readonly<Record<string, string>> = {
+  job: 'db_name',
+  'input.path': 'input_s3_path',
+  'columns.*.mode': 'determinism',
+  'columns.*.as': 'input_column',
+  'service.url': 'endpoint_url',
+  'service.api_key.secret': 'secret_name',
+  'output.table': 'table_name',
+  'output.warehouse': 'output_bucket_name',
+  'aws.region': 'aws_region',
+}
+
+/** @param words of a native key */
+export function originalKeyOf(words: readonly string[]): string | undefined {
+  const path = words.map((word, i) => (words[0] === 'columns' && i === 1 ? '*' : word)).join('.')
+  return ORIGINS[path]
+}
+
 function determinism(value: unknown): string {
   if (value === undefined || value === null) throw invalid('determinism', boolean().expects, value)
   return boolean().read(value, 'determinism') ? 'deterministic' : 'random'

@@ -11,11 +11,22 @@ export interface Spec<T> {
   readonly expects: string
   /** @throws PseudolakeError `config/invalid`, `config/unknown-key` with the path of the key, never its value */
   read(value: unknown, path: string): T
+  /** All that is wrong with a value, where `read` throws the first of it. */
+  problems(value: unknown, path: string): readonly PseudolakeError[]
+  /**
+   * What `read` takes, as people should write it: blanks around words, and numbers and booleans in quotes, are read and not in here.
+   * (JSON Schema, draft 2020-12.)
+   */
+  readonly schema: JsonSchema
+  /** May be missing. */
+  readonly optional?: boolean
   /** For an object of which just one key may be given: setting one later takes the place of the other. */
   readonly exclusive?: boolean
   /** The specs of the keys, for walking. */
   child?(key: string): Spec<unknown> | undefined
 }
+
+export type JsonSchema = { readonly [keyword: string]: unknown }
 
 export type Read<S> = S extends Spec<infer T> ? T : never
 
@@ -28,46 +39,60 @@ export function invalid(path: string, expected: string, value: unknown, hint?: s
   })
 }
 
-function leaf<T>(expects: string, convert: (value: unknown) => T | undefined): Spec<T> {
+function leaf<T>(expects: string, schema: JsonSchema, convert: (value: unknown) => T | undefined): Spec<T> {
   return {
     expects,
+    schema: { description: expects, ...schema },
     read(value, path) {
       const read = convert(value)
       if (read === undefined) throw invalid(path, expects, value)
       return read
     },
+    problems: (value, path) => (convert(value) === undefined ? [invalid(path, expects, value)] : []),
   }
 }
 
+/** A pattern as JSON Schema has them: without flags. */
+function sourceOf({ source, ignoreCase }: RegExp): string {
+  return ignoreCase ? source.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`) : source
+}
+
 export const text = (expects = 'a text', pattern = /\S/): Spec<string> =>
-  leaf(expects, (value) => {
+  leaf(expects, { type: 'string', pattern: sourceOf(pattern) }, (value) => {
     const given = typeof value === 'string' ? value.trim() : typeof value === 'number' ? String(value) : undefined
     return given !== undefined && pattern.test(given) ? given : undefined
   })
 
 /** A text kept as it is, blanks too: values to compare with data. */
-export const verbatim = (): Spec<string> => leaf('a text', (value) => (typeof value === 'string' ? value : undefined))
+export const verbatim = (): Spec<string> =>
+  leaf('a text', { type: 'string' }, (value) => (typeof value === 'string' ? value : undefined))
 
 export const boolean = (): Spec<boolean> =>
-  leaf('true or false', (value) => {
+  leaf('true or false', { type: 'boolean' }, (value) => {
     if (typeof value === 'boolean') return value
     const word = typeof value === 'string' ? value.trim().toLowerCase() : ''
     return word === 'true' ? true : word === 'false' ? false : undefined
   })
 
 export const integer = (least = 1, most = Number.MAX_SAFE_INTEGER): Spec<number> =>
-  leaf(`an integer from ${least}${most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`}`, (value) => {
-    const given = typeof value === 'string' && /^\s*\d+\s*$/.test(value) ? Number(value) : value
-    return Number.isSafeInteger(given) && (given as number) >= least && (given as number) <= most
-      ? (given as number)
-      : undefined
-  })
+  leaf(
+    `an integer from ${least}${most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`}`,
+    { type: 'integer', minimum: least, maximum: most },
+    (value) => {
+      const given = typeof value === 'string' && /^\s*\d+\s*$/.test(value) ? Number(value) : value
+      return Number.isSafeInteger(given) && (given as number) >= least && (given as number) <= most
+        ? (given as number)
+        : undefined
+    },
+  )
 
 export const ratio = (): Spec<number> =>
-  leaf('a number from 0 to 1', (value) => (typeof value === 'number' && value >= 0 && value <= 1 ? value : undefined))
+  leaf('a number from 0 to 1', { type: 'number', minimum: 0, maximum: 1 }, (value) =>
+    typeof value === 'number' && value >= 0 && value <= 1 ? value : undefined,
+  )
 
 export const oneOf = <const C extends readonly string[]>(...choices: C): Spec<C[number]> =>
-  leaf(`one of ${choices.join(', ')}`, (value) =>
+  leaf(`one of ${choices.join(', ')}`, { type: 'string', enum: choices }, (value) =>
     choices.find((choice) => choice === (typeof value === 'string' ? value.trim() : value)),
   )
 
@@ -89,7 +114,16 @@ function quantity(
   units: Readonly<Record<string, number>>,
   normal: (unit: string) => string,
 ): Spec<number> {
-  return leaf(expects, (value) => {
+  const names = Object.keys(units).filter((unit) => least === 1 || (units[unit] ?? 0) >= least)
+  const spelled = names.map((unit) => unit.replace(/[A-Z]/g, (letter) => `[${letter}${letter.toLowerCase()}]`))
+  const pattern = `^[1-9]\\d*(?:\\.\\d+)?\\s*(?:${spelled.join('|')})${least === 1 ? '?' : ''}$`
+  const schema = {
+    anyOf: [
+      { type: 'number', minimum: least },
+      { type: 'string', pattern },
+    ],
+  }
+  return leaf(expects, schema, (value) => {
     if (typeof value === 'number') return value >= least ? value : undefined
     const match = typeof value === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)?\s*$/.exec(value) : null
     if (!match) return undefined
@@ -101,28 +135,56 @@ function quantity(
 
 export const list = <T>(item: Spec<T>): Spec<readonly T[]> => ({
   expects: `a list, each ${item.expects}`,
+  schema: { type: 'array', items: item.schema },
   read(value, path) {
     if (!Array.isArray(value)) throw invalid(path, this.expects, value)
     return value.map((one, i) => item.read(one, `${path}[${i}]`))
   },
+  problems(value, path) {
+    if (!Array.isArray(value)) return [invalid(path, this.expects, value)]
+    return value.flatMap((one, i) => item.problems(one, `${path}[${i}]`))
+  },
 })
+
+function nullable(schema: JsonSchema): JsonSchema {
+  if (typeof schema.type !== 'string' || schema.oneOf) return { anyOf: [schema, { type: 'null' }] }
+  const { enum: choices } = schema
+  return { ...schema, type: [schema.type, 'null'], ...(Array.isArray(choices) && { enum: [...choices, null] }) }
+}
 
 /** Null or missing is `undefined`. */
 export const optional = <T>(spec: Spec<T>): Spec<T | undefined> => ({
   ...spec,
+  optional: true,
+  schema: nullable(spec.schema),
   read: (value, path) => (value === undefined || value === null ? undefined : spec.read(value, path)),
+  problems: (value, path) => (value === undefined || value === null ? [] : spec.problems(value, path)),
 })
 
 /** Null or missing takes the default. */
 export const withDefault = <T>(spec: Spec<T>, fallback: T): Spec<T> => ({
   ...spec,
+  optional: true,
+  // The default of an object is said by the defaults of its keys.
+  schema: {
+    ...nullable(spec.schema),
+    ...((typeof fallback !== 'object' || Array.isArray(fallback)) && { default: fallback }),
+  },
   read: (value, path) => (value === undefined || value === null ? fallback : spec.read(value, path)),
+  problems: (value, path) => (value === undefined || value === null ? [] : spec.problems(value, path)),
 })
 
 /** Keys of the user's choosing. */
 export const mapOf = <T>(expectsKey: string, pattern: RegExp, spec: Spec<T>): Spec<ReadonlyMap<string, T>> => ({
   expects: `keys that are ${expectsKey}`,
+  schema: { type: 'object', propertyNames: { pattern: sourceOf(pattern) }, additionalProperties: spec.schema },
   child: () => spec as Spec<unknown>,
+  problems(value, path) {
+    if (!isRecord(value)) return [invalid(path, this.expects, value)]
+    return Object.entries(value).flatMap(([key, one]) =>
+      pattern.test(key) ? spec.problems(one, `${path}.${key}`) : [invalid(`${path}.${key}`, expectsKey, one)],
+    )
+  },
   read(value, path) {
     const read = new Map<string, T>()
     for (const [key, one] of Object.entries(record(value, path, this.expects))) {
@@ -140,6 +202,22 @@ type ReadFields<F extends Fields> = { readonly [K in keyof F]: Read<F[K]> }
 export function object<F extends Fields>(fields: F): Spec<ReadFields<F>> {
   return {
     expects: `the keys ${Object.keys(fields).join(', ')}`,
+    schema: {
+      type: 'object',
+      properties: Object.fromEntries(Object.entries(fields).map(([key, spec]) => [key, spec.schema])),
+      required: Object.keys(fields).filter((key) => fields[key]?.optional !== true),
+      additionalProperties: false,
+    },
+    problems(value, path) {
+      if (!isRecord(value)) return [invalid(path === '' ? 'the configuration' : path, this.expects, value)]
+      const unknown = Object.keys(value).filter((key) => !Object.hasOwn(fields, key))
+      return [
+        ...unknown.map((key) => unknownKey(path, key, Object.keys(fields))),
+        ...Object.entries(fields).flatMap(([key, spec]) =>
+          spec.problems(value[key], path === '' ? key : `${path}.${key}`),
+        ),
+      ]
+    },
     child: (key) => (Object.hasOwn(fields, key) ? fields[key] : undefined),
     read(value, path) {
       const given = record(value, path, this.expects)
@@ -159,6 +237,15 @@ export function exactlyOne<F extends Fields>(fields: F): Spec<Partial<ReadFields
     ...inner,
     exclusive: true,
     expects: `just one of ${Object.keys(fields).join(', ')}`,
+    schema: {
+      ...inner.schema,
+      oneOf: Object.entries(fields).map(([key, spec]) => ({ required: [key], properties: { [key]: spec.schema } })),
+    },
+    problems(value, path) {
+      const found = inner.problems(value, path)
+      const given = isRecord(value) ? Object.values(value).filter((one) => one !== undefined && one !== null) : []
+      return found.length > 0 || given.length === 1 ? found : [invalid(path, this.expects, value)]
+    },
     read(value, path) {
       const read = inner.read(value, path)
       const given = Object.entries(read).filter(([, one]) => one !== undefined)
@@ -168,10 +255,13 @@ export function exactlyOne<F extends Fields>(fields: F): Spec<Partial<ReadFields
   }
 }
 
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 function record(value: unknown, path: string, expects: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw invalid(path === '' ? 'the configuration' : path, expects, value)
-  return value as Record<string, unknown>
+  if (!isRecord(value)) throw invalid(path === '' ? 'the configuration' : path, expects, value)
+  return value
 }
 
 export function unknownKey(path: string, key: string, known: readonly string[]): PseudolakeError {

@@ -1,0 +1,47 @@
+/** From the original form of a configuration to the native one, as a file to go on with. Pure. */
+import { Document, isMap, isScalar, type YAMLMap } from 'yaml'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { parseTree } from './load.ts'
+import { BATCH } from './native.ts'
+import { fromOriginal, isOriginal, originalKeyOf, type Tree } from './original.ts'
+
+export interface Converted {
+  readonly native: Tree
+  /** With a comment on each line that says which key it was. */
+  readonly yaml: string
+  /** What has no place in the native form. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * @throws PseudolakeError `config/invalid` for a configuration that is native already, or whose original form (a stream's, plain Parquet
+ *   output) this version does not run: a file that looks converted and does something else helps nobody; `config/unknown-key`
+ */
+export function convertConfig(source: string): Converted {
+  const tree = parseTree(source)
+  if (!isOriginal(tree))
+    throw new PseudolakeError('config/invalid', 'the configuration is in the native form already', {
+      hint: 'There is nothing to convert; `pseudolake config check` says whether it is right.',
+    })
+  const native = fromOriginal(tree)
+  // Throws where a value is wrong: what is written must be readable.
+  BATCH.read(native, '')
+  const document = new Document(native)
+  document.commentBefore = ' Converted from the original form. Every default: pseudolake config explain'
+  if (isMap(document.contents)) annotate(document.contents, [])
+  const notes = Object.hasOwn(tree, 'repartition_no')
+    ? ['repartition_no has no counterpart: a file is rewritten chunk by chunk, so there is nothing to steer']
+    : []
+  return { native, yaml: document.toString({ lineWidth: 0 }), notes }
+}
+
+function annotate(map: YAMLMap, words: readonly string[]): void {
+  for (const { key, value } of map.items) {
+    const here = [...words, String(isScalar(key) ? key.value : key)]
+    if (isMap(value)) annotate(value, here)
+    else if (isScalar(value)) {
+      const original = originalKeyOf(here)
+      value.comment = original === undefined ? ' as the original form has it' : ` was ${original}`
+    }
+  }
+}
