@@ -22,9 +22,10 @@ const MAX_PAGE_BYTES = 512 << 20
 
 /**
  * @param size what the header says; memory is taken for no more than the compressed bytes can yield
+ * @param scratch used for the result where the codec can and it is long enough
  * @throws Error of any kind where the bytes are not what they should be
  */
-export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
+export function decompress(codec: Codec, bytes: Uint8Array, size: number, scratch?: Uint8Array): Uint8Array {
   if (codec === 'none') {
     if (bytes.length !== size) throw new RangeError('length differs from the header')
     return bytes
@@ -34,17 +35,17 @@ export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8
   if (size > MAX_PAGE_BYTES) throw new RangeError('longer than a page may be')
   const ratio = MAX_RATIO[codec]
   if (ratio !== undefined && size > bytes.length * ratio + 64) throw new RangeError('longer than the codec allows')
-  const page = inflate(codec, bytes, size)
+  const page = inflate(codec, bytes, size, scratch)
   if (page.length !== size) throw new RangeError('length differs from the header')
   return page
 }
 
-function inflate(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
+function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Array | undefined): Uint8Array {
   // One byte more than is right, so that what is too long shows; memory grows with the output, not with the promise.
   const options = { maxOutputLength: size + 1 }
   switch (codec) {
     case 'snappy': {
-      const out = new Uint8Array(size)
+      const out = scratch && scratch.length >= size ? scratch.subarray(0, size) : new Uint8Array(size)
       if (!copyLiterals(bytes, out)) snappyUncompress(bytes, out)
       return out
     }

@@ -12,11 +12,19 @@ export function compareEntry(input: Entries, i: number, output: Entries, o: numb
   return before === after ? undefined : `${NAMES[before as 0]} has become ${NAMES[after as 0]}`
 }
 
-/** Dictionaries whose entries keep their positions: what pages that were copied need. */
-export function compareDictionaries(input: Entries, output: Entries, pair: Pair): string | undefined {
+/**
+ * Dictionaries whose entries keep their positions: what pages that were copied need.
+ * @param unseen the first of `[from, count)` that has to be looked at
+ */
+export function compareDictionaries(
+  input: Entries,
+  output: Entries,
+  pair: Pair,
+  unseen: (input: Entries, output: Entries, from: number) => number,
+): string | undefined {
   if (input.count !== output.count)
     return `a dictionary of ${output.count} values in the place of one of ${input.count}`
-  for (let i = 0; i < input.count; i++) {
+  for (let i = unseen(input, output, 0); i < input.count; i = unseen(input, output, i + 1)) {
     const wrong = compareEntry(input, i, output, i, pair)
     if (wrong !== undefined) return `entry ${i} of the dictionary: ${wrong}`
   }

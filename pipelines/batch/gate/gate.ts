@@ -20,7 +20,7 @@ import type { Pair } from './compare.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
 import { type Entries, hasCharacters, isLong, KIND, type Reading, Scratch, textEntries, textOf } from './entries.ts'
-import { type Budget, Hasher, HashTable } from './hash.ts'
+import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
 import { checkFooter } from './headers.ts'
 import { Mapping, type Verdict } from './mapping.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
@@ -73,6 +73,7 @@ const ROUND_TRIPS = 100
 export class Gate {
   readonly #options: GateOptions
   readonly #hasher: Hasher
+  readonly #pseudonymHasher: RandomHasher
   readonly #scratch = { input: new Scratch(), output: new Scratch() }
   readonly #budget: Budget
   readonly #tallies: Readonly<Record<CheckName, Tally>>
@@ -85,6 +86,7 @@ export class Gate {
   constructor(options: GateOptions) {
     this.#options = options
     this.#hasher = new Hasher(options.seed)
+    this.#pseudonymHasher = new RandomHasher(options.seed)
     this.#budget = { bytes: options.memoryBytes }
     this.#originals = new HashTable('set', this.#budget)
     this.#tallies = Object.fromEntries(
@@ -221,13 +223,15 @@ export class Gate {
     const found = await readBack({
       storage,
       signal,
-      hasher: this.#hasher,
+      hasher: { input: this.#hasher, output: this.#pseudonymHasher },
       scratch: this.#scratch,
       output,
       input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
       ...(constant && { constant }),
       reading,
       pair: this.#pair(group, malformed, source === undefined),
+      unseen: (input, output, from) =>
+        given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from, input.count),
       checkEntries: (entries) => {
         for (let i = 0; i < entries.count; i++)
           if (entries.kind[i] === KIND.VALUE && !group.mapping.knows(entries.a[i] as number, entries.b[i] as number))
@@ -294,7 +298,7 @@ export class Gate {
       const verdict = random ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
       if (verdict === 'known') return undefined
       if (verdict === 'forgotten') oneToOne.missed('more distinct values than the memory limit lets be remembered')
-      if ((a === pa && b === pb) || !isPseudonymForm(textOf(output, o))) malformed(output, o)
+      if (!isPseudonymForm(textOf(output, o)) || textOf(output, o) === textOf(input, i)) malformed(output, o)
       if (isLong(input, i)) this.#remember(a, b)
       if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
         samples.push({ value: textOf(input, i), pseudonym: textOf(output, o) })

@@ -12,6 +12,11 @@ export type Verdict =
   /** The pseudonym stands for another value elsewhere. */
   | 'two-values'
 
+export interface Hashes {
+  readonly a: Int32Array
+  readonly b: Int32Array
+}
+
 /** The pairs of one domain and key. */
 export class Mapping {
   readonly #pseudonymOf: HashTable
@@ -29,6 +34,11 @@ export class Mapping {
   /** Whether the pseudonym was seen, and found well-formed, before. */
   knows(pseudonymA: number, pseudonymB: number): boolean {
     return this.#pseudonyms.has(pseudonymA, pseudonymB)
+  }
+
+  /** Mode deterministic: the first of `[from, count)` pairs that was not seen before as it is, or `count`. Most were. */
+  unseen(value: Hashes, pseudonym: Hashes, from: number, count: number): number {
+    return this.#pseudonymOf.unlike(value.a, value.b, pseudonym.b, from, count)
   }
 
   /** Mode deterministic. */

@@ -35,11 +35,13 @@ export interface ReplacedChunk {
   readonly output: ChunkSide
   readonly reading: Reading
   readonly pair: Pair
+  /** The first pair of entries from a position that has to be looked at. */
+  readonly unseen: (input: Entries, output: Entries, from: number) => number
   /** Called with an output's dictionary of which not each entry was paired. */
   readonly checkEntries: (dictionary: Entries) => void
   /** Called for pages that stand in a file with the input's own bytes. */
   readonly copiedFrom: (start: number) => number | undefined
-  readonly hasher: Hasher
+  readonly hasher: { readonly input: Hasher; readonly output: Hasher }
   /** For dictionaries, one side each. */
   readonly scratch: { readonly input: Scratch; readonly output: Scratch }
   readonly signal: AbortSignal
@@ -77,7 +79,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
       headers.push(`bytes ${at} to ${page.from - page.head.length} are of no page`)
     at = page.from + page.body.length
     if (page.header.type === PAGE.DICTIONARY) {
-      dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher, work.scratch.output)
+      dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher.output, work.scratch.output)
       entries += dictionary.count
       continue
     }
@@ -89,12 +91,12 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (from !== undefined && source && dictionary) {
       const before = await source.dictionary()
       if (!before) wrong = 'a dictionary where the input has none'
-      else if (!paired) wrong = compareDictionaries(before, dictionary, work.pair)
+      else if (!paired) wrong = compareDictionaries(before, dictionary, work.pair, work.unseen)
       paired = true
       wrong ??= source.copied(from)
       continue
     }
-    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary, hasher)
+    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary, hasher.output)
     if (!cells.indices) entries += cells.entries.count
     const cursor: Cursor = { page: cells, cell: 0, present: 0 }
     while (wrong === undefined && cursor.cell < cells.count) {
@@ -191,7 +193,7 @@ class InputCells {
       // A later page was copied before this one.
       if (page.from < this.#last) return undefined
       this.#last = page.from
-      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, this.#dictionary, reading, hasher)
+      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, this.#dictionary, reading, hasher.input)
       this.#cursor = { page: cells, cell: 0, present: 0 }
       if (cells.count > 0) return this.#cursor
     }
@@ -210,7 +212,7 @@ class InputCells {
       leaf,
       chunk.codec,
       reading,
-      hasher,
+      hasher.input,
       scratch.input,
     )
   }
