@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { type Clock, systemClock } from '../lib/core/clock.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
-import { nobleKernel } from '../lib/crypto/noble.ts'
+import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
 import { createApp, type LogEntry } from './app.ts'
 import { fileAudit } from './audit.ts'
 import { type AuthOptions, readAccess } from './env.ts'
@@ -26,6 +26,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly maxInFlight?: number
   /** For each caller. @default no limit */
   readonly requestsPerSecond?: number
+  /** @default `wasm`; `noble` where that can't run, which is logged */
+  readonly kernel?: KernelName
   readonly clock?: Clock
   readonly randomBytes?: RandomBytes
 }
@@ -48,7 +50,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const { maxInFlight, requestsPerSecond } = options
 
   const access = await readAccess(auth, host)
-  const keyring = await openKeyringFile(file, { randomBytes: random })
+  const openKernel = chooseKernel(options.kernel, (reason) => log({ level: 'warn', event: 'slow-kernel', reason }))
+  const keyring = await openKeyringFile(file, { openKernel, randomBytes: random })
   try {
     const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
     const app = createApp({
@@ -96,7 +99,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
 export async function openKeyringFile(
   file: string,
   {
-    openKernel = nobleKernel,
+    openKernel = chooseKernel(undefined, () => undefined),
     randomBytes: random = randomBytes,
   }: { openKernel?: OpenKernel; randomBytes?: RandomBytes } = {},
 ): Promise<Keyring> {

@@ -93,7 +93,7 @@ export const batch: Command = {
     const report = await reported(to, (onEvent) => runWithProgress(settings, io, command, planned, onEvent))
     const note = await to?.write(report)
     if (note !== undefined) io.note(note)
-    return { exit: note === undefined ? 0 : 1, json: report, text: summary(report) }
+    return { exit: note === undefined && report.status !== 'gate-failed' ? 0 : 1, json: report, text: summary(report) }
   },
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
 
@@ -26,6 +27,13 @@ export const serviceStart: Command = {
       value: 'N',
       summary: 'For each caller; above it a 429. No limit by default',
     },
+    kernel: {
+      type: 'string',
+      value: 'K',
+      choices: KERNELS,
+      default: 'wasm',
+      summary: 'The cipher: wasm (noble where that can’t run), or noble, the audited libraries, much slower',
+    },
   },
   examples: [
     ['PSEUDOLAKE_API_KEY=… pseudolake service start --keyring keys.json', 'one caller, who may pseudonymize'],
@@ -38,6 +46,7 @@ export const serviceStart: Command = {
     const apiKeys = args.string('api-keys')
     const apiKey = io.env.PSEUDOLAKE_API_KEY
     const audit = args.string('audit')
+    const kernel = args.string('kernel') as KernelName | undefined
     const requestsPerSecond = args.number('max-requests-per-second')
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
       throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
@@ -51,6 +60,7 @@ export const serviceStart: Command = {
         ...(apiKey !== undefined && { apiKey }),
       },
       ...(audit !== undefined && { audit: resolve(io.cwd, audit) }),
+      ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
       clock: io.clock,
       log: (entry) => io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry })),

@@ -65,7 +65,7 @@ export const BATCH = object({
     api_key: optional(apiKey),
     auth: optional(oneOf('iam')),
     lambda: optional(text('the ARN of a function')),
-    embedded: optional(object({ keyring: text('the path of a keyring') })),
+    embedded: optional(object({ keyring: text('the path of a keyring'), kernel: optional(oneOf('wasm', 'noble')) })),
     allow_http: withDefault(boolean(), false),
     aws,
   }),

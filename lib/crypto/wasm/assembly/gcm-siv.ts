@@ -166,6 +166,7 @@ export function wipe(n: u32, textBytes: u32, outBytes: u32, sealedBytes: u32, lo
   memory.fill(NONCES, 0, n * 16)
   memory.fill(DERIVED, 0, n * 96)
   memory.fill(SEALED, 0, sealedBytes + 64)
+  memory.fill(STARTS, 0, n * 4)
   memory.fill(LANES, 0, max<u32>(8 * LANE_BYTES, longest + 64))
   memory.fill(BLOCKS, 0, (GIVEN + 128 - BLOCKS) as u32)
   polyvalWipe()
