@@ -1,48 +1,52 @@
-/** Any document of checks as tables and lists: what a gate says of itself grows, and the page shows all of it. Pure. */
+/** What the gate looked at and found. Pure. */
+import type { GateCheck, GateReport } from '../gate/check.ts'
 import { count } from './format.ts'
 import { html, type Markup } from './markup.ts'
 
-/** Deeper than any gate's document; beyond it JSON is shown. */
-const MOST_DEPTH = 5
-/** Rows of one table. */
-const MOST_ROWS = 200
-
-export function documentOf(value: unknown, depth = 0): Markup {
-  if (!isObject(value)) return html`${scalar(value)}`
-  if (depth >= MOST_DEPTH) return html`<code>${JSON.stringify(value)}</code>`
-  if (Array.isArray(value)) return list(value, depth)
-  const entries = Object.entries(value)
-  if (entries.length === 0) return html`none`
-  return html`<dl class="pairs">${entries.map(
-    ([name, inner]) => html`<dt>${words(name)}</dt><dd>${documentOf(inner, depth + 1)}</dd>`,
-  )}</dl>`
+const COVERAGE: Readonly<Record<GateCheck['coverage'], string>> = {
+  all: 'all of it',
+  part: 'a part',
+  none: 'nothing',
 }
 
-function list(values: readonly unknown[], depth: number): Markup {
-  if (values.length === 0) return html`none`
-  const rows = values.slice(0, MOST_ROWS)
-  const rest =
-    values.length > rows.length ? html`<p class="soft">and ${count(values.length - rows.length)} more</p>` : undefined
-  const objects = rows.filter((row) => isObject(row) && !Array.isArray(row)) as Record<string, unknown>[]
-  if (objects.length < rows.length)
-    return html`<ul>${rows.map((row) => html`<li>${documentOf(row, depth + 1)}</li>`)}</ul>${rest}`
-  const names = [...new Set(objects.flatMap((row) => Object.keys(row)))]
-  return html`<div class="wide"><table><thead><tr>${names.map((name) => html`<th scope="col">${words(name)}</th>`)}</tr></thead>
-<tbody>${objects.map((row) => html`<tr>${names.map((name) => html`<td>${documentOf(row[name], depth + 1)}</td>`)}</tr>`)}</tbody></table></div>${rest}`
+export function gateTable(gate: GateReport): Markup {
+  const rows = gate.checks.map(
+    ({
+      name,
+      what,
+      passed,
+      coverage,
+      notes,
+      counts,
+      failed,
+    }) => html`<tr><th scope="row">${words(name)}<small>${what}</small></th>
+<td>${result(passed, coverage)}</td><td>${COVERAGE[coverage]}${notes.map((note) => html`<small>${note}</small>`)}</td>
+<td>${Object.entries(counts).map(([of, n]) => html`<div class="count">${number(n)} ${words(of)}</div>`)}</td><td class="number">${count(failed)}</td></tr>
+`,
+  )
+  const findings = gate.checks.flatMap((check) => check.findings.map((finding) => ({ ...finding, name: check.name })))
+  return html`<p class="soft">Each file was looked at before it was published; a check that fails publishes nothing of its step.</p>
+<div class="wide"><table class="gate"><thead><tr><th scope="col">Check</th><th scope="col">Result</th><th scope="col">Looked at</th><th scope="col">Counts</th><th scope="col" class="number">Wrong</th></tr></thead><tbody>${rows}</tbody></table></div>
+${findings.length > 0 ? html`<h3>What is wrong</h3><ul>${findings.map(finding)}</ul>` : undefined}`
 }
 
-function scalar(value: unknown): string {
-  if (value === undefined) return ''
-  if (value === null) return 'none'
-  if (typeof value === 'boolean') return value ? 'yes' : 'no'
-  if (typeof value === 'number') return Number.isInteger(value) ? count(value) : String(Number(value.toPrecision(4)))
-  return String(value)
+function result(passed: boolean, coverage: GateCheck['coverage']): Markup {
+  if (!passed) return html`<span class="bad">✗ failed</span>`
+  return coverage === 'none' ? html`<span class="soft">not made</span>` : html`<span class="good">✓ passed</span>`
+}
+
+function finding(found: { readonly name: string } & GateCheck['findings'][number]): Markup {
+  const where = [
+    found.column === undefined ? '' : `column ${found.column}`,
+    found.row_group === undefined ? '' : `row group ${found.row_group}`,
+  ].filter(Boolean)
+  return html`<li>${words(found.name)}: ${found.message}<small><span class="id">${found.location}</span>${where.map((part) => `, ${part}`)}</small></li>`
+}
+
+function number(n: number): string {
+  return Number.isInteger(n) ? count(n) : String(Number(n.toPrecision(3)))
 }
 
 function words(name: string): string {
   return name.replaceAll('_', ' ')
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }

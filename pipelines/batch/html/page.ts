@@ -6,7 +6,7 @@
 import { withoutFolderValues } from '../details.ts'
 import type { BatchReport, Compared } from '../report.ts'
 import { bytes, count, seconds } from './format.ts'
-import { documentOf } from './gate.ts'
+import { gateTable } from './gate.ts'
 import { html, Markup } from './markup.ts'
 import { type Pictures, pictures } from './plot.ts'
 import { STYLE } from './style.ts'
@@ -22,7 +22,6 @@ export interface ReportFailure {
 /** @param failure of a run that ended with an error; the report is what it had done until then */
 export async function reportPage(report: BatchReport, failure?: ReportFailure): Promise<string> {
   const draw = await pictures()
-  const gate = (report as { readonly gate?: unknown }).gate
   const body = html`
 <header>
 <h1>${report.job} ${status(report, failure)}</h1>
@@ -33,7 +32,7 @@ ${tiles(report)}
 ${ran(report)}
 ${columns(report, draw)}
 ${report.plan && compared(report.plan)}
-${gate !== undefined && gate !== null ? section('gate', 'Gate', documentOf(gate)) : undefined}
+${report.gate.checks.length > 0 ? section('gate', 'Gate', gateTable(report.gate), 'long') : undefined}
 ${time(report, draw)}
 ${service(report)}
 ${files(report)}
@@ -64,7 +63,7 @@ function section(id: string, title: string, content: Markup, kind = ''): Markup 
 
 function status(report: BatchReport, failure: ReportFailure | undefined): Markup {
   if (failure) return html`<span class="status bad">failed</span>`
-  const kind = report.status === 'done' ? 'good' : report.status === 'nothing-to-do' ? '' : 'look'
+  const kind = { done: 'good', 'nothing-to-do': '', 'gate-failed': 'bad' }[report.status]
   return html`<span class="status ${kind}">${report.status.replaceAll('-', ' ')}</span>`
 }
 
@@ -176,7 +175,7 @@ function columns(report: BatchReport, draw: Pictures): Markup | undefined {
 treated otherwise stops a later run before it writes.</p>
 <div class="wide"><table><caption>Cells and nulls are those published by this run.</caption><thead><tr><th scope="col">Column</th><th scope="col">What happens</th><th scope="col">In the table</th><th scope="col">Domain</th><th scope="col">Key</th>
 <th scope="col" class="number">Cells</th><th scope="col" class="number">Nulls</th><th scope="col" class="number">Bytes</th></tr></thead><tbody>${rows}</tbody></table></div>
-${sized.length > 1 ? html`<h3>Sizes</h3>${figure('Bytes written by column', `the largest is ${sized[0]?.name} with ${bytes(sized[0]?.value ?? 0)}`, draw.bars(barsOf(sized, bytes, MB), { unit: 'MB' }))}` : undefined}`,
+${sized.length > 1 ? html`${figure('Bytes written by column', `the largest is ${sized[0]?.name} with ${bytes(sized[0]?.value ?? 0)}`, draw.bars(barsOf(sized, bytes, MB), { unit: 'MB' }))}` : undefined}`,
     'long',
   )
 }
@@ -212,10 +211,10 @@ function compared(plan: NonNullable<BatchReport['plan']>): Markup {
   return section(
     'plan',
     'Plan against actual',
-    html`<div class="wide"><table><thead><tr><th scope="col">What</th><th scope="col" class="number">Planned</th><th scope="col" class="number">Actual</th><th scope="col" class="number">Difference</th><th scope="col"></th></tr></thead>
+    html`<div class="wide"><table><thead><tr><th scope="col">What</th><th scope="col" class="number">Planned</th><th scope="col" class="number">Actual</th><th scope="col" class="number">Difference</th></tr></thead>
 <tbody>${rows.map(
       ([name, { planned, actual }, said, quality]) =>
-        html`<tr><th scope="row">${name}</th><td class="number">${said(planned)}</td><td class="number">${said(actual)}</td><td class="number">${difference(planned, actual)}</td><td class="soft">${quality ?? ''}</td></tr>
+        html`<tr><th scope="row">${name}${quality === undefined ? '' : html`<small>${quality}</small>`}</th><td class="number">${said(planned)}</td><td class="number">${said(actual)}</td><td class="number">${difference(planned, actual)}</td></tr>
 `,
     )}</tbody></table></div>
 <p class="soft">Planned cost: ${plan.cost.currency} ${plan.cost.planned.toPrecision(2)}, by prices of ${plan.cost.prices_of}.</p>`,

@@ -38,7 +38,7 @@ export interface Pictures {
   line(data: readonly Point[], about: { readonly x: string; readonly y: string }): string
 }
 
-const WIDTH = 640
+const WIDTH = 500
 
 export async function pictures(): Promise<Pictures> {
   const plot = (await import(PLOT)) as Plot
@@ -58,9 +58,9 @@ export async function pictures(): Promise<Pictures> {
   return {
     bars: (data, { unit }) =>
       draw({
-        height: 34 + 30 * data.length,
-        marginLeft: 130,
-        marginRight: 90,
+        height: 44 + 28 * data.length,
+        marginLeft: 120,
+        marginRight: 80,
         marginTop: 4,
         x: { label: unit, nice: true, ticks: 5, grid: true },
         y: { label: null, domain: data.map(({ name }) => name), padding: 0.35, tickSize: 0 },

@@ -24,10 +24,10 @@ p { margin: 0 0 10px; }
 .good { color: var(--good); } .bad { color: var(--bad); } .look { color: var(--look); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin: 0 0 16px; }
 section.failed { border-color: var(--bad); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px; padding: 0; overflow: hidden; background: var(--line); }
+.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; padding: 0; overflow: hidden; background: var(--line); }
 .tiles div { background: var(--card); padding: 12px 16px; }
 .tiles dt { color: var(--soft); font-size: .82rem; } .tiles dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
-.tiles dd small { display: block; font-size: .78rem; color: var(--soft); }
+.tiles dd small { font-size: .78rem; }
 .pairs { display: grid; grid-template-columns: minmax(120px, max-content) 1fr; gap: 4px 20px; margin: 0; }
 .pairs dt { color: var(--soft); } .pairs dd { margin: 0; overflow-wrap: anywhere; }
 code, .id { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .88em; overflow-wrap: anywhere; }
@@ -42,7 +42,10 @@ tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .path { overflow-wrap: anywhere; min-width: 14em; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 20px; }
-figure { margin: 0; min-width: 0; } figcaption { font-weight: 500; font-size: .92rem; margin-bottom: 4px; }
+small { display: block; color: var(--soft); font-size: .85em; font-weight: 400; }
+.count { white-space: nowrap; font-variant-numeric: tabular-nums; } .gate th { min-width: 9em; } .gate td:nth-child(2) { white-space: nowrap; } .gate td:nth-child(3) { min-width: 9em; }
+.wide + p { margin: 10px 0 0; } .good, .bad { font-weight: 500; }
+figure { margin: 0; min-width: 0; max-width: 560px; } .wide + figure { margin-top: 18px; } figcaption { font-weight: 500; font-size: .92rem; margin-bottom: 4px; }
 figure svg { width: 100%; height: auto; display: block; overflow: visible; }
 ul { margin: 0; padding-left: 20px; }
 footer { color: var(--soft); font-size: .85rem; }
@@ -58,7 +61,9 @@ footer { color: var(--soft); font-size: .85rem; }
   @page { margin: 14mm; }
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
-  section { border-radius: 0; padding: 10px 12px; break-inside: avoid; }
+  section { border-width: 1px 0 0; border-radius: 0; padding: 10px 0; break-inside: avoid; }
+  .tiles { border-width: 1px; padding: 0; }
+  h2, h3, figcaption { break-after: avoid; }
   section.long { break-inside: auto; }
   tr, figure { break-inside: avoid; }
   .wide { overflow: visible; margin: 0; padding: 0; }

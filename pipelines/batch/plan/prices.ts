@@ -23,6 +23,7 @@ const PRICES = [
 const RATES = [
   'files_per_second',
   'copied_bytes_per_second',
+  'values_per_second',
   'swapped_cells_per_second',
   'transcoded_cells_per_second',
   'identifiers_per_second',
@@ -108,6 +109,8 @@ function section(value: unknown): Record<string, unknown> | undefined {
 export interface Load {
   readonly files: number
   readonly copiedBytes: number
+  /** Entries of dictionaries, and values that stand in pages without one: each is decoded, looked up and written. */
+  readonly values: number
   readonly swappedCells: number
   readonly transcodedCells: number
   readonly identifiers: number
@@ -127,6 +130,7 @@ export function timeOf(load: Load, { rates }: Prices): { readonly seconds: numbe
   const cpu =
     load.files / rates.files_per_second +
     load.copiedBytes / rates.copied_bytes_per_second +
+    load.values / rates.values_per_second +
     load.swappedCells / rates.swapped_cells_per_second +
     load.transcodedCells / rates.transcoded_cells_per_second +
     (load.remote ? 0 : load.identifiers / rates.identifiers_per_second)

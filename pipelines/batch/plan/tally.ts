@@ -49,6 +49,7 @@ export class Tally {
   rowGroups = 0
   dataFiles = 0
   copiedBytes = 0
+  values = 0
   swappedCells = 0
   transcodedCells = 0
 
@@ -147,6 +148,7 @@ export class Tally {
     if (rule.mode === 'random') sender.cells(cells)
     const found = await this.#look(column, rule, file, leaf, rowGroup, cells)
     if (rule.mode !== 'random' && found.unseen > 0) sender.unseen(found.unseen)
+    this.values += rule.mode === 'random' ? cells : found.entries + found.plain + found.unseen
     const typical = column.pseudonyms === 0 ? TYPICAL_PSEUDONYM : column.pseudonymBytes / column.pseudonyms
     if (action === 'swap-dictionary') {
       this.swappedCells += cells

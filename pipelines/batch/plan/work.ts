@@ -67,6 +67,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const load: Load = {
     files: todo.length,
     copiedBytes: tally.copiedBytes,
+    values: tally.values,
     swappedCells: tally.swappedCells,
     transcodedCells: tally.transcodedCells,
     identifiers: sent.identifiers,
