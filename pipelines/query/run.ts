@@ -26,7 +26,7 @@ export interface QueryResult {
 
 /**
  * Runs SQL over Iceberg tables with DuckDB in this process. Nothing is fetched from anywhere: tables are planned by lib/iceberg.
- * @throws PseudolakeError `query/failed` with DuckDB's words (they can quote the query), `environment/missing`, `table/*`
+ * @throws PseudolakeError `query/failed` with DuckDB's words (they can quote the query, never a cell), `environment/missing`, `table/*`
  */
 export async function runQuery(sql: string, options: QueryOptions): Promise<QueryResult> {
   const { maxRows = 1000, threads = 2, memoryMb = 512 } = options
@@ -63,7 +63,7 @@ export async function runQuery(sql: string, options: QueryOptions): Promise<Quer
   } catch (error) {
     throw new PseudolakeError(
       'query/failed',
-      `DuckDB: ${error instanceof Error ? error.message : 'failed'}`,
+      `DuckDB: ${error instanceof Error ? withoutCells(error.message) : 'failed'}`,
       {},
       { cause: error },
     )
@@ -71,6 +71,17 @@ export async function runQuery(sql: string, options: QueryOptions): Promise<Quer
     connection.closeSync()
     instance.closeSync()
   }
+}
+
+/** Errors that DuckDB finds in the query's text, before it looks at data. */
+const OF_THE_QUERY = /^(?:Parser|Syntax|Binder|Catalog|Not implemented) Error\b/
+
+/** Errors of other kinds quote the cell that they choked on: of those the kind is told, and the place in the query. */
+function withoutCells(message: string): string {
+  if (OF_THE_QUERY.test(message)) return message
+  const kind = /^[A-Z][A-Za-z ]{1,40} Error(?=:)/.exec(message)?.[0] ?? 'an error'
+  const place = message.lastIndexOf('\n\nLINE ')
+  return `${kind} while the data was read (its words, which may quote a cell, are left out)${place < 0 ? '' : message.slice(place)}`
 }
 
 async function loadDuckdb(): Promise<typeof import('@duckdb/node-api')> {

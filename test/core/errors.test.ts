@@ -1,0 +1,420 @@
+/**
+ * Every failure a user can meet, met: one way to provoke each code of the table, through the command line or an exported function. A code
+ * that nothing can provoke has no place in the table.
+ */
+
+import { execFile } from 'node:child_process'
+import { randomBytes, type randomUUID } from 'node:crypto'
+import { chmodSync, mkdirSync, readdirSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { failure } from '../../cli/output/failure.ts'
+import { runCli } from '../../cli/run.ts'
+import { composeClient } from '../../lib/client/compose.ts'
+import { systemClock } from '../../lib/core/clock.ts'
+import { ERRORS, type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
+import { openKeyring } from '../../lib/crypto/keyring.ts'
+import { nobleKernel } from '../../lib/crypto/noble.ts'
+import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
+import { localStorage } from '../../lib/storage/local.ts'
+import { Gate } from '../../pipelines/batch/gate/gate.ts'
+import { loadKeyring } from '../../service/keys/file.ts'
+import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
+import { request } from '../client/support.ts'
+import { serve, transportTo } from '../client/transports/server.ts'
+import { pseudolake } from '../helpers/cli.ts'
+import { type JobOverrides, type Lake, type LakeOutside, lake } from '../helpers/lake.ts'
+import { waitlessClock } from '../iceberg/clock.ts'
+import * as damage from '../pipelines/verify/damage.ts'
+
+/** Stands in data, keys, answers and settings wherever a code can be provoked around it; no output may show it. */
+const PLANTED = 'PLANTED-7f3a'
+const API_KEY = `${PLANTED}-api-key`
+
+interface Failed {
+  readonly exit: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+interface Place extends Lake {
+  /** Runs the command line in this process, in the lake's folder, with `--json`. */
+  cli(...words: string[]): Promise<Failed>
+  /** The lake's job with more `--set`s, on the command line. */
+  batch(...set: string[]): Promise<Failed>
+  /** Runs the lake's job in this process. */
+  job(more?: Partial<JobOverrides>, outside?: LakeOutside): Promise<unknown>
+}
+
+const COLUMNS = { vin: { mode: 'deterministic' } }
+
+/** A folder with one input `in/a.parquet`, a keyring and a job. */
+async function place(env: Record<string, string> = {}): Promise<Place> {
+  const home = await lake()
+  mkdirSync(join(home.dir, 'in'))
+  await input(home)
+  writeFileSync(
+    join(home.dir, 'job.yaml'),
+    `job: test
+input: { path: in }
+columns: { vin: { mode: deterministic } }
+service: { embedded: { keyring: keys.json } }
+output: { table: db.t, warehouse: warehouse }
+`,
+  )
+  const cli = (...words: string[]) => command([...words, '--json'], home.dir, env)
+  return {
+    ...home,
+    cli,
+    batch: (...set) => cli('batch', '--config', 'job.yaml', ...set.flatMap((one) => ['--set', one])),
+    job: (more = {}, outside = {}) => home.run({ columns: COLUMNS, ...more }, {}, outside),
+  }
+}
+
+/** Writes an input of 50 rows whose `vin` and `note` hold planted values. */
+function input({ sql }: Pick<Lake, 'sql'>, name = 'a', rows = 50): Promise<void> {
+  return sql(
+    `copy (select '${PLANTED}-' || i as vin, '${PLANTED}' as note, i as n from range(${rows}) r(i)) to '{dir}/in/${name}.parquet'`,
+  )
+}
+
+async function command(words: readonly string[], cwd: string, env: Record<string, string>): Promise<Failed> {
+  let [stdout, stderr] = ['', '']
+  const exit = await runCli(words, {
+    env,
+    cwd,
+    clock: systemClock(),
+    random: Math.random,
+    signal: new AbortController().signal,
+    tty: false,
+    out: (text) => {
+      stdout += text
+    },
+    err: (text) => {
+      stderr += text
+    },
+    lines: async function* () {},
+  })
+  return { exit, stdout, stderr }
+}
+
+/** Writes `text` over an input. */
+const overwrite = ({ dir }: Lake, text: string | Uint8Array) => writeFileSync(join(dir, 'in', 'a.parquet'), text)
+
+/** Another keyring in the place of the lake's. */
+async function otherKeys({ cli, dir }: Place): Promise<void> {
+  unlinkSync(join(dir, 'keys.json'))
+  await cli('keys', 'create', '--out', 'keys.json')
+}
+
+/** One request over HTTP to a service that answers what it is told to, and repeats what it was sent. */
+async function http(status: number, headers: Record<string, string> = {}): Promise<unknown> {
+  const { url } = await serve((received, response) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers })
+    response.end(JSON.stringify({ message: received.body, title: PLANTED, pseudonyms: [PLANTED] }))
+  })
+  return transportTo(url, { apiKey: API_KEY }).call(request([PLANTED]))
+}
+
+async function keyringOf({ keyring }: Lake) {
+  return openKeyring(await loadKeyring(keyring), nobleKernel, { randomBytes })
+}
+
+/** A catalog over a storage that fails as told. */
+function brokenCatalog({ dir }: Lake, failing: Partial<ReturnType<typeof localStorage>>) {
+  const storage = { ...localStorage(), ...failing }
+  const clock = waitlessClock()
+  return { storage, clock, catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }) }
+}
+
+/** Ways to each code: what fails ends with `Failed`, or throws. */
+const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
+  'options/invalid': async () => (await place()).cli('batch', '--confg', PLANTED),
+  'config/invalid': async () => (await place()).batch(`input.format=${PLANTED}`),
+  'config/unknown-key': async () => (await place()).batch(`limits.max_concurency=${PLANTED}`),
+  'config/overlap': async () => (await place()).batch('output.warehouse=in/out'),
+  'input/not-found': async () => (await place()).batch('input.path=nowhere'),
+  'input/column-missing': async () => (await place()).batch('columns.vni.mode=drop'),
+  'input/not-parquet': async () => {
+    const home = await place()
+    overwrite(home, `vin,note\n${PLANTED},${PLANTED}\n`)
+    return home.batch()
+  },
+  'input/corrupt': async () => {
+    const home = await place()
+    truncateSync(join(home.dir, 'in', 'a.parquet'), 300)
+    return home.batch()
+  },
+  'input/encrypted': async () => {
+    const home = await place()
+    overwrite(home, `PARE${PLANTED.repeat(10)}PARE`)
+    return home.batch()
+  },
+  'input/unsupported': async () => {
+    const home = await place()
+    await home.sql(`copy (select interval 1 month as vin, '${PLANTED}' as note) to '{dir}/in/a.parquet'`)
+    return home.batch()
+  },
+  'input/mixed-schemas': async () => {
+    const home = await place()
+    await home.sql(`copy (select '${PLANTED}' as vin, 1.5 as note) to '{dir}/in/b.parquet'`)
+    return home.batch()
+  },
+  'input/value-invalid': async () => {
+    const home = await place()
+    await home.sql(`copy (select repeat('${PLANTED}', 10000) as vin) to '{dir}/in/a.parquet'`)
+    return home.batch()
+  },
+  'input/changed': async () => {
+    const home = await place()
+    await home.batch()
+    await input(home, 'a', 60)
+    return home.batch()
+  },
+  'output/exists': async () => {
+    const { cli } = await place()
+    return cli('datagen', '--rows', '10', '--out', 'in/a.parquet')
+  },
+  'storage/not-found': async () => {
+    const home = await place()
+    await home.batch()
+    const metadata = join(home.table, 'metadata')
+    unlinkSync(join(metadata, readdirSync(metadata).find((name) => name.startsWith('snap-')) as string))
+    return home.cli('table', 'files', home.table)
+  },
+  'storage/denied': async () => {
+    const home = await place()
+    writeFileSync(join(home.dir, 'warehouse'), PLANTED)
+    return home.batch()
+  },
+  'storage/conflict': async () => {
+    const { dir } = await place()
+    return localStorage().create(join(dir, 'job.yaml'), Buffer.from(PLANTED))
+  },
+  'storage/changed': async () => {
+    const home = await place()
+    return home.job({}, { meanwhile: () => input(home, 'a', 51) })
+  },
+  'storage/full': async () => {
+    const { dir } = await place()
+    // 64 KiB are all a file may have.
+    const script = `ulimit -f ${process.platform === 'linux' ? 64 : 128}; exec "$0" "$@"`
+    const words = [resolveBin(), 'datagen', '--rows', '200000', '--format', 'csv', '--out', 'big.csv', '--json']
+    return ended(promisify(execFile)('bash', ['-c', script, process.execPath, ...words], { cwd: dir }))
+  },
+  'storage/failed': async () => (await place()).cli('table', 'show', `/${'long'.repeat(100)}`),
+  'service/unavailable': () => http(500),
+  'service/throttled': () => http(429, { 'retry-after': '1' }),
+  'service/timeout': async () => {
+    const { url } = await serve(() => new Promise((answer) => setTimeout(answer, 300)))
+    return transportTo(url, { timeoutMs: 100, apiKey: API_KEY }).call(request([PLANTED]))
+  },
+  'service/denied': () => http(403),
+  'service/refused': () => http(400),
+  'service/too-large': () => http(413),
+  'service/bad-answer': async () => {
+    const { url } = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.end(JSON.stringify({ pseudonyms: [PLANTED] }))
+    })
+    const { client } = composeClient(transportTo(url, { apiKey: API_KEY }), {
+      clock: systemClock(),
+      random: Math.random,
+      cacheBytes: 1 << 20,
+    })
+    return client.call(request([PLANTED]))
+  },
+  'service/no-callers': async () => (await place()).cli('service', 'start', '--keyring', 'keys.json', '--port', '0'),
+  'service/port-in-use': async () => {
+    const server = createServer()
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    onTestFinished(() => void server.close())
+    const port = String((server.address() as AddressInfo).port)
+    const { cli } = await place({ PSEUDOLAKE_API_KEY: API_KEY })
+    return cli('service', 'start', '--keyring', 'keys.json', '--port', port)
+  },
+  'keyring/not-found': async () => (await place()).cli('keys', 'show', 'nowhere.json'),
+  'keyring/exists': async () => (await place()).cli('keys', 'create', '--out', 'keys.json'),
+  'keyring/invalid': async () => {
+    const home = await place()
+    writeFileSync(home.keyring, JSON.stringify({ version: 2, domains: { default: { keys: PLANTED } } }))
+    return home.cli('keys', 'show', 'keys.json')
+  },
+  'keyring/readable': async () => {
+    const home = await place()
+    chmodSync(home.keyring, 0o644)
+    return home.batch()
+  },
+  'keyring/unknown-domain': async () => (await place()).batch('columns.vin.domain=nowhere'),
+  'keyring/unknown-key': async () => (await place()).batch('columns.vin.key=zzzz'),
+  'pseudonym/invalid': async () =>
+    reidentify(await keyringOf(await place()), { domain: 'default', values: [`p2.abcd.${PLANTED}`] }),
+  'identifier/invalid': async () =>
+    pseudonymize(await keyringOf(await place()), {
+      domain: 'default',
+      deterministic: true,
+      values: [`${PLANTED}\ud800`],
+    }),
+  'table/not-found': async () => (await place()).cli('table', 'show', 'nowhere'),
+  'table/invalid': async () => {
+    const home = await place()
+    await home.batch()
+    writeFileSync(join(home.table, 'metadata', 'v1.metadata.json'), `{"${PLANTED}": `)
+    return home.batch()
+  },
+  'table/unsupported': async () => {
+    const home = await place()
+    await home.batch()
+    await damage.editMetadata(home.table, (metadata) => void Object.assign(metadata, { 'format-version': 3 }))
+    return home.batch()
+  },
+  'table/schema-changed': async () => {
+    const home = await place()
+    await home.batch()
+    await home.sql(`copy (select '${PLANTED}' as vin, '' as note, 1::bigint as n, 2 as more) to '{dir}/in/b.parquet'`)
+    return home.batch()
+  },
+  'table/key-changed': async () => {
+    const home = await place()
+    await home.batch()
+    await otherKeys(home)
+    return home.batch()
+  },
+  'table/changed': async () => {
+    const home = await place()
+    await home.job()
+    await input(home, 'b')
+    return home.job({}, { meanwhile: () => damage.setProperty(home.table, 'pseudolake.columns', PLANTED) })
+  },
+  'table/mark-changed': async () => {
+    const home = await place()
+    await home.job()
+    await input(home, 'b')
+    return home.job({}, { meanwhile: () => home.job() })
+  },
+  'table/mark-unreadable': async () => {
+    const home = await place()
+    await home.batch()
+    await damage.setProperty(home.table, 'pseudolake.job.test', PLANTED)
+    return home.batch()
+  },
+  'table/no-mark': async () => {
+    const home = await place()
+    await home.batch()
+    await damage.editMetadata(home.table, ({ properties }) => void delete properties['pseudolake.job.test'])
+    return home.batch()
+  },
+  'table/files-gone': async () => {
+    const home = await place()
+    await home.batch()
+    await damage.editManifests(home.table, () => [])
+    await input(home, 'a', 60)
+    return home.batch('input.changed=replace')
+  },
+  'table/conflict': async () => {
+    const home = await place()
+    const { catalog, clock } = brokenCatalog(home, {})
+    const commit = async () => {
+      throw new PseudolakeError('table/conflict', 'somebody was first')
+    }
+    return home.job({}, { catalog: { ...catalog, commit }, clock })
+  },
+  'table/commit-unknown': async () => {
+    const home = await place()
+    const { catalog, clock } = brokenCatalog(home, {
+      async create(location, bytes) {
+        if (location.endsWith('.metadata.json')) throw new PseudolakeError('storage/failed', 'reset by peer')
+        return localStorage().create(location, bytes)
+      },
+    })
+    return home.job({}, { catalog, clock })
+  },
+  'gate/failed': async () => {
+    const home = await place()
+    const output = join(home.dir, 'written.parquet')
+    writeFileSync(output, PLANTED.repeat(5))
+    const gate = new Gate({
+      storage: localStorage(),
+      full: false,
+      maxMatchRatio: 0,
+      reidentify: false,
+      memoryBytes: 1 << 20,
+      seed: 1,
+      signal: new AbortController().signal,
+    })
+    // Only what was written is looked at before it turns out to be no Parquet file.
+    return gate.file({ output, rules: new Map(), constants: new Map() } as unknown as Parameters<Gate['file']>[0])
+  },
+  'query/failed': async () => {
+    const home = await place()
+    await home.batch()
+    return home.cli('query', 'select note::int from t', '--table', `t=${home.table}`)
+  },
+  'run/interrupted': async () => {
+    const signal = AbortSignal.abort(new Error(PLANTED))
+    return (await place()).job({}, { signal })
+  },
+  'environment/missing': async () => {
+    const home = await place()
+    await home.batch()
+    const refuse = `import{registerHooks}from'node:module';registerHooks({resolve(s,c,n){if(s==='@duckdb/node-api')throw Error('${PLANTED}');return n(s,c)}})`
+    const { code, ...ended } = await pseudolake(['query', 'select 1', '--table', `t=${home.table}`, '--json'], {
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(refuse)}` },
+    })
+    return { exit: code, ...ended }
+  },
+  'internal/bug': async () => {
+    const home = await place()
+    const clock = {
+      ...systemClock(),
+      wall(): number {
+        throw new TypeError(`${PLANTED} is not a clock`)
+      },
+    }
+    return home.job({}, { clock, uuid: clock.wall as unknown as typeof randomUUID })
+  },
+}
+
+/** An exit that `execFile` made an error of. */
+async function ended(running: Promise<{ stdout: string; stderr: string }>): Promise<Failed> {
+  return running.then(
+    (done) => ({ exit: 0, ...done }),
+    (error: { code: number; stdout: string; stderr: string }) => ({ exit: error.code, ...error }),
+  )
+}
+
+const resolveBin = () => new URL('../../bin/pseudolake.js', import.meta.url).pathname
+
+/** What an exported function throws, as the command line would end with it. */
+function asEnded(error: unknown): Failed {
+  const { exit, json, text } = failure(error)
+  return { exit, stdout: JSON.stringify(json), stderr: text }
+}
+
+test.each(Object.keys(ERRORS) as ErrorCode[])(
+  '%s can happen, ends with its status and one document, and shows no value',
+  async (code) => {
+    const provoke = PROVOKE[code]
+    expect(provoke, 'the table has a code that nothing provokes').toBeTypeOf('function')
+    const failed = (await provoke().catch(asEnded)) as Failed
+    expect(failed, `${code} did not fail`).toMatchObject({ stdout: expect.stringMatching(/./) })
+    const document = JSON.parse(failed.stdout)
+    expect(document).toEqual({
+      status: 'failed',
+      error: {
+        code,
+        retryable: ERRORS[code].retryable || ERRORS[code].exit === 3,
+        outcome: code === 'table/commit-unknown' ? 'unknown' : 'nothing-published',
+        message: expect.stringMatching(/\S/),
+        hint: expect.stringMatching(/\S/),
+      },
+    })
+    expect(failed.exit).toBe(ERRORS[code].exit)
+    expect(failed.stderr).toContain(`error ${code}: `)
+    expect(failed.stdout + failed.stderr).not.toContain(PLANTED)
+  },
+  30_000,
+)
