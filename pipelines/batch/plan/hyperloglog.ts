@@ -1,12 +1,13 @@
 /**
- * About how many different texts there were, in 16 KiB whatever their number. (Flajolet et al., "HyperLogLog", 2007; the small range by
- * linear counting.) Pure.
+ * About how many different texts there were, in 16 KiB whatever their number. (Flajolet et al., "HyperLogLog", 2007, with the estimator of
+ * Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017: the first one is off by 3 % around 40,000.) Pure.
  */
 
 /** 2^14 registers: the standard error is 1.04 / 128, that is 0.8 %. */
 const INDEX_BITS = 14
 const REGISTERS = 1 << INDEX_BITS
-const ALPHA = 0.7213 / (1 + 1.079 / REGISTERS)
+/** Of the second word: ranks go from 1 to one more. */
+const RANK_BITS = 32
 
 /** Three standard errors. */
 export const SKETCH_ERROR = 0.025
@@ -22,15 +23,39 @@ export class HyperLogLog {
   }
 
   count(): number {
-    let sum = 0
-    let zeros = 0
-    for (const rank of this.#registers) {
-      sum += 2 ** -rank
-      if (rank === 0) zeros++
-    }
-    const raw = (ALPHA * REGISTERS * REGISTERS) / sum
-    return Math.round(raw <= 2.5 * REGISTERS && zeros > 0 ? REGISTERS * Math.log(REGISTERS / zeros) : raw)
+    const counts = new Array<number>(RANK_BITS + 2).fill(0)
+    for (const rank of this.#registers) counts[rank] = (counts[rank] ?? 0) + 1
+    let sum = REGISTERS * tau(1 - (counts[RANK_BITS + 1] ?? 0) / REGISTERS)
+    for (let rank = RANK_BITS; rank >= 1; rank--) sum = (sum + (counts[rank] ?? 0)) / 2
+    sum += REGISTERS * sigma((counts[0] ?? 0) / REGISTERS)
+    return Math.round(REGISTERS ** 2 / (2 * Math.LN2 * sum))
   }
+}
+
+/** For registers that were never reached. */
+function sigma(share: number): number {
+  if (share === 1) return Number.POSITIVE_INFINITY
+  let [x, weight, sum, before] = [share, 1, share, Number.NaN]
+  while (sum !== before) {
+    x *= x
+    before = sum
+    sum += x * weight
+    weight *= 2
+  }
+  return sum
+}
+
+/** For registers that can't say more. */
+function tau(share: number): number {
+  if (share === 0 || share === 1) return 0
+  let [x, weight, sum, before] = [share, 1, 1 - share, Number.NaN]
+  while (sum !== before) {
+    x = Math.sqrt(x)
+    before = sum
+    weight /= 2
+    sum -= (1 - x) ** 2 * weight
+  }
+  return sum / 3
 }
 
 /** Two words of 32 bits, each of which depends on every character. Multiplications and the final mix as in MurmurHash3. */

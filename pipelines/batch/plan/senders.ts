@@ -29,6 +29,7 @@ class Group {
   responseBytes = 0
   /** Cells of mode random: each is sent, whatever others hold. */
   cells = 0
+  cellBytes = 0
 
   constructor(maxBytes: number) {
     this.values = new Distinct(maxBytes)
@@ -43,8 +44,8 @@ export interface Sender {
   observe(texts: readonly string[]): Promise<readonly number[]>
   /** Cells that nobody looked at. */
   unseen(cells: number): void
-  /** Cells of mode random, each a value to be sent. */
-  cells(count: number): void
+  /** Cells of mode random, each a value to be sent; bytes of a value, where some were looked at. */
+  cells(count: number, utf8: number | undefined): void
   /** The end of a file: its values that were new go out together. */
   endFile(): void
   readonly distinct: DistinctEstimate
@@ -113,8 +114,9 @@ export class Senders {
         group.values.unseen(cells)
         raw?.unseen(cells)
       },
-      cells: (count) => {
+      cells: (count, utf8) => {
         group.cells += count
+        group.cellBytes += count * ((utf8 ?? TYPICAL_BYTES) + QUOTES_BYTES)
       },
       endFile: () => {
         group.requests += Math.ceil(fresh / this.#perRequest(group))
@@ -149,14 +151,22 @@ export class Senders {
       const identifiers = deterministic + group.cells
       const rest = Math.max(0, identifiers - group.counted)
       const requests = group.requests + Math.ceil(rest / this.#perRequest(group))
-      const size = (counted: number, typical: number) =>
-        Math.round(counted + rest * (group.counted === 0 ? typical : counted / each)) + requests * ENVELOPE_BYTES
+      const size = (counted: number, cells: number, typical: number) =>
+        Math.round(counted + (rest - group.cells) * (group.counted === 0 ? typical : counted / each) + cells) +
+        requests * ENVELOPE_BYTES
       return {
         distinct,
         requests,
         identifiers,
-        requestBytes: requests === 0 ? 0 : size(group.requestBytes, TYPICAL_BYTES),
-        responseBytes: requests === 0 ? 0 : size(group.responseBytes, 3 * TYPICAL_BYTES),
+        requestBytes: requests === 0 ? 0 : size(group.requestBytes, group.cellBytes, TYPICAL_BYTES + QUOTES_BYTES),
+        responseBytes:
+          requests === 0
+            ? 0
+            : size(
+                group.responseBytes,
+                group.cells * ANSWER_BYTES + (4 / 3) * group.cellBytes,
+                TYPICAL_BYTES + ANSWER_BYTES,
+              ),
       }
     })
     const sum = (of: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + of(part), 0)
@@ -179,5 +189,8 @@ function groupOf({ domain, key }: ColumnRule): string {
   return `${domain}\0${key ?? ''}`
 }
 
-/** An identifier as JSON, where none was looked at. */
-const TYPICAL_BYTES = 24
+/** An identifier, where none was looked at. */
+const TYPICAL_BYTES = 17
+const QUOTES_BYTES = 3
+/** Of a pseudonym beside the identifier's own bytes in base64. */
+const ANSWER_BYTES = 54

@@ -34,8 +34,9 @@ interface Column {
   nulls: number | null
   sender: Sender | undefined
   deterministic: boolean
-  /** Bytes of the pseudonyms that were counted, to guess others by. */
-  pseudonyms: number
+  /** Values that were looked at, their bytes and those of their pseudonyms: to guess others by. */
+  values: number
+  valueBytes: number
   pseudonymBytes: number
 }
 
@@ -121,7 +122,7 @@ export class Tally {
 
   async #partition(column: Column, rule: ColumnRule, value: string): Promise<void> {
     const sender = this.#sender(column, rule)
-    if (rule.mode === 'random') sender.cells(1)
+    if (rule.mode === 'random') sender.cells(1, Buffer.byteLength(value))
     else {
       await sender.observe([value])
       sender.endFile()
@@ -145,11 +146,11 @@ export class Tally {
   ): Promise<void> {
     const chunk = file.rowGroups[rowGroup]?.columns[leaf.column] as ColumnChunk
     const sender = this.#sender(column, rule)
-    if (rule.mode === 'random') sender.cells(cells)
     const found = await this.#look(column, rule, file, leaf, rowGroup, cells)
+    if (rule.mode === 'random') sender.cells(cells, column.values === 0 ? undefined : column.valueBytes / column.values)
     if (rule.mode !== 'random' && found.unseen > 0) sender.unseen(found.unseen)
     this.values += rule.mode === 'random' ? cells : found.entries + found.plain + found.unseen
-    const typical = column.pseudonyms === 0 ? TYPICAL_PSEUDONYM : column.pseudonymBytes / column.pseudonyms
+    const typical = column.values === 0 ? TYPICAL_PSEUDONYM : column.pseudonymBytes / column.values
     if (action === 'swap-dictionary') {
       this.swappedCells += cells
       this.#bytesOut += swappedBytes(chunk, found, codec, typical)
@@ -173,7 +174,7 @@ export class Tally {
     const found = { entries: 0, entryBytes: 0, plain: 0, plainBytes: 0, oldBytes: 0, plainDistinct: 0, unseen: 0 }
     // Cells of mode random are all sent: their dictionary tells nothing but how long they are, and one chunk is enough for that.
     const random = rule.mode === 'random'
-    if (chunk.values === 0 || (random && column.pseudonyms > 0)) return found
+    if (chunk.values === 0 || (random && column.values > 0)) return found
     const whole = allInDictionary(chunk)
     const bytes = chunk.end - chunk.start
     const sampled = !whole && bytes <= this.#sampleLeft
@@ -189,7 +190,8 @@ export class Tally {
         pseudonyms += pseudonymBytes(utf8, format)
         old += utf8 + 4
       }
-      column.pseudonyms += sizes.length
+      column.values += sizes.length
+      column.valueBytes += old - 4 * sizes.length
       column.pseudonymBytes += pseudonyms
       if (dictionary) {
         found.entries += texts.length
@@ -222,7 +224,8 @@ export class Tally {
       nulls: 0,
       sender: undefined,
       deterministic: false,
-      pseudonyms: 0,
+      values: 0,
+      valueBytes: 0,
       pseudonymBytes: 0,
     }
     this.#columns.set(name, column)
