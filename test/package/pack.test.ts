@@ -58,6 +58,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 test('the tarball holds the built package and nothing else', () => {
   const paths = packed?.files.map(({ path }) => path) ?? []
   expect(paths).toContain('dist/cli/main.js')
+  expect(paths).toContain('dist/lib/crypto/wasm/kernel.wasm')
+  expect(paths.filter((path) => path.includes('assembly'))).toEqual([])
   expect(
     paths.filter((path) => !/^(bin\/pseudolake\.js|dist\/.+|package\.json|README\.md|LICENSE)$/.test(path)),
   ).toEqual([])
@@ -72,6 +74,8 @@ test('the command runs from the tarball: version, and the whole of the demo', { 
   expect((await run(command, ['--version'], user)).stdout.trim()).toBe(version)
   const demo = await run(command, ['demo', '--rows', '1000', '--dir', join(user, 'demo'), '--json'], user)
   expect(JSON.parse(demo.stdout)).toBeTypeOf('object')
+  // The kernel that was compiled into the package serves.
+  expect(demo.stderr).not.toContain('portable cipher')
 })
 
 test('every export can be imported, and has something in it', async (context) => {
