@@ -34,15 +34,15 @@ export function memoryStorage(): Storage {
         throw new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, {
           location,
         })
-      return bytes.slice(start, end)
+      return copy(bytes.subarray(start, end))
     },
 
     async create(location, bytes) {
-      return create(location, bytes.slice())
+      return create(location, copy(bytes))
     },
 
     async replace(location, bytes) {
-      return put(location, bytes.slice())
+      return put(location, copy(bytes))
     },
 
     async write(location): Promise<ObjectWriter> {
@@ -53,7 +53,7 @@ export function memoryStorage(): Storage {
           return bytes
         },
         async write(part) {
-          parts.push(part.slice())
+          parts.push(copy(part))
           bytes += part.length
         },
         async close() {
@@ -73,4 +73,9 @@ export function memoryStorage(): Storage {
       objects.delete(location)
     },
   }
+}
+
+/** Not `slice`: a Buffer's is a view of the same bytes. */
+function copy(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
 }

@@ -25,6 +25,19 @@ export function storageContract(name: string, open: () => Promise<{ storage: Sto
       expect(text(await storage.read(`${root}/a`, { start: 20, end: 50 }))).toBe('')
     })
 
+    test('what was handed over is taken: the caller may use its buffer again', async () => {
+      const { storage, root } = await open()
+      const buffer = Buffer.from('first')
+      const writer = await storage.write(`${root}/written`)
+      await writer.write(buffer.subarray(0, 5))
+      await storage.create(`${root}/created`, buffer)
+      buffer.write('other')
+      await writer.write(buffer)
+      await writer.close()
+      expect(text(await storage.read(`${root}/written`))).toBe('firstother')
+      expect(text(await storage.read(`${root}/created`))).toBe('first')
+    })
+
     test('a read of an earlier version fails instead of mixing versions', async () => {
       const { storage, root } = await open()
       const first = await storage.create(`${root}/a`, bytes('one'))
