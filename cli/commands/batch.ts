@@ -13,6 +13,7 @@ import type { BatchSettings } from '../../pipelines/config/native.ts'
 import { connectService, requireService } from '../../pipelines/service.ts'
 import type { Command, Io } from '../command.ts'
 import { failure } from '../output/failure.ts'
+import { gateText } from '../output/gate.ts'
 import { planText } from '../output/plan.ts'
 import { type ReportFile, reportFile } from '../output/plan-report.ts'
 import { progress } from '../output/progress.ts'
@@ -202,6 +203,8 @@ export function summary(report: BatchReport): string {
   if (report.status === 'nothing-to-do')
     return `nothing to do: all ${count(report.skipped_files)} inputs of ${report.job} are in ${report.table} already\n${report.location}\n`
   const lines = [
+    ...gateText(report.gate),
+    ...(report.status === 'gate-failed' ? ['nothing of the step that failed was published'] : []),
     `${count(rows)} rows from ${count(files)} ${files === 1 ? 'file' : 'files'} in ${seconds(report.seconds)}` +
       `${report.skipped_files > 0 ? `, ${count(report.skipped_files)} files were done before` : ''}`,
     `${report.distinct_exact ? '' : 'about '}${count(report.distinct)} distinct values pseudonymized in ${count(service.requests)} requests` +

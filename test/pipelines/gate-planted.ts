@@ -1,0 +1,175 @@
+/** Files as a faulty writer would leave them, for the gate to find. */
+import { createHash } from 'node:crypto'
+import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
+import { isPseudolakeError } from '../../lib/core/errors.ts'
+import { serializeFooter, type WrittenRowGroup } from '../../lib/parquet/footer.ts'
+import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
+import { planRewrite } from '../../lib/parquet/plan.ts'
+import { rewrite } from '../../lib/parquet/rewrite.ts'
+import { pathKey } from '../../lib/parquet/schema.ts'
+import { put, readStruct, struct, type ThriftStruct, writeStruct } from '../../lib/parquet/thrift.ts'
+import { memoryStorage } from '../../lib/storage/memory.ts'
+import type { GateReport } from '../../pipelines/batch/gate/check.ts'
+import { Gate, type GateOptions, type GateRule } from '../../pipelines/batch/gate/gate.ts'
+
+/** Well-formed, and holds nothing of the value. */
+export function pseudonym(text: string): string {
+  return `p2.test.${createHash('sha256').update(text).digest('base64url')}`
+}
+
+export interface Planted {
+  /** What is really written, where it is not the input. */
+  readonly other?: Uint8Array
+  readonly replace?: (texts: readonly string[]) => (string | null)[]
+  /** Changes what was written. */
+  readonly tamper?: (bytes: Buffer) => Uint8Array | Promise<Uint8Array>
+  /** Columns that are really copied. */
+  readonly forgotten?: readonly string[]
+  readonly options?: Partial<GateOptions>
+  readonly client?: Pseudonymizer
+}
+
+export type Rules = Readonly<Record<string, Partial<GateRule['rule']>>>
+
+const RULE: GateRule['rule'] = { mode: 'deterministic', domain: 'default', normalize: [], nullValues: [] }
+
+/** Writes files and holds them to what the gate looks for. @returns the names of the failed checks, and the report */
+export async function gated(
+  inputs: Uint8Array | readonly Uint8Array[],
+  rules: Rules,
+  planted: Planted = {},
+): Promise<{ failed: string[]; report: GateReport; code: string | undefined }> {
+  const storage = memoryStorage()
+  const signal = new AbortController().signal
+  const gate = new Gate({
+    storage,
+    signal,
+    full: false,
+    maxMatchRatio: 0.01,
+    reidentify: false,
+    memoryBytes: 8 << 20,
+    seed: 7,
+    ...planted.options,
+  })
+  const columns = Object.entries(rules).map(([name, rule]) => [pathKey(name.split('.')), { ...RULE, ...rule }] as const)
+  let code: string | undefined
+  try {
+    for (const [i, bytes] of (inputs instanceof Uint8Array ? [inputs] : inputs).entries()) {
+      const open = async (location: string, content: Uint8Array): Promise<ParquetFile> =>
+        openParquet(storage, await storage.create(location, content))
+      const plan = (file: ParquetFile, forgotten: readonly string[] = []) =>
+        planRewrite(
+          file,
+          new Map(
+            columns.flatMap(([key, rule]) => {
+              const path = JSON.parse(key) as string[]
+              if (forgotten.includes(path.join('.'))) return []
+              const perCell = rule.mode === 'random'
+              return [
+                [
+                  key,
+                  { kind: 'replace' as const, as: path.at(-1) ?? '', perCell, nullable: rule.nullValues.length > 0 },
+                ],
+              ]
+            }),
+          ),
+          { fieldIds: fieldIds() },
+        )
+      const input = await open(`memory:/in-${i}.parquet`, bytes)
+      const real = planted.other ? await open(`memory:/other-${i}.parquet`, planted.other) : input
+      const provenance = gate.provenance()
+      const output = `memory:/out-${i}.parquet`
+      let cell = 0
+      await rewrite(plan(real, planted.forgotten), {
+        storage,
+        file: real,
+        writer: await storage.write(output),
+        createdBy: 'test',
+        provenance,
+        replace: async (leaf, texts) => {
+          const rule = columns.find(([key]) => key === pathKey(leaf.path))?.[1] ?? RULE
+          if (planted.replace) return planted.replace(texts)
+          return texts.map((text) =>
+            rule.nullValues.includes(text)
+              ? null
+              : pseudonym(
+                  rule.normalize.includes('upper')
+                    ? text.toUpperCase()
+                    : rule.mode === 'random'
+                      ? `${i} ${cell++}`
+                      : text,
+                ),
+          )
+        },
+      })
+      if (planted.tamper) await storage.replace(output, await planted.tamper(Buffer.from(await storage.read(output))))
+      const named = new Map(columns.map(([key, rule]) => [key, { rule, key: undefined }]))
+      await gate.file({ input, plan: plan(input), output, provenance, rules: named, constants: new Map() })
+    }
+    await gate.step(planted.client)
+  } catch (error) {
+    if (!isPseudolakeError(error)) throw error
+    code = error.code
+  }
+  const report = gate.report()
+  return { failed: report.checks.filter(({ passed }) => !passed).map(({ name }) => name), report, code }
+}
+
+function fieldIds(): () => number {
+  let id = 0
+  return () => ++id
+}
+
+/** The file with its row groups' metadata changed, and nothing else. */
+export async function withFooter(
+  bytes: Buffer,
+  change: (groups: WrittenRowGroup[]) => WrittenRowGroup[],
+): Promise<Buffer> {
+  const storage = memoryStorage()
+  const file = await openParquet(storage, await storage.create('memory:/x.parquet', bytes))
+  const groups = file.rowGroups.map(({ rows, columns }) => ({
+    rows,
+    chunks: columns.map((chunk, i) => ({ ...chunk, leaf: file.leaves[i] as (typeof file.leaves)[number] })),
+  }))
+  const data = bytes.subarray(0, bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8))
+  return Buffer.concat([data, serializeFooter(file.root, change(groups), 'test')])
+}
+
+/** The first data page of a column's first chunk with a value in its header's statistics. */
+export async function withPageStatistics(bytes: Buffer, column: number, value: string): Promise<Buffer> {
+  const storage = memoryStorage()
+  const file = await openParquet(storage, await storage.create('memory:/x.parquet', bytes))
+  const at = file.rowGroups[0]?.columns[column]?.dataPageOffset ?? 0
+  const { value: page, end } = readStruct(bytes, at)
+  const header = new Map(page)
+  const data = new Map(page.get(5)?.value as ThriftStruct)
+  data.set(5, { type: 12, value: struct({ 6: put.bytes(Buffer.from(value)) }) })
+  header.set(5, { type: 12, value: data })
+  const head = writeStruct(header)
+  const more = head.length - (end - at)
+  const longer = Buffer.concat([bytes.subarray(0, at), head, bytes.subarray(end)])
+  const moved = (offset: number) => (offset > at ? offset + more : offset)
+  // The old footer is still at the end; it is read for its own offsets, and replaced by one with the new ones.
+  const data_ = longer.subarray(0, longer.length - 8 - longer.readUInt32LE(longer.length - 8))
+  const groups = file.rowGroups.map(({ rows, columns }) => ({
+    rows,
+    chunks: columns.map(({ dictionaryPageOffset, ...chunk }, i) => ({
+      ...chunk,
+      leaf: file.leaves[i] as (typeof file.leaves)[number],
+      start: moved(chunk.start),
+      end: moved(chunk.end),
+      dataPageOffset: moved(chunk.dataPageOffset),
+      ...(dictionaryPageOffset !== undefined && { dictionaryPageOffset: moved(dictionaryPageOffset) }),
+    })),
+  }))
+  return Buffer.concat([data_, serializeFooter(file.root, groups, 'test')])
+}
+
+/** Puts one text in the place of another of its length, where it stands first behind `from`. */
+export function overwritten(bytes: Buffer, text: string, other: string, from = 0): Buffer {
+  const at = bytes.indexOf(text, from)
+  if (at < 0 || text.length !== other.length) throw new Error('there is nothing to overwrite')
+  const changed = Buffer.from(bytes)
+  changed.write(other, at)
+  return changed
+}
