@@ -13,8 +13,10 @@ import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { batchJob } from '../../pipelines/batch/job.ts'
+import type { BatchPlan } from '../../pipelines/batch/plan/document.ts'
+import { shippedPrices } from '../../pipelines/batch/plan/prices.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
-import { type BatchOptions, type BatchOutside, runBatch } from '../../pipelines/batch/run.ts'
+import { type BatchOptions, type BatchOutside, planBatch, runBatch } from '../../pipelines/batch/run.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
 import { connectService } from '../../pipelines/service.ts'
@@ -31,6 +33,8 @@ export interface Lake {
   sql(statements: string): Promise<void>
   /** Runs the job; `columns` in the configuration's form. */
   run(job: JobOverrides, options?: BatchOptions, outside?: LakeOutside): Promise<BatchReport>
+  /** Plans the job; prices as shipped. */
+  plan(job: JobOverrides, options?: BatchOptions, outside?: LakeOutside): Promise<BatchPlan>
   /** Runs a query in which `t` is the table; rows as arrays of JSON values. */
   query(sql: string): Promise<(readonly unknown[])[]>
   /** The identifiers behind pseudonyms; null and '' are their own. */
@@ -62,6 +66,7 @@ export async function lake(domains: readonly string[] = ['default']): Promise<La
     keyring,
     table,
     sql: (statements) => duckdb(statements.replaceAll('{dir}', dir)),
+    plan: (job, options, outside) => plan(job, options ?? {}, { dir, keyring, storage, ...outside }),
     run: (job, options, outside) => run(job, options ?? {}, { dir, keyring, storage, ...outside }),
     query: async (sql) =>
       (await runQuery(sql, { storage, tables: new Map([['t', table]]), maxRows: 1_000_000 })).rows.slice(),
@@ -82,7 +87,17 @@ interface Place extends LakeOutside {
   readonly storage: Storage
 }
 
-async function run({ input = '{dir}/in', columns, set = [] }: JobOverrides, options: BatchOptions, place: Place) {
+function run(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchReport> {
+  const prepared = prepare(job, place)
+  return runBatch(prepared.job, prepared.outside, options)
+}
+
+function plan(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchPlan> {
+  const prepared = prepare(job, place)
+  return planBatch(prepared.job, prepared.outside, { plan: shippedPrices(), ...options })
+}
+
+function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place: Place) {
   const { dir, keyring, storage, meanwhile, ...outside } = place
   const source = JSON.stringify({
     job: 'test',
@@ -98,9 +113,9 @@ async function run({ input = '{dir}/in', columns, set = [] }: JobOverrides, opti
     await meanwhile?.()
     return connectService(settings, { env: {}, cwd: dir, clock, random: Math.random, randomBytes })
   }
-  return runBatch(
+  return {
     job,
-    {
+    outside: {
       storage,
       catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
       connect,
@@ -114,8 +129,7 @@ async function run({ input = '{dir}/in', columns, set = [] }: JobOverrides, opti
       signal: new AbortController().signal,
       ...outside,
     },
-    options,
-  )
+  }
 }
 
 /** Runs statements in a DuckDB of their own. */
