@@ -8,6 +8,7 @@ import { pathKey } from '../../lib/parquet/schema.ts'
 import { ThriftEnd, ThriftInvalid } from '../../lib/parquet/thrift.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { leafNames } from '../columns.ts'
+import { wrongChecksum } from './checksum.ts'
 import type { Finding, Findings } from './findings.ts'
 import { checkFooter, readRawFooter, unreferencedBytes } from './footer.ts'
 import { checkPages } from './pages.ts'
@@ -39,6 +40,8 @@ export async function checkDataFile(entry: DataFile, checks: DataFileChecks): Pr
   }
   if (object.bytes !== entry.bytes)
     add({ kind: 'size-differs', message: `has ${object.bytes} bytes, its manifest says ${entry.bytes}` })
+  const wrong = checks.full ? await wrongChecksum(storage, object, signal) : undefined
+  if (wrong !== undefined) add({ kind: 'checksum-differs', message: wrong })
   if (entry.format.toUpperCase() !== 'PARQUET') {
     // Deletion vectors are positions only.
     if (entry.format.toUpperCase() !== 'PUFFIN')

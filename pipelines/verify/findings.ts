@@ -4,6 +4,7 @@
 export const FINDING_KINDS = {
   'missing-file': 'A file that the table names is not there.',
   'size-differs': 'A file has another size than the table, or the list that names it, says.',
+  'checksum-differs': 'A file is not the one that the checksum file beside it is for; looked at with --full.',
   unreadable: 'A metadata, manifest or data file cannot be read as its format says.',
   'manifest-counts': 'A manifest holds other numbers of files or rows than its list says.',
   'summary-counts': 'A snapshot’s totals are not those of its manifests.',

@@ -2,7 +2,7 @@
  * Whether a table is what it says: every file that its snapshots reach, the pins of its replaced columns, the marks of its jobs, and what
  * lies about that nothing reaches. Reads and never writes. Memory does not grow with the data, and by 32 bytes a file with the table.
  */
-import { isPseudolakeError } from '../../lib/core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import { versionOf } from '../../lib/iceberg/catalogs/metadata-versions.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
@@ -59,9 +59,20 @@ const AT_ONCE = 8
 
 /**
  * @param state of `openTable`
- * @throws PseudolakeError `storage/*` where the storage itself fails: what is wrong with the table is in the report
+ * @throws PseudolakeError `storage/*` where the storage itself fails, `run/interrupted`: what is wrong with the table is in the report
  */
 export async function verifyTable(state: TableState, options: VerifyOptions): Promise<VerifyReport> {
+  try {
+    return await verify(state, options)
+  } catch (error) {
+    if (!options.signal?.aborted || isPseudolakeError(error)) throw error
+    throw new PseudolakeError('run/interrupted', 'the verification was told to stop', {
+      location: state.metadata.location,
+    })
+  }
+}
+
+async function verify(state: TableState, options: VerifyOptions): Promise<VerifyReport> {
   const { storage, signal, full = false } = options
   const { metadata, metadataLocation } = state
   const findings = new Findings()

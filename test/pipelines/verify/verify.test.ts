@@ -9,12 +9,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { expect, test } from 'vitest'
 import { openTable } from '../../../lib/iceberg/open.ts'
 import { put, type ThriftField } from '../../../lib/parquet/thrift.ts'
 import { localStorage } from '../../../lib/storage/local.ts'
+import { checksumFileOf } from '../../../pipelines/verify/checksum.ts'
 import { FINDING_KINDS, type FindingKind } from '../../../pipelines/verify/findings.ts'
+import { LocationSet } from '../../../pipelines/verify/location-set.ts'
 import { type VerifyOptions, verifyTable } from '../../../pipelines/verify/verify.ts'
 import { pseudolake } from '../../helpers/cli.ts'
 import { spark, testWith } from '../../helpers/interop.ts'
@@ -152,6 +155,24 @@ const PLANTED_DAMAGE: readonly Planted[] = [
       const bytes = readFileSync(file)
       bytes.fill(0xff, start + 60, end)
       writeFileSync(file, bytes)
+    },
+    true,
+  ],
+  [
+    'checksum-differs',
+    'a file is not the one that Hadoop’s checksum file is for: --full finds it',
+    async ({ table }) => {
+      const file = first(await damage.dataFiles(table))
+      const bytes = readFileSync(file)
+      const sums = Buffer.alloc(8 + 4 * Math.ceil(bytes.length / 512))
+      sums.write('crc\0', 'latin1')
+      sums.writeUInt32BE(512, 4)
+      for (let i = 0; i < sums.length / 4 - 2; i++)
+        sums.writeUInt32BE(crc32(bytes.subarray(i * 512, (i + 1) * 512)), 8 + 4 * i)
+      writeFileSync(checksumFileOf(file), sums)
+      expect(await kinds(table, { full: true })).toEqual([])
+      sums[10] = (sums[10] ?? 0) ^ 1
+      writeFileSync(checksumFileOf(file), sums)
     },
     true,
   ],
@@ -519,6 +540,21 @@ test('the command says clean with status 0, and what needs a look with status 1,
   expect([none.code, JSON.parse(none.stdout).error.code]).toEqual([2, 'table/not-found'])
 }, 60_000)
 
+test('a verification that is told to stop says so', async () => {
+  const { table } = await made()
+  await expect(verified(table, { signal: AbortSignal.abort(new Error('SIGINT')) })).rejects.toMatchObject({
+    code: 'run/interrupted',
+  })
+})
+
+test('locations that were seen are told from those that were not, however many', () => {
+  const seen = new LocationSet()
+  for (let i = 0; i < 20_000; i++) expect(seen.add(`/lake/data/${i}.parquet`)).toBe(true)
+  for (let i = 0; i < 20_000; i++) expect(seen.add(`/lake/data/${i}.parquet`)).toBe(false)
+  expect(seen.size).toBe(20_000)
+  for (let i = 0; i < 20_000; i++) expect(seen.has(`/lake/data/${i}.parquet.crc`)).toBe(false)
+})
+
 test('docs/verify.md explains every kind of finding', () => {
   const page = readFileSync('docs/verify.md', 'utf8')
   for (const [kind, meaning] of Object.entries(FINDING_KINDS)) expect(page).toContain(`| \`${kind}\` | ${meaning} |`)
@@ -552,6 +588,8 @@ work('wrong', ["insert into T values ('${PLANTED}', -1, 'x'), (null, -2, 'y')"])
       {},
       { catalogs: { fine: join(fine.dir, 'warehouse'), wrong: join(wrong.dir, 'warehouse') } },
     )
+    // So that --full holds files of Spark against checksums of Spark.
+    expect(readdirSync(join(fine.table, 'data')).some((name) => name.endsWith('.parquet.crc'))).toBe(true)
     for (const full of [false, true]) {
       const report = await verified(fine.table, { full, now: Date.now() + 4 * DAY })
       expect(report.findings).toEqual([])
