@@ -2,7 +2,7 @@
  * Which inputs are done, in memory: 25 bytes an input, so that a million of them are no reason to plan a run's memory anew. Pure.
  * A table of open addressing over the inputs' hashes, which are as good as random; each slot has the fingerprint of size and version.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { LedgerEntry } from './ledger-file.ts'
 
 const WORDS = 6
@@ -74,6 +74,6 @@ function words(hex: string): Uint32Array {
 }
 
 function fingerprint(bytes: number, version: string): Uint32Array {
-  const digest = createHash('sha256').update(`${bytes}\0${version}`).digest()
+  const digest = hash('sha256', `${bytes}\0${version}`, 'buffer')
   return Uint32Array.of(digest.readUInt32LE(0), digest.readUInt32LE(4))
 }

@@ -5,7 +5,7 @@
  * files outside the table, each a delta with a link to the one before, which say per input what came of it. Nothing here is a lock: a
  * commit goes through only on the mark it was planned from, so a second or a paused runner can't double anything.
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { PseudolakeError } from '../lib/core/errors.ts'
 import type { LedgerRef } from './ledger-file.ts'
 
@@ -46,7 +46,7 @@ export function readMark(properties: Readonly<Record<string, string>>, job: stri
 }
 
 export function hashInput(salt: string, location: string): string {
-  return createHash('sha256').update(salt).update('\0').update(location).digest('hex').slice(0, 32)
+  return hash('sha256', `${salt}\0${location}`).slice(0, 32)
 }
 
 export function makeMark(epoch: number, run: string, ledger: LedgerRef): Mark {

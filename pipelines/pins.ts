@@ -119,7 +119,17 @@ export function pinsAndApproved(properties: Readonly<Record<string, string>>): [
 }
 
 /** The approved columns of the input, what becomes of each, and the type it comes out as; pinned at the first run. */
-export type Approved = Readonly<Record<string, { readonly fate: string; readonly type?: string }>>
+export type Approved = Readonly<
+  Record<
+    string,
+    {
+      readonly fate: string
+      readonly type?: string
+      /** It came later (schema_changes: add), so that older files may lack it. */
+      readonly added?: true
+    }
+  >
+>
 
 export function writeApproved(approved: Approved): Record<string, string> {
   return { [APPROVED]: JSON.stringify({ version: PIN_VERSION, columns: approved }) }

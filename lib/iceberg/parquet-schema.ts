@@ -16,12 +16,57 @@ import { type Field, readableAs, type Schema, type Type, typeText } from './type
  */
 export function schemaFromParquet(nodes: readonly SchemaNode[]): Schema {
   let last = 0
-  const next = () => ++last
+  return { type: 'struct', 'schema-id': 0, fields: numbering(() => ++last).fields(nodes) }
+}
 
-  function struct(children: readonly SchemaNode[]): readonly Field[] {
+/**
+ * The schema with the columns that files of this shape have more, optional, each behind its siblings; nested ones too (specification,
+ * "Schema Evolution"). The very same schema where there are none. What is of another type is not looked at: `fieldIdsFor` refuses it.
+ * @param lastColumnId highest field id that the table ever gave
+ * @param schemaId of the new schema
+ */
+export function grownSchema(
+  nodes: readonly SchemaNode[],
+  schema: Schema,
+  { lastColumnId, schemaId }: { readonly lastColumnId: number; readonly schemaId: number },
+): Schema {
+  let last = lastColumnId
+  const { field } = numbering(() => ++last)
+  const fields = grown(nodes, schema.fields)
+  return last === lastColumnId ? schema : { ...schema, 'schema-id': schemaId, fields }
+
+  function grown(children: readonly SchemaNode[], known: readonly Field[]): readonly Field[] {
+    const byName = new Map(children.map((node) => [node.name, node]))
+    const kept = known.map((one) => {
+      const node = byName.get(one.name)
+      byName.delete(one.name)
+      return node ? { ...one, type: grownType(node, one.type) } : one
+    })
+    const added = [...byName.values()].map(field)
+    const all = [...kept, ...added]
+    requireDistinct(all.map(({ name }) => ({ name, path: [name] })))
+    return all
+  }
+
+  function grownType(node: SchemaNode, type: Type): Type {
+    if (typeof type === 'string' || node.kind !== type.type) return type
+    if (node.kind === 'struct' && type.type === 'struct') return { ...type, fields: grown(node.children, type.fields) }
+    if (node.kind === 'list' && type.type === 'list') return { ...type, element: grownType(node.element, type.element) }
+    if (node.kind === 'map' && type.type === 'map') return { ...type, value: grownType(node.value, type.value) }
+    return type
+  }
+}
+
+/** Fields for nodes, with ids that are given level by level. */
+function numbering(next: () => number) {
+  function fields(children: readonly SchemaNode[]): readonly Field[] {
     requireDistinct(children)
     const ids = children.map(next)
     return children.map((node, i) => ({ id: ids[i] as number, name: node.name, required: false, type: typeOf(node) }))
+  }
+
+  function field(node: SchemaNode): Field {
+    return { id: next(), name: node.name, required: false, type: typeOf(node) }
   }
 
   function typeOf(node: SchemaNode): Type {
@@ -29,7 +74,7 @@ export function schemaFromParquet(nodes: readonly SchemaNode[]): Schema {
       case 'leaf':
         return leafType(node)
       case 'struct':
-        return { type: 'struct', fields: struct(node.children) }
+        return { type: 'struct', fields: fields(node.children) }
       case 'list': {
         const id = next()
         return { type: 'list', 'element-id': id, 'element-required': false, element: typeOf(node.element) }
@@ -48,11 +93,11 @@ export function schemaFromParquet(nodes: readonly SchemaNode[]): Schema {
     }
   }
 
-  return { type: 'struct', 'schema-id': 0, fields: struct(nodes) }
+  return { fields, field }
 }
 
 /** Names that differ in case only are one name to Spark, Athena and DuckDB, which then cannot read either. */
-function requireDistinct(nodes: readonly SchemaNode[]): void {
+function requireDistinct(nodes: readonly Pick<SchemaNode, 'name' | 'path'>[]): void {
   const seen = new Map<string, string>()
   for (const { name, path } of nodes) {
     const other = seen.get(name.toLowerCase())

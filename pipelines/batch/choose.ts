@@ -9,20 +9,28 @@ export interface Choice {
   readonly modifiedSince?: number
 }
 
-/** The inputs that a run looks at, before it asks which of them are done. @throws as `listInputs` and `namedInputs` */
-export async function chooseInputs(
-  job: BatchJob,
-  storage: Storage,
-  { inputsFrom, modifiedSince }: Choice,
-): Promise<{ inputs: InputFile[]; notes: string[] }> {
+export interface Chosen {
+  readonly inputs: AsyncIterable<InputFile>
+  /** What was passed over; complete when the inputs have been read. */
+  notes(): string[]
+}
+
+/** The inputs that a run looks at, before it asks which of them are done. Reading them throws as `listInputs` and `namedInputs` do. */
+export function chooseInputs(job: BatchJob, storage: Storage, { inputsFrom, modifiedSince }: Choice): Chosen {
   const all = inputsFrom
-    ? await namedInputs(storage, job.input, job.hive, inputsFrom)
-    : await listInputs(storage, job.input, job.hive)
-  if (modifiedSince === undefined) return { inputs: all, notes: [] }
-  const inputs = all.filter(({ object }) => object.modified >= modifiedSince)
-  const older = all.length - inputs.length
+    ? namedInputs(storage, job.input, job.hive, inputsFrom)
+    : listInputs(storage, job.input, job.hive)
+  if (modifiedSince === undefined) return { inputs: all, notes: () => [] }
+  const since = modifiedSince
+  let older = 0
+  async function* recent() {
+    for await (const input of all)
+      if (input.object.modified >= since) yield input
+      else older++
+  }
   return {
-    inputs,
-    notes: older === 0 ? [] : [`${older} ${older === 1 ? 'input is' : 'inputs are'} older than --modified-since`],
+    inputs: recent(),
+    notes: () =>
+      older === 0 ? [] : [`${older} ${older === 1 ? 'input is' : 'inputs are'} older than --modified-since`],
   }
 }

@@ -50,7 +50,6 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     ['output.catalog.type', settings.output.catalog.type, 'filesystem'],
   ] as const)
     if (wanted !== only) throw unsupported(key, wanted, only)
-  if (settings.schema_changes === 'add') throw unsupported('schema_changes', 'add', 'fail and drop')
   const columns = [...settings.columns].map(([name, column]) => {
     const path = splitPath(name).map((word) => word.replaceAll('`', ''))
     return {

@@ -45,12 +45,14 @@ export interface Progress {
 }
 
 /**
- * @throws PseudolakeError `table/mark-unreadable`, `table/no-mark`, `input/changed`
+ * Keeps what is to be done in memory, and of what is done as much as LedgerIndex does.
+ * @param inputs in any order
+ * @throws PseudolakeError `table/mark-unreadable`, `table/no-mark`, `input/changed`, and what reading `inputs` throws
  */
 export async function planProgress(
   job: BatchJob,
   metadata: TableMetadata | undefined,
-  inputs: readonly InputFile[],
+  inputs: AsyncIterable<InputFile>,
   storage: Storage,
   { adopt, maxFiles = Number.POSITIVE_INFINITY }: { readonly adopt?: 'all' | 'none'; readonly maxFiles?: number },
   { command, uuid }: { readonly command: string; readonly uuid: () => string },
@@ -77,14 +79,24 @@ export async function planProgress(
         hint: `If the inputs present now are in the table: ${command} --adopt all. If all of them are to be read: ${command} --adopt none`,
       },
     )
-  const ledger = await openLedger(storage, first, uuid)
+  const { index, salt, depth: chain } = await openLedger(storage, first, uuid)
   const keyOf = ({ object }: InputFile) => ({
-    input: hashInput(ledger.salt, object.location),
+    input: hashInput(salt, object.location),
     bytes: object.bytes,
     version: object.version,
   })
-  const states = inputs.map((input) => ledger.index.stateOf(keyOf(input)))
-  const changed = inputs.filter((_, i) => states[i] === 'changed')
+  let total = 0
+  const unlike: InputFile[] = []
+  const changed: InputFile[] = []
+  for await (const input of inputs) {
+    total++
+    const state = index.stateOf(keyOf(input))
+    if (state !== 'same') unlike.push(input)
+    if (state === 'changed') changed.push(input)
+  }
+  // So that runs and reports are alike.
+  unlike.sort(byLocation)
+  changed.sort(byLocation)
   if (changed.length > 0 && job.changed === 'fail')
     throw new PseudolakeError(
       'input/changed',
@@ -104,14 +116,14 @@ export async function planProgress(
       `${untold.length} changed inputs were adopted, so nobody knows which rows are theirs; the first is ${untold[0]?.object.location}`,
       { location: untold[0]?.object.location ?? '', inputs: untold.length },
     )
-  const open = adopting && adopt === 'all' ? [] : inputs.filter((_, i) => states[i] !== 'same')
+  const open = adopting && adopt === 'all' ? [] : unlike
   const todo = open.slice(0, maxFiles)
   const later = open.length - todo.length
   if (later > 0)
     notes.push(`${later} more ${later === 1 ? 'input is' : 'inputs are'} to be done: --max-files was reached`)
-  const adopted = adopting && adopt === 'all' ? inputs : []
+  const adopted = adopting && adopt === 'all' ? unlike : []
   let mark = first
-  let depth = ledger.depth
+  let depth = chain
 
   return {
     property,
@@ -119,7 +131,7 @@ export async function planProgress(
       return mark
     },
     todo,
-    done: inputs.length - open.length,
+    done: total - open.length,
     adopting: adopted.length > 0,
     notes,
     replaced(input) {
@@ -128,8 +140,7 @@ export async function planProgress(
     },
     async advance(tableUuid, run, done) {
       const epoch = (mark?.epoch ?? 0) + 1
-      const inputs = done.length > 0 ? done : adopted.map((input) => ({ input, rows: 0, files: [] }))
-      const entries = inputs.map(({ input, rows, files }): LedgerEntry => {
+      const entry = ({ input, rows, files }: DoneInput): LedgerEntry => {
         // What is appended does not end the earlier rows: a later `replace` must find them all.
         const kept = job.changed === 'append' ? entryOf(input) : undefined
         return {
@@ -138,11 +149,15 @@ export async function planProgress(
           files: [...(kept?.files ?? []), ...files],
           ...((adopted.length > 0 || kept?.adopted) && { adopted: true }),
         }
-      })
+      }
+      const entries = mapped(
+        done.length > 0 ? done : mapped(adopted, (input) => ({ input, rows: 0, files: [] })),
+        entry,
+      )
       const name = `${String(epoch).padStart(8, '0')}-${run}.jsonl`
       const location = `${ledgerFolder(job, tableUuid)}/${name}`
       depth = mark && depth < MAX_DEPTH ? depth + 1 : 0
-      const header = { salt: ledger.salt, depth, ...(mark && depth > 0 && { previous: mark.ledger }) }
+      const header = { salt, depth, ...(mark && depth > 0 && { previous: mark.ledger }) }
       const all = mark && depth === 0 ? compacted(storage, entries, mark.ledger) : entries
       return makeMark(epoch, run, await writeLedgerFile(storage, location, header, all))
     },
@@ -187,6 +202,15 @@ async function openLedger(storage: Storage, mark: Mark | undefined, uuid: () => 
   return { salt: newest?.salt ?? uuid(), index, depth: newest?.depth ?? 0 }
 }
 
+/** One by one: of a million inputs their entries need not be in memory too. */
+function* mapped<T, U>(items: Iterable<T>, change: (item: T) => U): Generator<U> {
+  for (const item of items) yield change(item)
+}
+
+function byLocation(a: InputFile, b: InputFile): number {
+  return a.object.location < b.object.location ? -1 : 1
+}
+
 const NONE: ReadonlyMap<string, LedgerEntry> = new Map()
 
 /** The newest entries of a few inputs. */
@@ -198,7 +222,7 @@ async function entriesOf(storage: Storage, newest: LedgerRef, inputs: ReadonlySe
 }
 
 /** New entries and the newest one of every other input: a chain in one file. */
-async function* compacted(storage: Storage, entries: readonly LedgerEntry[], newest: LedgerRef) {
+async function* compacted(storage: Storage, entries: Iterable<LedgerEntry>, newest: LedgerRef) {
   const seen = new LedgerIndex()
   for (const entry of entries) {
     seen.add(entry)

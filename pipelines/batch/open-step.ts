@@ -1,9 +1,10 @@
 /** Opens the files of a step and has each checked: nothing has been written then. */
 import pLimit from 'p-limit'
-import { currentSchema } from '../../lib/iceberg/metadata.ts'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
+import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import type { Approved } from '../pins.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from './shape.ts'
@@ -18,9 +19,17 @@ export interface First {
 /** Footers in memory at a time. */
 const OPEN_AT_ONCE = 8
 
+export interface OpenedStep {
+  readonly first: First
+  /** The table's after this step. */
+  readonly schema: Schema
+  readonly approved: Approved
+  /** Replaced columns of all its files. */
+  readonly replaced: Shape['replaced']
+}
+
 /**
  * @param first of an earlier step of the run
- * @returns the run's first file
  * @throws PseudolakeError `input/*`, `config/invalid`, `table/schema-changed`
  */
 export async function openStep(
@@ -29,25 +38,32 @@ export async function openStep(
   job: BatchJob,
   target: Target,
   { storage, signal }: { readonly storage: Storage; readonly signal: AbortSignal },
-): Promise<First> {
-  const { approved, metadata } = target
+): Promise<OpenedStep> {
+  const { approved: before, metadata } = target
   const limit = pLimit(OPEN_AT_ONCE)
   const opened = inputs.map((input) =>
     limit(async (): Promise<First> => {
       const file = await openParquet(storage, input.object, { signal })
-      return { location: input.object.location, shape: shapeOf(file, input, job, approved) }
+      return { location: input.object.location, shape: shapeOf(file, input, job, before) }
     }),
   )
-  let leader = first
-  for (const file of await settled(opened)) {
-    leader ??= file
-    requireSame(leader.shape, leader.location, file.shape, file.location)
+  const files = await settled(opened)
+  const leader = first ?? (files[0] as First)
+  // A table that does not exist yet is made for the columns of its first files, and these must agree.
+  const changes = metadata ? job.schemaChanges : 'fail'
+  let approved = before
+  const replaced = new Map<string, Shape['replaced'][number]>()
+  for (const { shape, location } of files) {
+    requireSame(leader.shape, leader.location, shape, location, changes)
+    const here = approvedOf(shape)
+    approved = approved ? requireApproved(approved, here, changes) : here
+    for (const one of shape.replaced) replaced.set(one.column, one)
   }
-  const { shape } = leader as First
-  if (approved) requireApproved(approved, approvedOf(shape))
+  const roots = files.map(({ shape }) => shape.output.root)
+  const schema = metadata && changes === 'add' ? target.grownFor(roots) : target.schemaFor(leader.shape.schema)
   // Throws where the files do not fit the table.
-  if (metadata) fieldIdsFor(shape.output.root, currentSchema(metadata))
-  return leader as First
+  for (const root of roots) fieldIdsFor(root, schema)
+  return { first: leader, schema, approved: approved as Approved, replaced: [...replaced.values()] }
 }
 
 /** Waits for all, so that no work goes on behind a failure's back, then throws the first failure in order. */

@@ -29,7 +29,7 @@ import { planKeys } from './plan/key-check.ts'
 import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
-import { approvedOf, type Shape, shapeOf } from './shape.ts'
+import { type Shape, shapeOf } from './shape.ts'
 import { steps } from './step.ts'
 import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
@@ -171,11 +171,10 @@ class BatchRun {
     const { storage, onEvent } = this.#outside
     const target = await Target.open(this.#job, this.#outside)
     this.#target = target
-    const { inputs, notes } = await chooseInputs(this.#job, storage, this.#options)
-    this.#notes.push(...notes)
+    const { inputs, notes } = chooseInputs(this.#job, storage, this.#options)
     const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
     this.#progress = progress
-    this.#notes.push(...progress.notes)
+    this.#notes.push(...notes(), ...progress.notes)
     onEvent?.({ type: 'listed', files: progress.todo.length, skipped: progress.done, bytes: totalBytes(progress.todo) })
     return { target, progress }
   }
@@ -229,13 +228,16 @@ class BatchRun {
     unpublished: Unpublished,
   ): Promise<void> {
     const { onEvent } = this.#outside
-    this.#first = await this.#timings.time('open', () =>
+    const { first, schema, approved, replaced } = await this.#timings.time('open', () =>
       openStep(inputs, this.#first, this.#job, target, this.#outside),
     )
-    const { shape } = this.#first
-    const pinned = this.#pinned ?? (await this.#identify(shape.replaced, target))
-    const schema = target.schemaFor(shape.schema)
-    const properties = target.propertiesFor(approvedOf(shape), pinned)
+    this.#first = first
+    const known = new Set(this.#pinned?.map(({ column }) => column))
+    const pinned =
+      this.#pinned && replaced.every(({ column }) => known.has(column))
+        ? this.#pinned
+        : await this.#identify(replaced, target)
+    const properties = target.propertiesFor(approved, pinned)
     const table: StepTable = {
       target,
       schema,

@@ -101,10 +101,18 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
 
 /**
  * @param first shape of the run's first file
+ * @param schemaChanges `add`: files may have columns more or less, which the table's approved columns decide on
  * @throws PseudolakeError `input/mixed-schemas` naming the file and what differs: names and types
  */
-export function requireSame(first: Shape, firstFile: string, shape: Shape, file: string): void {
-  const differences = compareSchemas(shape.output.root, first.schema)
+export function requireSame(
+  first: Shape,
+  firstFile: string,
+  shape: Shape,
+  file: string,
+  schemaChanges: BatchJob['schemaChanges'],
+): void {
+  const all = compareSchemas(shape.output.root, first.schema)
+  const differences = schemaChanges === 'add' ? all.filter(({ kind }) => kind === 'type-changed') : all
   if (differences.length === 0) return
   const said = differences.map(({ kind, path, table, file: here }) => {
     const name = path.join('.')
@@ -135,20 +143,27 @@ export function approvedOf({ columns, schema }: Shape): Approved {
 
 /**
  * Types are not compared here: what fits is for the table's schema to say (an int goes into a long).
+ * @returns what the table is approved for after files like this one: with `schema_changes: add` new columns too
  * @throws PseudolakeError `table/schema-changed` for a column that is new, gone or treated otherwise than the table was approved for
  */
-export function requireApproved(approved: Approved, now: Approved): void {
+export function requireApproved(approved: Approved, now: Approved, schemaChanges: BatchJob['schemaChanges']): Approved {
   const said: string[] = []
   const changed: string[] = []
+  const after: Record<string, Approved[string]> = { ...approved }
   for (const column of new Set([...Object.keys(approved), ...Object.keys(now)])) {
-    const [before, after] = [approved[column]?.fate, now[column]?.fate]
-    if (before === after) continue
+    const [before, here] = [approved[column], now[column]]
+    if (before?.fate === here?.fate) continue
     // A column that came later and is left out changes nothing for the table's readers.
-    if (before === undefined && after === 'dropped') continue
+    if (!before && here?.fate === 'dropped') continue
+    if (!before && here && schemaChanges === 'add') {
+      after[column] = { ...here, added: true }
+      continue
+    }
+    if (before?.added && !here) continue
     changed.push(column)
-    if (before === undefined) said.push(`${column} is new`)
-    else if (after === undefined) said.push(`${column} is gone`)
-    else said.push(`${column} was ${before}, and would be ${after}`)
+    if (!before) said.push(`${column} is new`)
+    else if (!here) said.push(`${column} is gone`)
+    else said.push(`${column} was ${before.fate}, and would be ${here.fate}`)
   }
   if (said.length > 0)
     throw new PseudolakeError(
@@ -156,9 +171,10 @@ export function requireApproved(approved: Approved, now: Approved): void {
       `the table was approved for other columns: ${said.slice(0, 10).join('; ')}`,
       {
         columns: changed.slice(0, 20),
-        hint: 'Leave new columns out (--set schema_changes=drop), or write to a new table.',
+        hint: 'New columns can be left out (--set schema_changes=drop) or added (--set schema_changes=add); for the rest, write to a new table.',
       },
     )
+  return after
 }
 
 function reportOf(shape: Omit<Shape, 'columns' | 'replaced'>, inputNames: ReadonlyMap<string, string>): ColumnReport[] {

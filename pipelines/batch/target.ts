@@ -8,7 +8,10 @@ import { countsOnlyProperty } from '../../lib/iceberg/metrics.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
 import { requireWritable } from '../../lib/iceberg/operations/writable.ts'
+import { grownSchema } from '../../lib/iceberg/parquet-schema.ts'
+import { highestFieldId } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
+import type { SchemaNode } from '../../lib/parquet/schema.ts'
 import type { Mark } from '../marks.ts'
 import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
 import type { Pinned } from './identities.ts'
@@ -79,6 +82,19 @@ export class Target {
     return this.metadata ? currentSchema(this.metadata) : fresh
   }
 
+  /** The table's schema with what files of these shapes have more. */
+  grownFor(roots: readonly (readonly SchemaNode[])[]): Schema {
+    const metadata = this.metadata as TableMetadata
+    const schemaId = Math.max(...metadata.schemas.map((schema) => schema['schema-id'])) + 1
+    let grown = currentSchema(metadata)
+    let lastColumnId = metadata['last-column-id']
+    for (const root of roots) {
+      grown = grownSchema(root, grown, { lastColumnId, schemaId })
+      lastColumnId = Math.max(lastColumnId, highestFieldId(grown))
+    }
+    return grown
+  }
+
   /** The properties that the table has after a run: pins, the approved columns, and no bounds for replaced columns. */
   propertiesFor(approved: Approved, pinned: readonly Pinned[]): Record<string, string> {
     const properties: Record<string, string> = { ...this.properties, ...writeApproved(approved) }
@@ -106,6 +122,7 @@ export class Target {
       files,
       schema,
       runId,
+      ...(before && schema['schema-id'] !== before['current-schema-id'] && { growsFrom: before['current-schema-id'] }),
       ...(before ? { setProperties: properties } : { create: { properties, uuid: this.uuid } }),
       summary: {
         'pseudolake.job': this.#job.name,

@@ -87,12 +87,12 @@ interface Place extends LakeOutside {
   readonly storage: Storage
 }
 
-function run(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchReport> {
+async function run(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchReport> {
   const prepared = prepare(job, place)
   return runBatch(prepared.job, prepared.outside, options)
 }
 
-function plan(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchPlan> {
+async function plan(job: JobOverrides, options: BatchOptions, place: Place): Promise<BatchPlan> {
   const prepared = prepare(job, place)
   return planBatch(prepared.job, prepared.outside, { plan: shippedPrices(), ...options })
 }

@@ -26,6 +26,8 @@ export interface SnapshotOptions {
     /** Of the new table, where something that is written before needs to know it. @default a random one */
     readonly uuid?: string
   }
+  /** `schema` is the table's with columns more: becomes its current one in the same swap, if that of this id still is. */
+  readonly growsFrom?: number
   /** Table properties to set in the same swap. */
   readonly setProperties?: Readonly<Record<string, string>>
   /** Keys of the snapshot's summary beside the counted ones. */
@@ -84,7 +86,7 @@ export async function commitSnapshot(
   carry: (carrying: Carrying) => Promise<Carried>,
   context: OperationContext,
 ): Promise<SnapshotResult> {
-  const { files, schema, create, setProperties = {}, summary, check, runId } = options
+  const { files, schema, create, growsFrom, setProperties = {}, summary, check, runId } = options
   const { storage } = catalog
   const { uuid } = context
   requireRunId(runId)
@@ -109,9 +111,11 @@ export async function commitSnapshot(
     if (metadata) {
       requireWritable(metadata)
       requireSameTable(metadata)
-      requireFields(metadata, schema)
+      if (growsFrom === undefined) requireFields(metadata, schema)
+      else requireSchema(metadata, growsFrom)
     }
     await check?.(metadata)
+    const grows = metadata !== undefined && growsFrom !== undefined
     created = metadata === undefined
     upgraded = metadata?.['format-version'] === 1
 
@@ -129,7 +133,7 @@ export async function commitSnapshot(
     manifests ??= await prepareManifests(
       storage,
       {
-        schema: metadata ? currentSchema(metadata) : schema,
+        schema: metadata && !grows ? currentSchema(metadata) : schema,
         spec: metadata ? defaultSpec(metadata) : { 'spec-id': 0, fields: [] },
         files,
         snapshotId,
@@ -170,13 +174,25 @@ export async function commitSnapshot(
       'timestamp-ms': Math.max(context.clock.wall(), metadata?.['last-updated-ms'] ?? 0),
       'manifest-list': list,
       summary: summaryOf({ operation, added: files, removed: carried.removed }, parent, summary),
-      'schema-id': metadata?.['current-schema-id'] ?? schema['schema-id'],
+      'schema-id': (grows ? undefined : metadata?.['current-schema-id']) ?? schema['schema-id'],
     }
+    const growth: TableUpdate[] = [
+      { action: 'add-schema', schema },
+      { action: 'set-current-schema', 'schema-id': schema['schema-id'] },
+    ]
     return [
       ...first,
+      ...(grows ? growth : []),
       ...(Object.keys(setProperties).length > 0 ? [{ action: 'set-properties', updates: setProperties } as const] : []),
       ...snapshotUpdates(snapshot),
     ]
+  }
+
+  function requireSchema(metadata: TableMetadata, id: number): void {
+    if (metadata['current-schema-id'] === id) return
+    throw new PseudolakeError('table/changed', `${metadata.location}: its schema changed meanwhile`, {
+      location: metadata.location,
+    })
   }
 
   function isIn(metadata: TableMetadata): boolean {

@@ -124,8 +124,13 @@ export class CopiedColumn {
       }
     }
     if (all) return
+    if (!last) {
+      // All of its pages refer to the dictionary, though the footer does not say so.
+      this.#sampledBytes += chunk.end - chunk.start
+      if (dictionary && nulls !== undefined) this.cells += chunk.values - nulls - dictionary.count
+      return
+    }
     this.complete = false
-    if (!last) return
     this.#sampledBytes += last.body.length
     this.#samples++
     this.#count(outputCells(last, leaf, chunk.codec, dictionary, hasher), undefined)

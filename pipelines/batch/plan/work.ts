@@ -127,11 +127,14 @@ async function eachFile(
       const shape = shapeOf(result.value, input, job, approved)
       if (!first) {
         first = { shape, location }
-        if (approved) requireApproved(approved, approvedOf(shape))
+        if (approved) requireApproved(approved, approvedOf(shape), job.schemaChanges)
         // Throws where the files do not fit the table.
-        if (metadata) fieldIdsFor(shape.output.root, currentSchema(metadata))
+        if (metadata) {
+          const schema = job.schemaChanges === 'add' ? target.grownFor([shape.output.root]) : currentSchema(metadata)
+          fieldIdsFor(shape.output.root, schema)
+        }
       }
-      requireSame(first.shape, first.location, shape, location)
+      requireSame(first.shape, first.location, shape, location, metadata ? job.schemaChanges : 'fail')
       await visit(result.value, input, shape)
     }
   }
