@@ -108,7 +108,7 @@ test.each([
   [['--report', 'in/run.html'], 'where data is'],
   [['--report', 'lake/db/t/run.html'], 'where data is'],
   [['--report', 'missing/run.html'], 'ENOENT'],
-  [['--report', 'in'], 'is no file'],
+  [['--report', '.'], 'is no file'],
   [['--plan', '--report', 'run.html'], 'writes nothing'],
 ])('%j is refused before anything is read', async (args, said) => {
   const home = await job()
