@@ -1,5 +1,5 @@
 /** Looks for the run's originals in columns that were copied: an identifier may stand in a second column that nobody thought of. */
-import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
+import { type ColumnChunk, ENCODING } from '../../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from '../../../lib/parquet/page.ts'
 import { rangeReader } from '../../../lib/parquet/ranges.ts'
@@ -84,14 +84,8 @@ export class CopiedColumn {
     const covered = allInDictionary(chunk)
     const nulls = leaf.maxDefinitionLevel === 0 ? 0 : chunk.statistics?.nulls
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    const hasDictionary = chunk.dictionaryPageOffset === chunk.start && chunk.dataPageOffset > chunk.start
-    let dictionary: Entries | undefined
+    const dictionary = await this.#dictionary(file, leaf, rowGroup, chunk)
     let all = full
-    if (hasDictionary) {
-      const source = rangeReader(storage, file.object, [[chunk.start, chunk.dataPageOffset]], signal)
-      for await (const page of readPages(source, chunk, place, signal, true))
-        dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
-    }
     if (dictionary) {
       this.entries += dictionary.count
       const found = this.#matching(dictionary)
@@ -112,10 +106,7 @@ export class CopiedColumn {
     let last: Page<DataHeader> | undefined
     let seen = 0
     for await (const page of readPages(source, chunk, place, signal)) {
-      if (page.header.type === PAGE.DICTIONARY) {
-        dictionary ??= dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
-        continue
-      }
+      if (page.header.type === PAGE.DICTIONARY) continue
       const data = page as Page<DataHeader>
       if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, hasher), dictionary)
       else if (!refersToDictionary(data.header)) {
@@ -134,6 +125,27 @@ export class CopiedColumn {
     this.#sampledBytes += last.body.length
     this.#samples++
     this.#count(outputCells(last, leaf, chunk.codec, dictionary, hasher), undefined)
+  }
+
+  async #dictionary(
+    file: ParquetFile,
+    leaf: LeafNode,
+    rowGroup: number,
+    chunk: ColumnChunk,
+  ): Promise<Entries | undefined> {
+    const { storage, signal, hasher } = this.#options
+    const { start, end, encodings, dictionaryPageOffset, dataPageOffset } = chunk
+    // Old writers do not say where it is: then it is the first page.
+    const apart = dictionaryPageOffset === start && dataPageOffset > start
+    if (!apart && !encodings.includes(ENCODING.PLAIN_DICTIONARY) && !encodings.includes(ENCODING.RLE_DICTIONARY))
+      return undefined
+    const source = rangeReader(storage, file.object, [[start, apart ? dataPageOffset : end]], signal)
+    const place = { location: file.object.location, column: leaf.path, rowGroup }
+    for await (const page of readPages(source, chunk, place, signal, apart))
+      return page.header.type === PAGE.DICTIONARY
+        ? dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
+        : undefined
+    return undefined
   }
 
   /** Spread over the column: a chunk is looked into when what was sampled is less than its share of what went by. */
