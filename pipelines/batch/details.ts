@@ -7,6 +7,7 @@ import type { BatchSettings } from '../config/native.ts'
 import type { Pinned } from './identities.ts'
 import type { BatchPlan } from './plan/document.ts'
 import type { ColumnReport, PlanAgainstActual } from './report.ts'
+import type { PhaseTime } from './timings.ts'
 
 interface Actual {
   readonly files: number
@@ -17,7 +18,9 @@ interface Actual {
   readonly seconds: number
 }
 
-export function against(plan: BatchPlan, actual: Actual): PlanAgainstActual {
+/** @param phases of the run: the time of planning is no part of what was planned */
+export function against(plan: BatchPlan, actual: Actual, phases: readonly PhaseTime[]): PlanAgainstActual {
+  const planning = phases.find(({ name }) => name === 'plan')?.seconds ?? 0
   const { distinct, service, cost } = plan
   return {
     files: { planned: plan.files, actual: actual.files },
@@ -26,7 +29,7 @@ export function against(plan: BatchPlan, actual: Actual): PlanAgainstActual {
     requests: { planned: service.requests, actual: actual.service.requests },
     identifiers: { planned: service.identifiers, actual: actual.service.identifiers },
     bytes_out: { planned: plan.bytes_out, actual: actual.bytes_out },
-    seconds: { planned: plan.seconds, actual: actual.seconds },
+    seconds: { planned: plan.seconds, actual: actual.seconds - planning },
     cost: { planned: cost.total, currency: cost.currency, prices_of: cost.date },
   }
 }

@@ -419,7 +419,7 @@ class BatchRun {
       })),
       phases: this.#timings.phases(),
       moments: this.#timings.moments(),
-      ...(this.#plan ? { plan: against(this.#plan, counts) } : {}),
+      ...(this.#plan ? { plan: against(this.#plan, counts, this.#timings.phases()) } : {}),
     }
   }
 }

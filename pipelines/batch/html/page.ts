@@ -249,17 +249,17 @@ function time(report: BatchReport, draw: Pictures): Markup {
   const moments = [{ seconds: 0, rows: 0, bytes: 0, requests: 0 }, ...report.moments]
   const last = moments.at(-1)
   if (last && moments.length > 2) {
-    const line = (title: string, y: string, of: (moment: (typeof moments)[number]) => number) =>
+    const line = (title: string, y: string, of: (moment: (typeof moments)[number]) => number, stepped = false) =>
       figure(
         title,
-        `${count(of(last))} after ${seconds(last.seconds)}`,
+        `from 0 to at most ${count(Math.max(...moments.map(of)))}, over ${seconds(last.seconds)}`,
         draw.line(
           moments.map((moment) => ({ x: moment.seconds, y: of(moment) })),
-          { x: 'seconds', y },
+          { x: 'seconds', y, stepped },
         ),
       )
     figures.push(line('Rows done', 'rows', ({ rows }) => rows))
-    figures.push(line('Bytes read per second', 'bytes per second', rateOf(moments)))
+    figures.push(line('Bytes read per second', 'bytes per second', rateOf(moments), true))
     if (last.requests > 0) figures.push(line('Requests made', 'requests', ({ requests }) => requests))
   }
   return section('time', 'Time', html`<div class="pictures">${figures}</div>`, 'long')

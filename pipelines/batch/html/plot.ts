@@ -34,8 +34,8 @@ const DOM: string = 'linkedom'
 export interface Pictures {
   /** Bars with names to the left and what they say to the right. */
   bars(data: readonly Bar[], about: { readonly unit: string }): string
-  /** A line over time from 0. */
-  line(data: readonly Point[], about: { readonly x: string; readonly y: string }): string
+  /** A line over time from 0; `stepped` where a value holds for the whole time since the point before. */
+  line(data: readonly Point[], about: { readonly x: string; readonly y: string; readonly stepped?: boolean }): string
 }
 
 const WIDTH = 500
@@ -70,11 +70,12 @@ export async function pictures(): Promise<Pictures> {
           plot.ruleX([0], { stroke: 'currentColor' }),
         ],
       }),
-    line: (data, { x, y }) =>
+    line: (data, { x, y, stepped = false }) =>
       draw({
         height: 220,
         marginLeft: 64,
         marginRight: 24,
+        marginTop: 30,
         marginBottom: 38,
         x: { label: x, ticks: 6, domain: [0, Math.max(...data.map((point) => point.x), 1e-9)] },
         y: {
@@ -86,8 +87,20 @@ export async function pictures(): Promise<Pictures> {
           domain: [0, Math.max(...data.map((point) => point.y), 1)],
         },
         marks: [
-          plot.areaY(data, { x: 'x', y: 'y', fill: 'var(--mark)', fillOpacity: 0.15 }),
-          plot.lineY(data, { x: 'x', y: 'y', stroke: 'var(--mark)', strokeWidth: 2 }),
+          plot.areaY(data, {
+            x: 'x',
+            y: 'y',
+            fill: 'var(--mark)',
+            fillOpacity: 0.15,
+            curve: stepped ? 'step-before' : 'linear',
+          }),
+          plot.lineY(data, {
+            x: 'x',
+            y: 'y',
+            stroke: 'var(--mark)',
+            strokeWidth: 2,
+            curve: stepped ? 'step-before' : 'linear',
+          }),
           plot.ruleY([0], { stroke: 'currentColor' }),
         ],
       }),
