@@ -63,8 +63,14 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
     throw new Error('a batch was refused, and none of its identifiers')
   }
 
-  /** The pseudonyms of one chunk, appended to `to`. @returns false where an identifier can't have one */
-  function sealChunk(texts: readonly string[], units: number, random: Uint8Array | undefined, to: string[]): boolean {
+  /** The pseudonyms of one chunk, put into `to` from `first` on. @returns false where an identifier can't have one */
+  function sealChunk(
+    texts: readonly string[],
+    units: number,
+    random: Uint8Array | undefined,
+    to: string[],
+    first: number,
+  ): boolean {
     const n = texts.length
     const bytes = memory.write(texts.join(''), places.text, TEXT_BYTES, 'utf8')
     let longest = 0
@@ -86,7 +92,7 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
       const out = memory.toString('latin1', places.out, places.out + outBytes)
       for (let i = 0, at = 0; i < n; i++) {
         const length = format.length(lengths[i] as number)
-        to.push(out.slice(at, at + length))
+        to[first + i] = out.slice(at, at + length)
         at += length
       }
       return true
@@ -95,8 +101,14 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
     }
   }
 
-  /** The identifiers of one chunk, appended to `to`; `refused` gets the indices within it of those that are none. */
-  function openChunk(texts: readonly string[], units: number, to: string[], refused: (index: number) => void): void {
+  /** The identifiers of one chunk, put into `to` from `first` on; `refused` gets the indices within it of those that are none. */
+  function openChunk(
+    texts: readonly string[],
+    units: number,
+    refused: (index: number) => void,
+    to: string[],
+    first: number,
+  ): void {
     const n = texts.length
     let bytes = memory.write(texts.join(''), places.text, TEXT_BYTES, 'utf8')
     let longest = 0
@@ -130,7 +142,7 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
         const text = wide ? decode(at, end, flags[i] === WIDE) : out.slice(at, end)
         at = end
         if (text === undefined) refused(i)
-        else to.push(text)
+        else to[first + i] = text
       }
     } finally {
       forget(n, bytes, outBytes, SEALED_SHARE(bytes, n), longest)
@@ -153,11 +165,11 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
 
     pseudonymize(identifiers, { deterministic }) {
       if (disposed) throw wiped(id)
-      const result: string[] = []
+      const result: string[] = new Array(identifiers.length)
       for (const [from, to, units] of chunks(identifiers, MAX_IDENTIFIER_BYTES, FORWARD_UNITS)) {
         if (units < 0) refuse(identifiers)
         const random = deterministic ? undefined : randomBytes(NONCE_BYTES * (to - from))
-        if (!sealChunk(part(identifiers, from, to), units, random, result)) refuse(identifiers)
+        if (!sealChunk(part(identifiers, from, to), units, random, result, from)) refuse(identifiers)
       }
       return result
     },
@@ -170,9 +182,9 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
       const texts = pseudonyms.some((text) => text.length > longest)
         ? pseudonyms.map((text) => (text.length > longest ? '' : text))
         : pseudonyms
-      const result: string[] = []
+      const result: string[] = new Array(texts.length)
       for (const [from, to, units] of chunks(texts, longest, BACK_UNITS))
-        openChunk(part(texts, from, to), units, result, (index) => refusal.add(from + index))
+        openChunk(part(texts, from, to), units, (index) => refusal.add(from + index), result, from)
       refusal.throwIfAny()
       return result
     },
