@@ -32,7 +32,7 @@ ${tiles(report)}
 ${ran(report)}
 ${columns(report, draw)}
 ${report.plan && compared(report.plan)}
-${report.gate.checks.length > 0 ? section('gate', 'Gate', gateTable(report.gate), 'long') : undefined}
+${report.gate.checks.some(({ coverage }) => coverage !== 'none') ? section('gate', 'Gate', gateTable(report.gate), 'long') : undefined}
 ${time(report, draw)}
 ${service(report)}
 ${files(report)}
