@@ -1,6 +1,5 @@
 /** What a report says beside the counts: enough for somebody who was not there to see what ran, with which settings. Pure. */
 import { createHash } from 'node:crypto'
-import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { fieldsOf } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { BatchSettings } from '../config/native.ts'
@@ -8,6 +7,7 @@ import type { Pinned } from './identities.ts'
 import type { BatchPlan } from './plan/document.ts'
 import type { ColumnReport, PlanAgainstActual } from './report.ts'
 import type { PhaseTime } from './timings.ts'
+import type { Totals } from './totals.ts'
 
 interface Actual {
   readonly files: number
@@ -53,20 +53,20 @@ function sorted(value: unknown): unknown {
 /** Columns with what was published of them: cells, nulls, bytes; and the key that a replaced one was made with. */
 export function columnsWithCounts(
   columns: readonly ColumnReport[],
-  files: readonly DataFile[],
+  published: Totals,
   schema: Schema | undefined,
   pinned: readonly Pinned[],
 ): ColumnReport[] {
   const ids = new Map([...(schema ? fieldsOf(schema) : [])].map((field) => [field.path.join('.'), field.id]))
   const keys = new Map(pinned.map(({ column, identity }) => [column, identity.key]))
-  const sum = (of: 'valueCounts' | 'nullCounts' | 'columnSizes', id: number): number | undefined => {
-    const counts = files.map((file) => file[of]?.get(id))
-    return counts.some((n) => n === undefined) ? undefined : counts.reduce<number>((total, n) => total + (n ?? 0), 0)
-  }
   return columns.map((column) => {
     const id = column.as === undefined ? undefined : ids.get(column.as)
-    if (id === undefined || files.length === 0) return column
-    const [cells, nulls, bytes] = [sum('valueCounts', id), sum('nullCounts', id), sum('columnSizes', id)]
+    if (id === undefined || published.files === 0) return column
+    const [cells, nulls, bytes] = [
+      published.sum('valueCounts', id),
+      published.sum('nullCounts', id),
+      published.sum('columnSizes', id),
+    ]
     const key = column.as === undefined ? undefined : keys.get(column.as)
     return {
       ...column,

@@ -1,8 +1,9 @@
 import { keyCheck } from '../../lib/client/key-check.ts'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { checkPin, type KeyIdentity, pinOf, readPin } from '../pins.ts'
-import type { ColumnRule } from './job.ts'
+import { checkPin, type KeyIdentity, pinOf, readPin, readPins } from '../pins.ts'
+import type { BatchJob, ColumnRule } from './job.ts'
+import type { Shape } from './shape.ts'
 
 export interface Pinned {
   readonly rule: ColumnRule
@@ -73,4 +74,17 @@ function keyGone(error: unknown, column: string, key: string, command: string): 
     },
     { cause: error },
   )
+}
+
+/** The columns of a table that is yet to be made. */
+export function newColumns(job: BatchJob): Shape['replaced'] {
+  return job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
+}
+
+/** The rules whose columns the table has pins for, without a file to look at. */
+export function pinnedColumns(job: BatchJob, properties: Readonly<Record<string, string>>): Shape['replaced'] {
+  return readPins(properties).flatMap(({ column, pin }) => {
+    const rule = job.columns.find(({ name, mode }) => mode !== 'drop' && name === pin.from)
+    return rule ? [{ rule, column }] : []
+  })
 }

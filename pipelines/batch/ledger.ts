@@ -13,6 +13,7 @@ import {
 } from '../ledger-file.ts'
 import { LedgerIndex } from '../ledger-index.ts'
 import { checkAncestry, hashInput, type Mark, makeMark, markProperty, readMark } from '../marks.ts'
+import { InputList } from './input-list.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 
@@ -27,7 +28,11 @@ export interface Progress {
   readonly property: string
   /** The mark that the next commit must find in the table. */
   readonly mark: Mark | undefined
-  readonly todo: readonly InputFile[]
+  /** Inputs to do, by location; may be asked for more than once. */
+  todo(): Iterable<InputFile>
+  readonly todoFiles: number
+  /** Undefined where --max-files cut the list. */
+  readonly todoBytes: number | undefined
   /** Inputs that are done. */
   readonly done: number
   /** Whether a mark is to be set although nothing is to be read: `--adopt all`. */
@@ -86,16 +91,15 @@ export async function planProgress(
     version: object.version,
   })
   let total = 0
-  const unlike: InputFile[] = []
+  const unlike = new InputList()
   const changed: InputFile[] = []
   for await (const input of inputs) {
     total++
     const state = index.stateOf(keyOf(input))
-    if (state !== 'same') unlike.push(input)
+    if (state !== 'same') unlike.add(input)
     if (state === 'changed') changed.push(input)
   }
-  // So that runs and reports are alike.
-  unlike.sort(byLocation)
+  unlike.sort()
   changed.sort(byLocation)
   if (changed.length > 0 && job.changed === 'fail')
     throw new PseudolakeError(
@@ -116,12 +120,11 @@ export async function planProgress(
       `${untold.length} changed inputs were adopted, so nobody knows which rows are theirs; the first is ${untold[0]?.object.location}`,
       { location: untold[0]?.object.location ?? '', inputs: untold.length },
     )
-  const open = adopting && adopt === 'all' ? [] : unlike
-  const todo = open.slice(0, maxFiles)
-  const later = open.length - todo.length
+  const adopted = adopting && adopt === 'all' ? unlike : new InputList()
+  const open = adopting && adopt === 'all' ? new InputList() : unlike
+  const later = Math.max(0, open.length - maxFiles)
   if (later > 0)
     notes.push(`${later} more ${later === 1 ? 'input is' : 'inputs are'} to be done: --max-files was reached`)
-  const adopted = adopting && adopt === 'all' ? unlike : []
   let mark = first
   let depth = chain
 
@@ -130,7 +133,9 @@ export async function planProgress(
     get mark() {
       return mark
     },
-    todo,
+    todo: () => open.take(maxFiles),
+    todoFiles: open.length - later,
+    todoBytes: later === 0 ? open.bytes : undefined,
     done: total - open.length,
     adopting: adopted.length > 0,
     notes,

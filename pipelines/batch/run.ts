@@ -4,22 +4,20 @@
  */
 import type { Client } from '../../lib/client/compose.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
-import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { dataFileFrom, metricsModes } from '../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
-import { planFiles } from '../../lib/iceberg/scan.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import { pinsAndApproved, readPins } from '../pins.ts'
+import { pinsAndApproved } from '../pins.ts'
 import { cacheBytes } from '../service.ts'
 import { type Choice, chooseInputs } from './choose.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import { rewriteFile } from './file.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateOf, gateTakenOver } from './gate/open.ts'
-import { identify, type Pinned } from './identities.ts'
+import { identify, newColumns, type Pinned, pinnedColumns } from './identities.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
@@ -28,11 +26,13 @@ import type { BatchPlan } from './plan/document.ts'
 import { planKeys } from './plan/key-check.ts'
 import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
+import { publishedFiles } from './published-files.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
 import { type Shape, shapeOf } from './shape.ts'
 import { steps } from './step.ts'
 import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
+import { Totals, type Written } from './totals.ts'
 import { digestOf, type Finished, Unpublished } from './unpublished.ts'
 
 export interface BatchOutside extends TargetOutside {
@@ -94,13 +94,6 @@ export async function planBatch(
   }
 }
 
-/** An input that was rewritten, and the data file that came of it; none of one without rows. */
-interface Written {
-  readonly input: InputFile
-  readonly rows: number
-  readonly file: DataFile | undefined
-}
-
 /** What the files of one step have in common. */
 interface StepTable {
   readonly target: Target
@@ -126,7 +119,7 @@ class BatchRun {
   #first: First | undefined
   #commits = 0
   #advanced = false
-  #published: Written[] = []
+  readonly #published = new Totals()
   #bytesRead = 0
   #takenOver = 0
   #target: Target | undefined
@@ -175,7 +168,8 @@ class BatchRun {
     const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
     this.#progress = progress
     this.#notes.push(...notes(), ...progress.notes)
-    onEvent?.({ type: 'listed', files: progress.todo.length, skipped: progress.done, bytes: totalBytes(progress.todo) })
+    const bytes = progress.todoBytes ?? totalBytes(progress.todo())
+    onEvent?.({ type: 'listed', files: progress.todoFiles, skipped: progress.done, bytes })
     return { target, progress }
   }
 
@@ -192,7 +186,7 @@ class BatchRun {
       publishedFiles(storage, target, progress, files),
     )
     this.#unpublished = unpublished
-    for (const step of steps(progress.todo, { maxFiles, maxBytes })) {
+    for (const step of steps(progress.todo(), { maxFiles, maxBytes })) {
       signal.throwIfAborted()
       await this.#step(step, target, progress, unpublished)
     }
@@ -257,7 +251,7 @@ class BatchRun {
     const removed = inputs.flatMap((input) => progress.replaced(input)).map((name) => `${target.location}/data/${name}`)
     await this.#timings.time('gate', () => this.#gate.step(this.#client?.client))
     await this.#publish(written, removed, properties, schema, target, progress)
-    onEvent?.({ type: 'committed', files: inputs.length, rows: this.#rows(), epoch: progress.mark?.epoch ?? 0 })
+    onEvent?.({ type: 'committed', files: inputs.length, rows: this.#published.rows, epoch: progress.mark?.epoch ?? 0 })
   }
 
   /** The data file of an input: one that an earlier run finished, or a new one, listed as soon as it is whole. */
@@ -281,7 +275,7 @@ class BatchRun {
   async #rewrite(input: InputFile, table: StepTable, before: readonly Written[]): Promise<Finished> {
     const { storage, signal, createdBy, onEvent, runId } = this.#outside
     const { target, schema, pinned } = table
-    const number = String(this.#published.length + before.length).padStart(5, '0')
+    const number = String(this.#published.files + before.length).padStart(5, '0')
     const output = `${target.location}/data/${runId}-${number}.parquet`
     const file = await openParquet(storage, input.object, { signal })
     const shape = shapeOf(file, input, this.#job, target.approved)
@@ -301,9 +295,9 @@ class BatchRun {
       timings: this.#timings,
       gate: this.#gate,
       onProgress: (done) => {
-        const [bytes, rows] = [this.#bytesRead + done.bytes, this.#rows() + sumRows(before) + done.rows]
+        const [bytes, rows] = [this.#bytesRead + done.bytes, this.#published.rows + sumRows(before) + done.rows]
         this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
-        onEvent?.({ type: 'progress', bytes, files: this.#published.length + before.length, rows })
+        onEvent?.({ type: 'progress', bytes, files: this.#published.files + before.length, rows })
       },
     })
     return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
@@ -347,12 +341,8 @@ class BatchRun {
     progress.committed(mark)
     this.#commits++
     this.#snapshots.push(String(target.metadata?.['current-snapshot-id'] ?? ''))
-    this.#published.push(...written)
+    this.#published.add(written)
     if (upgraded) this.#notes.push('the table was of format version 1 and is of version 2 now')
-  }
-
-  #rows(): number {
-    return sumRows(this.#published)
   }
 
   /** What there is to say until now; a run that fails has a report too. */
@@ -365,11 +355,11 @@ class BatchRun {
     const { cpuSeconds, peakRssBytes } = usage()
     const seconds = (clock.now() - this.#started) / 1000
     const counts = {
-      files: this.#published.length,
-      rows: this.#rows(),
+      files: this.#published.files,
+      rows: this.#published.rows,
       distinct: stats?.distinct ?? 0,
       service: { requests: stats?.requests ?? 0, identifiers: stats?.identifiers ?? 0 },
-      bytes_out: this.#published.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0),
+      bytes_out: this.#published.bytesOut,
       seconds,
     }
     return {
@@ -390,7 +380,7 @@ class BatchRun {
         retries: stats?.retries ?? 0,
         throttled: stats?.throttled ?? 0,
       },
-      bytes_in: totalBytes(this.#published.map(({ input }) => input)),
+      bytes_in: this.#published.bytesIn,
       bytes_out: counts.bytes_out,
       seconds,
       cpu_seconds: cpuSeconds,
@@ -401,13 +391,13 @@ class BatchRun {
       snapshots: this.#snapshots,
       columns: columnsWithCounts(
         this.#first?.shape.columns ?? [],
-        this.#published.flatMap(({ file }) => file ?? []),
+        this.#published,
         metadata && currentSchema(metadata),
         this.#pinned ?? [],
       ),
       gate,
       notes: this.#takenOver === 0 ? this.#notes : [...this.#notes, takenOver(this.#takenOver)],
-      published: this.#published.slice(0, PUBLISHED_SHOWN).map(({ input, rows, file }) => ({
+      published: this.#published.shown.map(({ input, rows, file }) => ({
         input: withoutFolderValues(
           input.object.location,
           this.#job.columns.map(({ name }) => name),
@@ -424,41 +414,8 @@ class BatchRun {
   }
 }
 
-/** Files that a report names. */
-const PUBLISHED_SHOWN = 100
-
-/** Which of some files the table's current snapshot holds, or the job's ledger says that it published. */
-async function publishedFiles(
-  storage: Storage,
-  target: Target,
-  progress: Progress,
-  files: ReadonlySet<string>,
-): Promise<ReadonlySet<string>> {
-  const found = new Set<string>()
-  for await (const name of progress.publishedNames()) {
-    const path = `${target.location}/data/${name}`
-    if (files.has(path)) found.add(path)
-  }
-  if (target.metadata)
-    for await (const { file } of planFiles(storage, target.metadata)) if (files.has(file.path)) found.add(file.path)
-  return found
-}
-
 function takenOver(files: number): string {
   return `${files} ${files === 1 ? 'file' : 'files'} that an earlier run had finished and not published were taken over`
-}
-
-/** The columns of a table that is yet to be made. */
-function newColumns(job: BatchJob): Shape['replaced'] {
-  return job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
-}
-
-/** The rules whose columns the table has pins for, without a file to look at. */
-function pinnedColumns(job: BatchJob, properties: TableMetadata['properties']): Shape['replaced'] {
-  return readPins(properties).flatMap(({ column, pin }) => {
-    const rule = job.columns.find(({ name, mode }) => mode !== 'drop' && name === pin.from)
-    return rule ? [{ rule, column }] : []
-  })
 }
 
 function nameOf(path: string): string {
@@ -469,6 +426,8 @@ function sumRows(written: readonly Written[]): number {
   return written.reduce((sum, { rows }) => sum + rows, 0)
 }
 
-function totalBytes(inputs: readonly InputFile[]): number {
-  return inputs.reduce((sum, { object }) => sum + object.bytes, 0)
+function totalBytes(inputs: Iterable<InputFile>): number {
+  let bytes = 0
+  for (const { object } of inputs) bytes += object.bytes
+  return bytes
 }

@@ -6,22 +6,20 @@ export interface StepLimits {
 }
 
 /** Cuts `items` in order; a step has at least one, and more than `maxBytes` only where one alone has. */
-export function steps<T extends { readonly object: { readonly bytes: number } }>(
-  items: readonly T[],
+export function* steps<T extends { readonly object: { readonly bytes: number } }>(
+  items: Iterable<T>,
   limits: StepLimits,
-): T[][] {
-  const cut: T[][] = []
+): Generator<T[]> {
   let step: T[] = []
   let bytes = 0
   for (const item of items) {
     if (step.length > 0 && (step.length >= limits.maxFiles || bytes + item.object.bytes > limits.maxBytes)) {
-      cut.push(step)
+      yield step
       step = []
       bytes = 0
     }
     step.push(item)
     bytes += item.object.bytes
   }
-  if (step.length > 0) cut.push(step)
-  return cut
+  if (step.length > 0) yield step
 }

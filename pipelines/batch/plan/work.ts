@@ -22,7 +22,7 @@ import { Tally } from './tally.ts'
 export interface PlanWork {
   readonly job: BatchJob
   readonly target: Target
-  readonly progress: Pick<Progress, 'todo' | 'done' | 'property' | 'adopting'>
+  readonly progress: Pick<Progress, 'todo' | 'done' | 'property' | 'adopting' | 'todoFiles'>
   readonly storage: Storage
   readonly signal: AbortSignal
   readonly prices: Prices
@@ -56,16 +56,19 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
     sampleBytes: SAMPLE_BYTES,
     formatOf: (rule) => known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
   })
-  const { todo } = progress
-  const first = await eachFile(work, todo, (file, input, shape) => tally.add(file, input, shape))
+  const first = await eachFile(work, progress.todo(), (file, input, shape) => tally.add(file, input, shape))
 
-  const bytesIn = todo.reduce((sum, { object }) => sum + object.bytes, 0)
-  const stepCount = steps(todo, { maxFiles: commit.max_files, maxBytes: commit.max_bytes }).length
+  let bytesIn = 0
+  let stepCount = 0
+  for (const step of steps(progress.todo(), { maxFiles: commit.max_files, maxBytes: commit.max_bytes })) {
+    stepCount++
+    for (const { object } of step) bytesIn += object.bytes
+  }
   const sent = senders.total()
   const keyChecks = keyChecksOf(work, first)
   const requests = sent.requests + keyChecks
   const load: Load = {
-    files: todo.length,
+    files: progress.todoFiles,
     copiedBytes: tally.copiedBytes,
     values: tally.values,
     swappedCells: tally.swappedCells,
@@ -81,10 +84,10 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const { seconds, cpu } = timeOf(load, work.prices)
   return {
     job: job.name,
-    status: todo.length === 0 && !progress.adopting ? 'nothing-to-do' : 'planned',
+    status: progress.todoFiles === 0 && !progress.adopting ? 'nothing-to-do' : 'planned',
     table: `${job.database}.${job.table}`,
     location: target.location,
-    files: todo.length,
+    files: progress.todoFiles,
     skipped_files: progress.done,
     bytes_in: bytesIn,
     rows: tally.rows,
@@ -111,23 +114,24 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
 /** @returns the shape of the first file */
 async function eachFile(
   { job, target, storage, signal }: PlanWork,
-  inputs: readonly InputFile[],
+  inputs: Iterable<InputFile>,
   visit: Tally['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
-  for (let at = 0; at < inputs.length; at += OPEN_AT_ONCE) {
+  const limits = { maxFiles: OPEN_AT_ONCE, maxBytes: Number.POSITIVE_INFINITY }
+  for (const some of steps(inputs, limits)) {
     signal.throwIfAborted()
-    const some = inputs.slice(at, at + OPEN_AT_ONCE)
     const opened = await Promise.allSettled(some.map(({ object }) => openParquet(storage, object, { signal })))
     for (const [i, input] of some.entries()) {
       const result = opened[i] as PromiseSettledResult<Awaited<ReturnType<typeof openParquet>>>
       if (result.status === 'rejected') throw result.reason
       const { location } = input.object
       const shape = shapeOf(result.value, input, job, approved)
+      if (approved && (!first || job.schemaChanges === 'add'))
+        requireApproved(approved, approvedOf(shape), job.schemaChanges)
       if (!first) {
         first = { shape, location }
-        if (approved) requireApproved(approved, approvedOf(shape), job.schemaChanges)
         // Throws where the files do not fit the table.
         if (metadata) {
           const schema = job.schemaChanges === 'add' ? target.grownFor([shape.output.root]) : currentSchema(metadata)
