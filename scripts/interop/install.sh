@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the engines that judge our tables, all of them below one folder: PyIceberg, Spark with the Iceberg runtime, and
-# DuckDB's extensions as files. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, DuckDB's extensions as
+# files, and Python's cryptography. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
 # ~/.cache/pseudolake-interop. Takes a minute or two the first time, nothing when everything stands as written here.
 set -eu
 
@@ -9,9 +9,11 @@ PYICEBERG=0.12.0
 SPARK=3.5.6
 ICEBERG_RUNTIME=iceberg-spark-runtime-3.5_2.12:1.10.0
 DUCKDB=1.5.5
+# Its OpenSSL has AES-256-GCM-SIV, and judges the cipher.
+CRYPTOGRAPHY=50.0.2
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY"
 
 say() { printf 'interop: %s\n' "$*" >&2; }
 missing() { say "cannot install: $*"; exit 1; }
@@ -39,7 +41,7 @@ rm -f "$dir/stamp"
 [ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
 say "PyIceberg $PYICEBERG, Spark $SPARK, DuckDB extensions $DUCKDB into $dir"
 "$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-  "pyiceberg[pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz \
+  "pyiceberg[pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz "cryptography==$CRYPTOGRAPHY" \
   "duckdb-extension-avro==$DUCKDB" "duckdb-extension-httpfs==$DUCKDB" "duckdb-extension-iceberg==$DUCKDB" </dev/null
 
 jar="$dir/jars/$(printf '%s' "$ICEBERG_RUNTIME" | tr : -).jar"

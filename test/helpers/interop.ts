@@ -14,7 +14,8 @@ export type Counterpart = 'pyiceberg' | 'spark' | 'duckdb'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 const HOME = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
-const PYTHON = join(HOME, 'venv', 'bin', 'python')
+/** Python of the installation; where there is none, a test may try another. */
+export const PYTHON = join(HOME, 'venv', 'bin', 'python')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
 /** Load order: iceberg needs the two others. */
 const EXTENSIONS = ['avro', 'httpfs', 'iceberg'].map((name) => join(HOME, 'duckdb', `${name}.duckdb_extension`))

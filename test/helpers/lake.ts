@@ -44,6 +44,8 @@ export interface Lake {
 export interface LakeOutside extends Partial<BatchOutside> {
   /** Done when the run has planned and connects to its service. */
   readonly meanwhile?: () => Promise<unknown>
+  /** Takes the service's client and gives another one. */
+  readonly service?: (connect: () => Promise<Client>) => Promise<Client>
 }
 
 export interface JobOverrides {
@@ -98,7 +100,7 @@ async function plan(job: JobOverrides, options: BatchOptions, place: Place): Pro
 }
 
 function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place: Place) {
-  const { dir, keyring, storage, meanwhile, ...outside } = place
+  const { dir, keyring, storage, meanwhile, service, ...outside } = place
   const source = JSON.stringify({
     job: 'test',
     input: { path: input.replaceAll('{dir}', dir) },
@@ -111,7 +113,8 @@ function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place:
   const job = batchJob(settings, dir)
   const connect = async (): Promise<Client> => {
     await meanwhile?.()
-    return connectService(settings, { env: {}, cwd: dir, clock, random: Math.random, randomBytes })
+    const own = () => connectService(settings, { env: {}, cwd: dir, clock, random: Math.random, randomBytes })
+    return service ? service(own) : own()
   }
   return {
     job,

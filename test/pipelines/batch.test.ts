@@ -12,6 +12,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import type { Client } from '../../lib/client/compose.ts'
+import { PseudolakeError } from '../../lib/core/errors.ts'
 import { memoryCatalog } from '../../lib/iceberg/catalogs/memory.ts'
 import { openTable } from '../../lib/iceberg/open.ts'
 import { localStorage } from '../../lib/storage/local.ts'
@@ -692,4 +694,29 @@ test('a run can be held to a list of inputs, to recent ones, and to a number of 
     await expect(home.run({ columns: VIN }, { inputsFrom: bad })).rejects.toMatchObject({
       code: expect.stringMatching(/^(options\/invalid|input\/not-found)$/),
     })
+})
+
+test('a service that goes away half-way ends the run; once it is back, the next run goes on where that one was', async () => {
+  const home = await lake()
+  const values = (file: number) => `select 'VIN' || (i + ${file * 1000}) as vin from range(1000) r(i)`
+  await inputs(home, Object.fromEntries(Array.from({ length: 6 }, (_, i) => [`${i}.parquet`, values(i)])))
+  let calls = 0
+  const service = async (connect: () => Promise<Client>): Promise<Client> => {
+    const real = await connect()
+    const call: Client['client']['call'] = async (request) => {
+      if (++calls > 6) throw new PseudolakeError('service/unavailable', 'the service could not be asked')
+      return real.client.call(request)
+    }
+    return { ...real, client: { call } }
+  }
+  await expect(home.run({ columns: VIN, set: ['commit.max_files=2'] }, {}, { service })).rejects.toMatchObject({
+    code: 'service/unavailable',
+    context: { outcome: 'partly-published' },
+  })
+  const before = Number((await home.query('select count(*) from t'))[0]?.[0])
+  expect(before).toBeGreaterThan(0)
+  expect(before).toBeLessThan(6000)
+  const report = await home.run({ columns: VIN })
+  expect(report.rows + before).toBe(6000)
+  expect(await home.query('select count(*), count(distinct s_vin) from t')).toEqual([['6000', '6000']])
 })
