@@ -3,6 +3,7 @@ import zlib from 'node:zlib'
 import { snappyUncompress } from 'hyparquet/src/snappy.js'
 import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
+import { IN_BYTES, OUT_BYTES, sharedEngine } from './wasm/engine.ts'
 
 /** In the order of the format's enum. */
 export const CODECS = ['none', 'snappy', 'gzip', 'lzo', 'brotli', 'lz4', 'zstd', 'lz4_raw'] as const
@@ -46,7 +47,7 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
   switch (codec) {
     case 'snappy': {
       const out = scratch && scratch.length >= size ? scratch.subarray(0, size) : new Uint8Array(size)
-      if (!copyLiterals(bytes, out)) snappyUncompress(bytes, out)
+      if (!snappyInto(bytes, out)) snappyUncompress(bytes, out)
       return out
     }
     case 'gzip':
@@ -106,28 +107,13 @@ function snappyLiterals(bytes: Uint8Array): Uint8Array {
   return out.subarray(0, at)
 }
 
-/**
- * What `snappyLiterals` and others that find no repetition wrote, piece by piece; the decoder for all cases goes byte by byte.
- * @returns false at the first thing that is no literal
- */
-function copyLiterals(bytes: Uint8Array, out: Uint8Array): boolean {
-  let at = 0
-  while ((bytes[at++] ?? 0) >= 0x80);
-  let filled = 0
-  while (at < bytes.length) {
-    const tag = bytes[at++] as number
-    if ((tag & 3) !== 0) return false
-    let length = tag >> 2
-    if (length >= 60) {
-      const more = length - 59
-      length = 0
-      for (let i = 0; i < more; i++) length += (bytes[at++] ?? 0) * 2 ** (8 * i)
-    }
-    length++
-    if (at + length > bytes.length || filled + length > out.length) return false
-    out.set(bytes.subarray(at, at + length), filled)
-    at += length
-    filled += length
-  }
-  return filled === out.length
+/** @returns false where the bytes do not fit in the memory of the fast way, or are not what they should be */
+function snappyInto(bytes: Uint8Array, out: Uint8Array): boolean {
+  if (bytes.length > IN_BYTES || out.length > OUT_BYTES) return false
+  const engine = sharedEngine()
+  const { places } = engine
+  engine.bytes().set(bytes, places.in)
+  if (!engine.uncompress(places.in, bytes.length, places.out, out.length)) return false
+  out.set(engine.bytes().subarray(places.out, places.out + out.length))
+  return true
 }

@@ -12,10 +12,10 @@ import { ENCODING } from './footer.ts'
 import { bitWidth, decodeHybrid, onlyZeros } from './levels.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { corrupt, failure, guarded, type Place } from './place.ts'
+import { plainOf, plainWidth, type RawValues } from './plain.ts'
 import type { LeafNode } from './schema.ts'
 
-/** Values of a leaf as the physical type has them; INT96 and both byte arrays are bytes. */
-export type RawValues = readonly boolean[] | Int32Array | BigInt64Array | Float32Array | Float64Array | Uint8Array[]
+export type { RawValues } from './plain.ts'
 
 export interface DecodedPage {
   /** Values, nulls and empty lists included. */
@@ -37,8 +37,7 @@ const MAX_EXPANDED_BYTES = 1 << 30
 
 export function decodeDictionary(page: Page<DictionaryHeader>, leaf: LeafNode, codec: Codec): RawValues {
   const { header, body, place } = page
-  if (header.encoding !== ENCODING.PLAIN && header.encoding !== ENCODING.PLAIN_DICTIONARY)
-    throw failure('input/unsupported', place, `a dictionary of encoding ${header.encoding}`)
+  requirePlain(page)
   return guarded(place, 'the dictionary', () =>
     plain(decompress(codec, body, header.uncompressedBytes), leaf, header.values),
   )
@@ -51,6 +50,50 @@ export function decodeData(
   codec: Codec,
   dictionarySize: number | undefined,
 ): DecodedPage {
+  return decodePage(page, leaf, codec, dictionarySize, (bytes, count) => ({
+    values: values(bytes, leaf, page.header.encoding, count, page.place),
+  }))
+}
+
+/** A page whose values, where they are no positions in the dictionary, are in PLAIN encoding: `width` bytes each, as `plainWidth` says. */
+export type PlainPage = Omit<DecodedPage, 'values'> & {
+  readonly plain?: Uint8Array
+  /** Values that are present. */
+  readonly present: number
+}
+
+/** As `decodeData`, for values that are looked up by their bytes. */
+export function decodePlain(
+  page: Page<DataHeader>,
+  leaf: LeafNode,
+  codec: Codec,
+  dictionarySize: number | undefined,
+): PlainPage {
+  return decodePage(page, leaf, codec, dictionarySize, (bytes, count) => {
+    const asTheyAre = page.header.encoding === ENCODING.PLAIN && leaf.physical !== 'BOOLEAN'
+    return { plain: asTheyAre ? bytes : plainOf(values(bytes, leaf, page.header.encoding, count, page.place), leaf) }
+  })
+}
+
+/** The entries of a dictionary in PLAIN encoding. */
+export function plainDictionary(page: Page<DictionaryHeader>, codec: Codec, scratch?: Uint8Array): Uint8Array {
+  const { header, body, place } = page
+  requirePlain(page)
+  return guarded(place, 'the dictionary', () => decompress(codec, body, header.uncompressedBytes, scratch))
+}
+
+function requirePlain({ header, place }: Page<DictionaryHeader>): void {
+  if (header.encoding !== ENCODING.PLAIN && header.encoding !== ENCODING.PLAIN_DICTIONARY)
+    throw failure('input/unsupported', place, `a dictionary of encoding ${header.encoding}`)
+}
+
+function decodePage<V>(
+  page: Page<DataHeader>,
+  leaf: LeafNode,
+  codec: Codec,
+  dictionarySize: number | undefined,
+  valuesOf: (bytes: Uint8Array, count: number) => V,
+): Omit<DecodedPage, 'values'> & { readonly present: number } & Partial<V> {
   const { header, place } = page
   if (header.values > MAX_PAGE_VALUES) throw failure('input/unsupported', place, `a page of ${header.values} values`)
   return guarded(place, 'the page', () => {
@@ -66,12 +109,12 @@ export function decodeData(
     }
     if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
       throw new RangeError('repetition level out of range')
-    const base = { count: header.values, ...(repetition && { repetition }), ...(definition && { definition }) }
+    const base = { count: header.values, present, ...(repetition && { repetition }), ...(definition && { definition }) }
     if (header.encoding === ENCODING.PLAIN_DICTIONARY || header.encoding === ENCODING.RLE_DICTIONARY) {
       const found = indices(bytes, present, dictionarySize, place)
-      return { ...base, indices: found.indices, tight: tight && found.tight }
+      return { ...base, indices: found.indices, tight: tight && found.tight } as ReturnType<typeof decodePage<V>>
     }
-    return { ...base, values: values(bytes, leaf, header.encoding, present, place), tight: false }
+    return { ...base, ...valuesOf(bytes, present), tight: false }
   })
 }
 
@@ -148,7 +191,7 @@ function values(bytes: Uint8Array, leaf: LeafNode, encoding: number, count: numb
       return Array.from(bits, (bit) => bit === 1)
     }
     case ENCODING.BYTE_STREAM_SPLIT: {
-      if (bytes.length < count * width(leaf)) throw new RangeError('fewer bytes than values')
+      if (bytes.length < count * plainWidth(leaf)) throw new RangeError('fewer bytes than values')
       return byteStreamSplit({ view: view(bytes), offset: 0 }, count, physical, leaf.typeLength) as RawValues
     }
     case ENCODING.DELTA_BINARY_PACKED: {
@@ -165,29 +208,13 @@ function values(bytes: Uint8Array, leaf: LeafNode, encoding: number, count: numb
   throw failure('input/unsupported', place, `encoding ${encoding} of ${physical}`)
 }
 
-/** Bytes of a value of a fixed width; 0 for byte arrays. */
-function width({ physical, typeLength = 0 }: LeafNode): number {
-  switch (physical) {
-    case 'INT32':
-    case 'FLOAT':
-      return 4
-    case 'INT64':
-    case 'DOUBLE':
-      return 8
-    case 'INT96':
-      return 12
-    default:
-      return typeLength
-  }
-}
-
 function plain(bytes: Uint8Array, leaf: LeafNode, count: number): RawValues {
   const { physical } = leaf
   if (physical === 'BYTE_ARRAY') return plainByteArrays(bytes, count)
-  const needed = physical === 'BOOLEAN' ? Math.ceil(count / 8) : count * width(leaf)
+  const needed = physical === 'BOOLEAN' ? Math.ceil(count / 8) : count * plainWidth(leaf)
   if (needed > bytes.length) throw new RangeError('fewer bytes than values')
   if (physical === 'INT96' || physical === 'FIXED_LEN_BYTE_ARRAY') {
-    const size = width(leaf)
+    const size = plainWidth(leaf)
     return Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size))
   }
   return readPlain({ view: view(bytes), offset: 0 }, physical, count, leaf.typeLength) as RawValues

@@ -11,7 +11,7 @@ export function bitWidth(max: number): number {
 
 /**
  * Fills `out` from `bytes`.
- * @returns whether nothing but zeros follows the last run: what else a writer put there is not among the values
+ * @returns whether nothing but zeros follows the last value, in the padding of its run too: what else a writer put there is not among the values
  * @throws RangeError where the bytes end first, or a width is impossible
  */
 export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array | Int32Array): boolean {
@@ -20,6 +20,7 @@ export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array |
   const step = (width + 7) >> 3
   let at = 0
   let seen = 0
+  let clean = true
   while (seen < count) {
     let header = 0
     for (let shift = 0; ; shift += 7) {
@@ -43,11 +44,21 @@ export function decodeHybrid(bytes: Uint8Array, width: number, out: Uint8Array |
       if (packed === 0 || at + Math.ceil((n * width) / 8) > bytes.length) throw new RangeError('an empty or cut run')
       if (width <= 24) unpack(bytes, at, width, out, seen, n)
       else unpackWide(bytes, at, width, out, seen, n)
+      clean &&= paddingIsZero(bytes, at * 8 + n * width, at * 8 + packed * width)
       at += (packed * width) / 8
       seen += n
     }
   }
-  return onlyZeros(bytes, at)
+  return clean && onlyZeros(bytes, at)
+}
+
+/** What stands behind the last value of a packed run is no value: a writer may say of any number of groups that they follow. */
+function paddingIsZero(bytes: Uint8Array, fromBit: number, toBit: number): boolean {
+  const first = Math.ceil(fromBit / 8)
+  if (fromBit % 8 !== 0 && (bytes[first - 1] as number) >> (fromBit % 8) !== 0) return false
+  const end = Math.min(bytes.length, toBit / 8)
+  for (let at = first; at < end; at++) if (bytes[at] !== 0) return false
+  return true
 }
 
 export function onlyZeros(bytes: Uint8Array, from: number): boolean {

@@ -2,24 +2,30 @@
 import { PseudolakeError } from '../core/errors.ts'
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
 import { MAGIC, serializeFooter, type WrittenChunk, type WrittenRowGroup } from './footer.ts'
+import type { Gathered } from './gather.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import type { RewritePlan } from './plan.ts'
 import type { Provenance } from './provenance.ts'
 import { rangeReader } from './ranges.ts'
-import { type Replace, rewriteChunk } from './rewrite-chunk.ts'
+import type { Replace } from './replacement.ts'
+import { Replacements } from './replacements.ts'
+import { rewriteChunk } from './rewrite-chunk.ts'
 import { summarize } from './summary.ts'
 import type { WrittenFile } from './written.ts'
 
-export type { Replace } from './rewrite-chunk.ts'
+export type { Replace } from './replacement.ts'
 
 export interface RewriteOptions {
   readonly storage: Storage
   readonly file: ParquetFile
   /** A new one. It is closed at the end, and aborted on a failure. */
   readonly writer: ObjectWriter
-  readonly replace: Replace
+  /** Asked for what takes the place of values; or the tables of a run, which know what other files asked for. */
+  readonly replace: Replace | Replacements
+  /** What was looked up before, by position of the column in the output. */
+  readonly gathered?: ReadonlyMap<number, Gathered>
   /** As parquet-format wants it: `application version X (build Y)`. */
   readonly createdBy: string
   readonly signal?: AbortSignal
@@ -42,6 +48,11 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
     const out = new Output(writer, options.provenance)
     await out.write(MAGIC)
 
+    const deterministic = plan.columns.filter(({ replaced, perCell, source }) => replaced && !perCell && source).length
+    const replacements =
+      typeof options.replace === 'function'
+        ? new Replacements({ replace: options.replace, columns: Math.max(1, deterministic) })
+        : options.replace
     const rowGroups: WrittenRowGroup[] = []
     let rows = 0
     let bytes = 0
@@ -51,6 +62,7 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
         signal?.throwIfAborted()
         const column = plan.columns[i] as OutputColumn
         const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
+        const known = options.gathered?.get(i)?.get(group.index)
         chunks.push(
           await rewriteChunk({
             location: file.object.location,
@@ -60,7 +72,8 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
             planned,
             rowGroup: group.index,
             rows: group.rows,
-            replace: options.replace,
+            replacements,
+            ...(known && { known }),
             ...(chunk && { chunk }),
             ...(signal && { signal }),
           }),

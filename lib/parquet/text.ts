@@ -12,6 +12,7 @@ type ToText = (value: never) => string
 
 /**
  * Texts of the values `[from, to)`.
+ * @param positionOf where in the page a value stands, for errors
  * @throws PseudolakeError `input/value-invalid` naming place, index, type and length, never the value
  */
 export function canonicalTexts(
@@ -20,6 +21,7 @@ export function canonicalTexts(
   place: Place,
   from = 0,
   to: number = values.length,
+  positionOf: (i: number) => number = (i) => i,
 ): string[] {
   const text = converter(leaf, place) as (value: unknown) => string
   const texts = new Array<string>(to - from)
@@ -34,8 +36,8 @@ export function canonicalTexts(
       throw failure(
         'input/value-invalid',
         place,
-        `value ${i} of the page (${type}${length === undefined ? '' : `, ${length} bytes`}) has no canonical text: ${error.message}`,
-        { index: i, type, ...(length !== undefined && { length }) },
+        `value ${positionOf(i)} of the page (${type}${length === undefined ? '' : `, ${length} bytes`}) has no canonical text: ${error.message}`,
+        { index: positionOf(i), type, ...(length !== undefined && { length }) },
       )
     }
   }

@@ -1,18 +1,17 @@
 /** One input file to one data file. */
-import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
-import { PseudolakeError } from '../../lib/core/errors.ts'
+import { type Gathered, gather } from '../../lib/parquet/gather.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
-import { planRewrite } from '../../lib/parquet/plan.ts'
+import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
+import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
-import { scanTexts } from '../../lib/parquet/scan.ts'
-import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
+import type { LeafNode } from '../../lib/parquet/schema.ts'
 import type { WrittenFile } from '../../lib/parquet/written.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateFile } from './gate/open.ts'
 import type { Pinned } from './identities.ts'
 import type { InputFile } from './inputs.ts'
-import { type Replacer, replacer } from './replacer.ts'
+import type { Replacers } from './replacer.ts'
 import type { Shape } from './shape.ts'
 import type { Timings } from './timings.ts'
 import { checksummed } from './unpublished.ts'
@@ -23,13 +22,11 @@ export interface FileWork {
   readonly input: InputFile
   readonly shape: Shape
   readonly pinned: readonly Pinned[]
-  readonly client: Pseudonymizer
+  readonly replacers: Replacers
   readonly fieldIds: (path: readonly string[]) => number
   /** Where the data file goes; there must be none. */
   readonly output: string
   readonly createdBy: string
-  /** Bytes of distinct values that may be gathered before the file is rewritten; the rest is asked for on the way. */
-  readonly gatherBytes: number
   readonly signal: AbortSignal
   readonly timings: Timings
   readonly gate: Gate
@@ -50,11 +47,10 @@ export interface Rewritten {
 export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined> {
   const { storage, file, shape, input, signal } = work
   if (file.rows === 0) return undefined
-  const replacers = replacersOf(work)
+  const { replacers } = work
+  replacers.know(shape, work.pinned)
   const writer = checksummed(await storage.write(work.output))
   try {
-    for (const [leaf, replace, deterministic] of replacers.values())
-      if (deterministic) await work.timings.time('pseudonymize', () => gather(work, leaf, replace))
     const values = new Map(input.partitions)
     const constants = []
     for (const { key, as, rule } of shape.partitions) {
@@ -62,11 +58,12 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       const known = work.pinned.find((pin) => pin.rule === rule)
       const replaced =
         rule && known && value !== null
-          ? ((await replacer(rule, known.identity.key, work.client)([value], signal))[0] ?? null)
+          ? ((await replacers.of(rule, known.identity.key)([value], signal))[0] ?? null)
           : value
       constants.push({ name: as, value: replaced, replaced: rule !== undefined })
     }
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
+    const gathered = await work.timings.time('pseudonymize', () => gatherAll(plan, work))
     const provenance = work.gate.provenance()
     const written = await rewrite(plan, {
       storage,
@@ -76,11 +73,8 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       signal,
       provenance,
       onProgress: work.onProgress,
-      replace: async (column, texts) => {
-        const found = replacers.get(pathKey(column.path))
-        if (!found) throw new PseudolakeError('internal/bug', `no rule for column ${column.path.join('.')}`, {})
-        return found[1](texts, signal)
-      },
+      replace: replacers.tables,
+      gathered,
     })
     const { pinned, output } = work
     await work.timings
@@ -95,50 +89,18 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
   }
 }
 
-function replacersOf({ shape, pinned, client }: FileWork): Map<string, [LeafNode, Replacer, boolean]> {
-  const found = new Map<string, [LeafNode, Replacer, boolean]>()
-  for (const decision of shape.decisions) {
-    if (decision.kind !== 'replace') continue
-    const { rule, leaf } = decision
-    const pin = pinned.find((candidate) => candidate.rule === rule)
-    found.set(pathKey(leaf.path), [leaf, replacer(rule, pin?.identity.key, client), rule.mode === 'deterministic'])
-  }
-  return found
+/** Requests are full when the values of the whole file are known before it is rewritten. */
+async function gatherAll(plan: RewritePlan, { storage, file, replacers, signal }: FileWork) {
+  const gathered = new Map<number, Gathered>()
+  for (const [i, column] of plan.columns.entries())
+    if (column.replaced && !column.perCell && isFromInput(column))
+      gathered.set(i, await gather(storage, file, column.source, replacers.tables.of(column), { ...FLUSH, signal }))
+  return gathered
 }
 
-/**
- * Requests are full when the values of the whole file are known first; a row group alone would end each time with a request of a few.
- * Stops where the client's cache could no longer hold what is asked now until the rewriting needs it: asking twice is dearer.
- */
-async function gather(work: FileWork, leaf: LeafNode, replace: Replacer): Promise<void> {
-  const { storage, file, signal, gatherBytes } = work
-  const seen = new Set<string>()
-  let fresh: string[] = []
-  let bytes = 0
-  for await (const { texts } of scanTexts(storage, file, leaf, { signal })) {
-    for (const text of texts) {
-      if (seen.has(text)) continue
-      seen.add(text)
-      fresh.push(text)
-      bytes += pairBytes(text)
-      if (bytes > gatherBytes) break
-    }
-    if (fresh.length >= FLUSH_VALUES || bytes > gatherBytes) {
-      // Whole requests only; the rest waits for more.
-      const whole = bytes > gatherBytes ? fresh.length : fresh.length - (fresh.length % FLUSH_VALUES)
-      await replace(fresh.slice(0, whole), signal)
-      fresh = fresh.slice(whole)
-    }
-    if (bytes > gatherBytes) return
-  }
-  if (fresh.length > 0) await replace(fresh, signal)
+function isFromInput(column: OutputColumn): column is OutputColumn & { source: LeafNode } {
+  return column.source !== undefined
 }
 
 /** Values asked for at a time while gathering: twenty requests of the default size. */
-const FLUSH_VALUES = 18_000
-
-/** What a value and its pseudonym take in the client's cache: two bytes a character, base64 of 28 bytes more, and V8's own. */
-function pairBytes(text: string): number {
-  return 2 * (text.length + (4 / 3) * (text.length + 28) + 8) + PAIR_OVERHEAD_BYTES
-}
-const PAIR_OVERHEAD_BYTES = 200
+const FLUSH = { flush: 18_000 }

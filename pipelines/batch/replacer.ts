@@ -1,5 +1,11 @@
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { columnName } from '../../lib/parquet/place.ts'
+import { Replacements } from '../../lib/parquet/replacements.ts'
+import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
+import type { Pinned } from './identities.ts'
 import type { ColumnRule } from './job.ts'
+import type { Shape } from './shape.ts'
 
 /** New values for a column's values: pseudonyms, null where the rule says so, empty where nothing is left of a value. */
 export type Replacer = (texts: readonly string[], signal?: AbortSignal) => Promise<(string | null)[]>
@@ -36,6 +42,58 @@ export function replacer(rule: ColumnRule, key: string | undefined, client: Pseu
       for (const [i, slot] of slots.entries()) replaced[slot] = answer.values[i] as string
     }
     return replaced
+  }
+}
+
+export interface ReplacersOptions {
+  readonly client: Pseudonymizer
+  /** What tables of values may take. */
+  readonly maxBytes: number
+  /** `limits.max_identifiers`. */
+  readonly fullRequest: number
+  /** Rules whose columns may want a table. */
+  readonly rules: number
+  readonly signal: AbortSignal
+}
+
+/** The replacers of a run's columns, and the tables of what they said. One for each thread. */
+export class Replacers {
+  readonly tables: Replacements
+  readonly #client: Pseudonymizer
+  readonly #byPath = new Map<string, { readonly replace: Replacer; readonly group: string }>()
+
+  constructor({ client, signal, rules, ...options }: ReplacersOptions) {
+    this.#client = client
+    this.tables = new Replacements({
+      ...options,
+      columns: Math.max(1, rules),
+      replace: (column, texts) => this.#ofPath(column).replace(texts, signal),
+      groupOf: (column) => this.#ofPath(column).group,
+    })
+  }
+
+  of(rule: ColumnRule, key: string | undefined): Replacer {
+    return replacer(rule, key, this.#client)
+  }
+
+  /** Learns which rules a file's columns have. */
+  know({ decisions }: Pick<Shape, 'decisions'>, pinned: readonly Pinned[]): void {
+    for (const decision of decisions) {
+      if (decision.kind !== 'replace') continue
+      const { rule, leaf } = decision
+      const path = pathKey(leaf.path)
+      if (this.#byPath.has(path)) continue
+      const key = pinned.find((candidate) => candidate.rule === rule)?.identity.key
+      // Equal values of columns with equal rules have one pseudonym.
+      const group = JSON.stringify([rule.domain, key, rule.normalize, rule.nullValues])
+      this.#byPath.set(path, { replace: this.of(rule, key), group })
+    }
+  }
+
+  #ofPath(column: LeafNode) {
+    const found = this.#byPath.get(pathKey(column.path))
+    if (!found) throw new PseudolakeError('internal/bug', `no rule for column ${columnName(column.path)}`, {})
+    return found
   }
 }
 

@@ -11,7 +11,6 @@ import type { Schema } from '../../lib/iceberg/types.ts'
 import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
-import { cacheBytes } from '../service.ts'
 import { type Choice, chooseInputs } from './choose.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import { rewriteFile } from './file.ts'
@@ -27,6 +26,7 @@ import { planKeys } from './plan/key-check.ts'
 import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
+import { Replacers } from './replacer.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
 import { type Shape, shapeOf } from './shape.ts'
 import { steps } from './step.ts'
@@ -104,8 +104,8 @@ interface StepTable {
   readonly digest: string
 }
 
-/** Of the client's cache: it forgets by halves, so what is gathered must fit in one of them. */
-const GATHER_SHARE = 0.45
+/** Of the memory a run may use, what tables of values may take. */
+const TABLES_SHARE = 1 / 16
 
 class BatchRun {
   readonly #job: BatchJob
@@ -114,6 +114,7 @@ class BatchRun {
   readonly #started: number
   readonly #notes: string[] = []
   #client: Client | undefined
+  #replacers: Replacers | undefined
   #unpublished: Unpublished | undefined
   #pinned: readonly Pinned[] | undefined
   #first: First | undefined
@@ -285,12 +286,11 @@ class BatchRun {
       input,
       shape,
       pinned,
-      client: (this.#client as Client).client,
+      replacers: this.#replacersOf(this.#client as Client),
       // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
       fieldIds: fieldIdsFor(shape.output.root, schema),
       output,
       createdBy,
-      gatherBytes: cacheBytes(this.#job.settings) * GATHER_SHARE,
       signal,
       timings: this.#timings,
       gate: this.#gate,
@@ -301,6 +301,18 @@ class BatchRun {
       },
     })
     return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
+  }
+
+  #replacersOf({ client }: Client): Replacers {
+    const { settings, columns } = this.#job
+    this.#replacers ??= new Replacers({
+      client,
+      maxBytes: settings.limits.memory_mb * 2 ** 20 * TABLES_SHARE,
+      fullRequest: settings.limits.max_identifiers,
+      rules: columns.filter(({ mode }) => mode === 'deterministic').length,
+      signal: this.#outside.signal,
+    })
+    return this.#replacers
   }
 
   async #identify(columns: Shape['replaced'], target: Target): Promise<readonly Pinned[]> {

@@ -1,0 +1,96 @@
+/** Positions in a dictionary, read and written at the speed of memory. */
+import { type Codec, decompress } from './codec.ts'
+import { ENCODING } from './footer.ts'
+import { bitWidth, encodeHybrid } from './levels.ts'
+import { type DataHeader, PAGE, type Page } from './page.ts'
+import type { LeafNode } from './schema.ts'
+import { IN_BYTES, MAX_COUNT, OUT_BYTES, sharedEngine } from './wasm/engine.ts'
+
+/**
+ * Whether the body of a page holds levels and positions in the dictionary and nothing else.
+ * @param entries of the dictionary
+ * @returns how many values are present in a page that is proven to hold nothing else; undefined where that is not so, or cannot be seen
+ * this way: decode.ts has the reason
+ */
+export function provenPositions(
+  { header, body }: Page<DataHeader>,
+  leaf: LeafNode,
+  codec: Codec,
+  entries: number,
+): number | undefined {
+  const { maxRepetitionLevel: repeated, maxDefinitionLevel: defined } = leaf
+  const { values } = header
+  // What falls short of a run is looked at elsewhere: there may be no values, no entries, no bits.
+  if (values === 0 || entries === 0 || body.length > IN_BYTES || header.uncompressedBytes > OUT_BYTES) return undefined
+  const v2 = header.type === PAGE.DATA_V2 ? header : undefined
+  const stored = v2 ? v2.definitionBytes + v2.repetitionBytes : 0
+  const size = header.uncompressedBytes - stored
+  if (!unpacked(v2 && !v2.compressed ? 'none' : codec, body.subarray(stored), size)) return undefined
+  const engine = sharedEngine()
+  const { places } = engine
+  const end = places.out + size
+  let at = places.out
+  let present = values
+  if (v2) {
+    if ((repeated === 0 && v2.repetitionBytes > 0) || (defined === 0 && v2.definitionBytes > 0)) return undefined
+    // The compressed bytes are not needed any more.
+    engine.bytes().set(body.subarray(0, stored), places.in)
+    const definition = places.in + v2.repetitionBytes
+    if (repeated > 0 && !levels(places.in, v2.repetitionBytes, repeated)) return undefined
+    if (defined > 0 && !levels(definition, v2.definitionBytes, defined)) return undefined
+    if (defined > 0) present = engine.equalToLimit()
+  } else if (header.type === PAGE.DATA) {
+    const { repetitionEncoding, definitionEncoding } = header
+    for (const [max, encoding] of [
+      [repeated, repetitionEncoding],
+      [defined, definitionEncoding],
+    ] as const) {
+      if (max === 0) continue
+      if (encoding !== ENCODING.RLE || at + 4 > end) return undefined
+      const length = engine.bytes().readUInt32LE(at)
+      at += 4
+      if (length > end - at || !levels(at, length, max)) return undefined
+      at += length
+    }
+    if (defined > 0) present = engine.equalToLimit()
+  }
+  const width = at < end ? (engine.bytes()[at] as number) : 0
+  if (present === 0 || width === 0) return undefined
+  if (!engine.hybrid(at + 1, end - at - 1, width, present, entries - 1, 0, true) || !engine.wasTight()) return undefined
+  return present
+
+  function levels(from: number, length: number, max: number): boolean {
+    return engine.hybrid(from, length, bitWidth(max), values, max, 0, false) && engine.wasTight()
+  }
+}
+
+/** Puts the bytes into the engine's `out`. */
+function unpacked(codec: Codec, stored: Uint8Array, size: number): boolean {
+  const engine = sharedEngine()
+  const { places } = engine
+  if (codec === 'snappy' && size > 0) {
+    engine.bytes().set(stored, places.in)
+    return engine.uncompress(places.in, stored.length, places.out, size)
+  }
+  try {
+    engine.bytes().set(decompress(codec, stored, size), places.out)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Positions in a dictionary as a data page has them: the bit width, then runs. @param entries of the dictionary */
+export function encodePositions(positions: Int32Array, entries: number): Uint8Array {
+  const width = Math.max(1, bitWidth(Math.max(0, entries - 1)))
+  if (positions.length > MAX_COUNT) return Buffer.concat([Uint8Array.of(width), encodeHybrid(positions, width)])
+  const engine = sharedEngine()
+  const { places } = engine
+  engine.words().set(positions, places.slots >> 2)
+  engine.bytes()[places.out] = width
+  const size = engine.encode(places.slots, positions.length, width, places.out + 1)
+  return engine
+    .bytes()
+    .subarray(places.out, places.out + 1 + size)
+    .slice()
+}

@@ -1,0 +1,195 @@
+/**
+ * The values of a column that were seen, by their bytes in PLAIN encoding, each with a number and, once it is known, with what takes its
+ * place: ready to be written, so that a value that comes again costs one look-up and one copy, and is no string ever.
+ */
+import { randomBytes } from 'node:crypto'
+import { PseudolakeError } from '../core/errors.ts'
+import { type Engine, IN_BYTES, MAX_COUNT, NULL, newEngine, OUT_BYTES, UNSET } from './wasm/engine.ts'
+
+/** Values looked up in one call at most. */
+export const FIND_AT_ONCE = MAX_COUNT
+
+/** What an entry takes beside its bytes: its place, its hash, and twice a place in the index. */
+const ENTRY_BYTES = 16 + 4 + 2 * 2 * 8
+const ENTRY_WORDS = 4
+const LENGTH_WORD = 3
+
+export interface Found {
+  /** The number of each value; valid until the next call. */
+  readonly slots: Int32Array
+  /** Values that were looked up; fewer than asked for where they would not fit in the memory for one call. */
+  readonly count: number
+  /** Their bytes. */
+  readonly bytes: number
+}
+
+let generations = 0
+
+export class ValueTable {
+  readonly #engine: Engine = newEngine()
+  /** Numbers mean something only in the generation they are from; no two tables have one in common. */
+  generation = ++generations
+
+  constructor() {
+    this.#engine.clear(salt())
+  }
+
+  get size(): number {
+    return this.#engine.entries()
+  }
+
+  /** What the values take. */
+  get bytes(): number {
+    return this.#engine.arenaTop() - this.#engine.places.arena + this.size * ENTRY_BYTES
+  }
+
+  /** Forgets all values. The memory stays with the table. */
+  clear(): void {
+    this.#engine.clear(salt())
+    this.generation = ++generations
+  }
+
+  /**
+   * Numbers of values; new ones get the next numbers.
+   * @param plain in PLAIN encoding, from the first of them
+   * @param width bytes of a value; 0 for byte arrays
+   * @throws RangeError where the bytes end before the values do
+   */
+  find(plain: Uint8Array, count: number, width: number): Found {
+    const engine = this.#engine
+    const { places } = engine
+    const cut = cutToFit(plain, Math.min(count, MAX_COUNT), width)
+    engine.bytes().set(plain.subarray(0, cut.bytes), places.in)
+    let found = 0
+    let at = 0
+    while (found < cut.count) {
+      // Numbers of a second call would lie over those of the first.
+      const n = found === 0 ? engine.find(places.in, cut.bytes, cut.count, width) : this.#more(found, at, cut, width)
+      if (n < 0) throw new RangeError('values beyond the page')
+      found += n
+      at += engine.findConsumed()
+      if (found < cut.count) engine.grow(cut.bytes - at + 64)
+    }
+    const slots = engine.words().subarray(places.slots >> 2, (places.slots >> 2) + found)
+    return { slots, count: found, bytes: at }
+  }
+
+  #more(found: number, at: number, cut: { count: number; bytes: number }, width: number): number {
+    const engine = this.#engine
+    const { places } = engine
+    const words = engine.words()
+    const first = places.slots >> 2
+    const before = words.slice(first, first + found)
+    const n = engine.find(places.in + at, cut.bytes - at, cut.count - found, width)
+    if (n > 0) words.copyWithin(first + found, first, first + n)
+    words.set(before, first)
+    return n
+  }
+
+  /** The bytes of a value, without their length; valid until the table changes. */
+  key(slot: number): Uint8Array {
+    const words = this.#engine.words()
+    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
+    const from = (words[entry] as number) >>> 0
+    return this.#engine.bytes().subarray(from, from + (words[entry + 1] as number))
+  }
+
+  /** @param text what takes the value's place; null where the cell becomes null */
+  set(slot: number, text: string | null): void {
+    const length = text === null ? 0 : Buffer.byteLength(text)
+    let from = length === 0 ? this.#engine.places.arena : this.#engine.take(length)
+    if (from === 0) {
+      this.#engine.grow(length + 64)
+      from = this.#engine.take(length)
+    }
+    if (length > 0) this.#engine.bytes().write(text as string, from)
+    const words = this.#engine.words()
+    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
+    words[entry + 2] = from
+    words[entry + LENGTH_WORD] = text === null ? NULL : length
+  }
+
+  /** Bytes of what takes a value's place; -1 where it is not known yet, -2 where it is null. */
+  lengthOf(slot: number): number {
+    return this.#engine.words()[(this.#engine.places.entries >> 2) + slot * ENTRY_WORDS + LENGTH_WORD] as number
+  }
+
+  isNull(slot: number): boolean {
+    return this.lengthOf(slot) === NULL
+  }
+
+  isSet(slot: number): boolean {
+    return this.lengthOf(slot) !== UNSET
+  }
+
+  /** Bytes of the replacements in PLAIN encoding. @throws PseudolakeError `internal/bug` where one is missing or null */
+  sizeOf(slots: Int32Array): number {
+    let bytes = 0
+    for (let from = 0; from < slots.length; from += MAX_COUNT) {
+      const piece = this.#put(slots, from)
+      const size = Number(this.#engine.sizeOf(this.#engine.places.slots, piece))
+      if (size < 0) throw unanswered()
+      bytes += size
+    }
+    return bytes
+  }
+
+  /**
+   * Writes the replacements in PLAIN encoding.
+   * @param into long enough for `sizeOf`, from `at`
+   * @returns where they end
+   * @throws PseudolakeError `internal/bug` where one is missing or null: what was not pseudonymized is never written
+   */
+  emit(slots: Int32Array, into: Uint8Array, at = 0): number {
+    const engine = this.#engine
+    const { places } = engine
+    let end = at
+    for (let from = 0; from < slots.length; ) {
+      const piece = this.#put(slots, from)
+      const size = engine.emit(places.slots, piece, places.out, OUT_BYTES)
+      const done = engine.emittedCount()
+      if (size < 0 || done === 0) throw unanswered()
+      into.set(engine.bytes().subarray(places.out, places.out + size), end)
+      end += size
+      from += done
+    }
+    return end
+  }
+
+  #put(slots: Int32Array, from: number): number {
+    const piece = slots.subarray(from, from + MAX_COUNT)
+    this.#engine.words().set(piece, this.#engine.places.slots >> 2)
+    return piece.length
+  }
+}
+
+/** As many whole values as fit in the memory for one call. */
+function cutToFit(plain: Uint8Array, count: number, width: number): { count: number; bytes: number } {
+  if (width > 0) {
+    const fits = Math.min(count, Math.floor(IN_BYTES / width))
+    if (fits * width > plain.length) throw new RangeError('values beyond the page')
+    return { count: fits, bytes: fits * width }
+  }
+  if (plain.length <= IN_BYTES) return { count, bytes: plain.length }
+  const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
+  let bytes = 0
+  let fits = 0
+  while (fits < count) {
+    const next = bytes + 4 + view.getUint32(bytes, true)
+    if (next > plain.length) throw new RangeError('values beyond the page')
+    if (next > IN_BYTES) break
+    bytes = next
+    fits++
+  }
+  if (fits === 0) throw new RangeError('a value longer than a page may be')
+  return { count: fits, bytes }
+}
+
+function unanswered(): PseudolakeError {
+  return new PseudolakeError('internal/bug', 'a value without its replacement')
+}
+
+/** Nobody who writes an input can choose values that meet in the table. */
+function salt(): bigint {
+  return randomBytes(8).readBigUInt64LE()
+}

@@ -1,0 +1,132 @@
+// The RLE / bit-packing hybrid of levels and dictionary indices (parquet-format, Encodings.md).
+
+/** Whether the runs were looked at to their end and nothing but zeros is behind the last value, in the padding of its group too. */
+let tight: bool = false
+export function wasTight(): bool {
+  return tight
+}
+
+/** How many of the values were equal to the limit that was given. */
+let equal: u32 = 0
+export function equalToLimit(): u32 {
+  return equal
+}
+
+/**
+ * Goes through `count` values of `width` bits. None may be above `limit`.
+ * @param dst where they are put, a byte or four each; 0: nowhere
+ * @param wide four bytes each
+ * @returns false where the bytes end first or a value is too large
+ */
+export function hybrid(src: usize, length: u32, width: u32, count: u32, limit: u32, dst: usize, wide: bool): bool {
+  tight = false
+  equal = 0
+  if (width > 32) return false
+  const end = src + length
+  const step = (width + 7) >> 3
+  const valueMask: u32 = width == 32 ? 0xffffffff : (1 << width) - 1
+  let at = src
+  let seen: u32 = 0
+  let clean = true
+  while (seen < count) {
+    let header: u64 = 0
+    for (let shift: u64 = 0; ; shift += 7) {
+      if (at >= end || shift > 28) return false
+      const b = load<u8>(at++)
+      header |= (u64(b) & 0x7f) << shift
+      if (b < 0x80) break
+    }
+    if ((header & 1) == 0) {
+      const n = u32(min<u64>(header >> 1, u64(count - seen)))
+      if (header == 0 || at + step > end) return false
+      let value: u32 = 0
+      for (let i: u32 = 0; i < step; i++) value |= u32(load<u8>(at + i)) << (8 * i)
+      at += step
+      if (value > limit) return false
+      if (value == limit) equal += n
+      if (dst != 0) {
+        if (wide) for (let i: u32 = 0; i < n; i++) store<u32>(dst + ((seen + i) << 2), value)
+        else memory.fill(dst + seen, u8(value), n)
+      }
+      seen += n
+      continue
+    }
+    const packed = (header >> 1) * 8
+    const n = u32(min<u64>(packed, u64(count - seen)))
+    const bytes = (u64(n) * u64(width) + 7) >> 3
+    // The padding of the last group may be missing: writers before 2014 cut it.
+    if (packed == 0 || u64(end - at) < bytes) return false
+    let most: u32 = 0
+    let bit: u32 = 0
+    let here = at
+    for (let i: u32 = 0; i < n; i++) {
+      const value = u32(load<u64>(here) >> u64(bit)) & valueMask
+      bit += width
+      here += bit >> 3
+      bit &= 7
+      most = max<u32>(most, value)
+      equal += u32(value == limit)
+      if (dst != 0) {
+        if (wide) store<u32>(dst + ((seen + i) << 2), value)
+        else store<u8>(dst + seen + i, value)
+      }
+    }
+    if (most > limit) return false
+    const whole = min<u64>((packed * u64(width)) >> 3, u64(end - at))
+    if (bit != 0 && load<u8>(here) >> u8(bit) != 0) clean = false
+    for (let rest = here + (bit == 0 ? 0 : 1); rest < at + usize(whole); rest++) if (load<u8>(rest) != 0) clean = false
+    at += usize(whole)
+    seen += n
+  }
+  for (; at < end; at++) if (load<u8>(at) != 0) clean = false
+  tight = clean
+  return true
+}
+
+/** Runs of eight and more as runs, the rest packed. @param src values, four bytes each @returns bytes written */
+export function encode(src: usize, count: u32, width: u32, dst: usize): u32 {
+  const step = (width + 7) >> 3
+  let out = dst
+  let packedFrom: u32 = 0
+  let i: u32 = 0
+  while (i < count) {
+    const value = load<u32>(src + (i << 2))
+    let end = i + 1
+    while (end < count && load<u32>(src + (end << 2)) == value) end++
+    if (end - i < 8) {
+      i += 8
+      continue
+    }
+    out = pack(src, packedFrom, i, count, width, out)
+    out = varint((end - i) << 1, out)
+    for (let b: u32 = 0; b < step; b++) store<u8>(out++, value >> (8 * b))
+    i = end
+    packedFrom = end
+  }
+  return u32(pack(src, packedFrom, count, count, width, out) - dst)
+}
+
+function varint(n: u32, dst: usize): usize {
+  let out = dst
+  let rest = n
+  for (; rest >= 0x80; rest >>= 7) store<u8>(out++, (rest & 0x7f) | 0x80)
+  store<u8>(out++, rest)
+  return out
+}
+
+function pack(src: usize, from: u32, to: u32, count: u32, width: u32, dst: usize): usize {
+  if (from >= to) return dst
+  const groups = (to - from + 7) >> 3
+  let out = varint(groups * 2 + 1, dst)
+  let buffer: u64 = 0
+  let bits: u32 = 0
+  for (let i = from; i < from + groups * 8; i++) {
+    if (i < count) buffer |= u64(load<u32>(src + (i << 2))) << u64(bits)
+    bits += width
+    for (; bits >= 8; bits -= 8) {
+      store<u8>(out++, u8(buffer))
+      buffer >>= 8
+    }
+  }
+  return out
+}

@@ -1,0 +1,187 @@
+import { ARENA, ENTRIES, ENTRY_BYTES, FIRST_INDEX, HASHES, INDEX, MAX_ENTRIES, NULL, SLOTS, UNSET } from './layout'
+
+// Which value has which replacement, by the bytes of both.
+
+let size: u32 = 0
+let mask: u32 = FIRST_INDEX - 1
+let top: usize = ARENA
+let seed: u64 = 0
+
+export function entries(): u32 {
+  return size
+}
+
+/** Where the arena ends. */
+export function arenaTop(): usize {
+  return top
+}
+
+/** Forgets all values. @param salt hashes of two tables differ, so that nobody can choose values that meet */
+export function clear(salt: u64): void {
+  seed = salt
+  size = 0
+  mask = FIRST_INDEX - 1
+  top = ARENA
+  memory.fill(INDEX, 0, FIRST_INDEX << 3)
+}
+
+/** Takes `bytes` of the arena. @returns where they begin, or 0 where there is no room: memory must grow first */
+export function take(bytes: u32): usize {
+  const at = top
+  if (u64(at) + u64(bytes) + 64 > u64(memory.size()) << 16) return 0
+  // Wide loads are aligned to nothing; entries stay apart for the eye only.
+  top = at + bytes
+  return at
+}
+
+/**
+ * Looks `count` values up in PLAIN encoding, from the `from`-th byte of `src`, and puts their numbers at SLOTS; new ones get the next numbers.
+ * @param width bytes of a value; 0 where each has its length in front of it
+ * @returns how many were looked up: fewer where there is no room for more. -1: the bytes end before the values do
+ */
+export function find(src: usize, length: u32, count: u32, width: u32): i32 {
+  const end = src + length
+  let at = src
+  consumed = 0
+  const room = usize(u64(memory.size()) << 16) - 64
+  for (let i: u32 = 0; i < count; i++) {
+    let n = width
+    let key = at
+    if (width == 0) {
+      if (u32(end - at) < 4) return -1
+      n = load<u32>(at)
+      key = at + 4
+    }
+    if (n > u32(end - key)) return -1
+    const h = hash(key, n)
+    let slot = h & mask
+    let found: u32 = 0
+    for (;;) {
+      const entry = load<u64>(INDEX + (usize(slot) << 3))
+      if (entry == 0) break
+      if (u32(entry >> 32) == h) {
+        const candidate = u32(entry) - 1
+        const meta = ENTRIES + usize(candidate) * ENTRY_BYTES
+        if (load<u32>(meta, 4) == n && same(load<u32>(meta), key, n)) {
+          found = candidate + 1
+          break
+        }
+      }
+      slot = (slot + 1) & mask
+    }
+    if (found == 0) {
+      if (size >= MAX_ENTRIES || top + n > room) return i32(i)
+      const meta = ENTRIES + usize(size) * ENTRY_BYTES
+      memory.copy(top, key, n)
+      store<u32>(meta, u32(top))
+      store<u32>(meta, n, 4)
+      store<u32>(meta, 0, 8)
+      store<u32>(meta, UNSET, 12)
+      top += n
+      store<u32>(HASHES + (usize(size) << 2), h)
+      size++
+      store<u64>(INDEX + (usize(slot) << 3), (u64(h) << 32) | u64(size))
+      found = size
+      if (size * 2 > mask) grow()
+    }
+    store<u32>(SLOTS + (usize(i) << 2), found - 1)
+    at = key + n
+    consumed = u32(at - src)
+  }
+  return i32(count)
+}
+
+let consumed: u32 = 0
+/** Bytes of the values that `find` looked up last. */
+export function findConsumed(): u32 {
+  return consumed
+}
+
+function grow(): void {
+  mask = mask * 2 + 1
+  memory.fill(INDEX, 0, usize(mask + 1) << 3)
+  for (let i: u32 = 0; i < size; i++) {
+    const h = load<u32>(HASHES + (usize(i) << 2))
+    let slot = h & mask
+    while (load<u64>(INDEX + (usize(slot) << 3)) != 0) slot = (slot + 1) & mask
+    store<u64>(INDEX + (usize(slot) << 3), (u64(h) << 32) | u64(i + 1))
+  }
+}
+
+const K: u64 = 0x9e3779b97f4a7c15
+
+// @ts-ignore: decorator
+@inline
+function mix(h: u64, word: u64): u64 {
+  const m = (h ^ word) * K
+  return m ^ (m >> 29)
+}
+
+// @ts-ignore: decorator
+@inline
+function hash(at: usize, n: u32): u32 {
+  let h = seed ^ (u64(n) * 0xd6e8feb86659fd93)
+  let i: u32 = 0
+  for (; i + 8 <= n; i += 8) h = mix(h, load<u64>(at + i))
+  const rest = n - i
+  if (rest > 0) {
+    // Up to seven bytes behind the value are loaded and cut off.
+    h = mix(h, load<u64>(at + i) & ((u64(1) << u64(rest << 3)) - 1))
+  }
+  h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93
+  return u32(h >> 32)
+}
+
+// @ts-ignore: decorator
+@inline
+function same(a: usize, b: usize, n: u32): bool {
+  let i: u32 = 0
+  for (; i + 8 <= n; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false
+  const rest = n - i
+  return rest == 0 || ((load<u64>(a + i) ^ load<u64>(b + i)) & ((u64(1) << u64(rest << 3)) - 1)) == 0
+}
+
+/** Bytes of the replacements at `slots`, lengths of four bytes in front. @returns -1 where one is missing or null */
+export function sizeOf(slots: usize, count: u32): i64 {
+  let bytes: i64 = 0
+  for (let i: u32 = 0; i < count; i++) {
+    const slot = load<u32>(slots + (usize(i) << 2))
+    if (slot >= size) return -1
+    const n = load<u32>(ENTRIES + usize(slot) * ENTRY_BYTES, 12)
+    if (n >= NULL) return -1
+    bytes += 4 + i64(n)
+  }
+  return bytes
+}
+
+let emitted: u32 = 0
+/** How many replacements `emit` wrote last. */
+export function emittedCount(): u32 {
+  return emitted
+}
+
+/** Writes replacements in PLAIN encoding while they fit in `room`. @returns bytes written; -1 where one is missing or null */
+export function emit(slots: usize, count: u32, dst: usize, room: u32): i32 {
+  let out = dst
+  emitted = 0
+  for (let i: u32 = 0; i < count; i++) {
+    const slot = load<u32>(slots + (usize(i) << 2))
+    if (slot >= size) return -1
+    const meta = ENTRIES + usize(slot) * ENTRY_BYTES
+    const n = load<u32>(meta, 12)
+    if (n >= NULL) return -1
+    if (u32(out - dst) + 4 + n > room) break
+    store<u32>(out, n)
+    out += 4
+    const from = usize(load<u32>(meta, 8))
+    if (n <= 64) {
+      v128.store(out, v128.load(from))
+      if (n > 16) v128.store(out, v128.load(from, 16), 16)
+      if (n > 32) v128.store(out, v128.load(from, 32), 32)
+      if (n > 48) v128.store(out, v128.load(from, 48), 48)
+    } else memory.copy(out, from, n)
+    out += n
+    emitted = i + 1
+  }
+  return i32(out - dst)
+}
