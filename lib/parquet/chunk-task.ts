@@ -38,7 +38,7 @@ export function placeOf({ location, column, rowGroup }: ChunkTask): Place {
 }
 
 export function pagesOf(task: InputTask): AsyncGenerator<Page> {
-  return readPages(task.source, task.chunk, placeOf(task), task.signal)
+  return readPages(task.source, task.chunk, placeOf(task), { signal: task.signal })
 }
 
 /** Nulls of a chunk, counted while its pages are copied or made. */

@@ -90,7 +90,7 @@ async function* plainValues(
     signal,
   )
   let entries: number | undefined
-  for await (const page of readPages(source, chunk, place, signal, dictionaryOnly)) {
+  for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly })) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
       const plain = plainDictionary(page as Page<DictionaryHeader>, chunk.codec)

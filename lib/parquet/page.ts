@@ -51,7 +51,7 @@ export interface Page<H extends PageHeader = PageHeader> {
   /** As stored; valid until the next page is asked for. */
   readonly body: Uint8Array
   readonly place: Place
-  /** The header as it is stored; valid as long as the body. */
+  /** The header as it is stored. */
   readonly head: Uint8Array
   /** Where the body begins in the file. */
   readonly from: number
@@ -60,18 +60,25 @@ export interface Page<H extends PageHeader = PageHeader> {
 /** Where a header cannot be longer; the statistics in it may be long, but a page of an honest file is longer. */
 const MAX_HEADER_BYTES = 16 << 20
 const FIRST_HEADER_BYTES = 4 << 10
+const NOTHING = new Uint8Array(0)
+
+export interface PageOptions {
+  readonly signal?: AbortSignal | undefined
+  /** The first page, which must be the dictionary. @default false */
+  readonly dictionaryOnly?: boolean
+  /** Which pages come with their body; the others are not read, and theirs is empty. @default all */
+  readonly wanted?: (header: PageHeader, from: number) => boolean
+}
 
 /**
  * The dictionary and data pages of a chunk, in order. Stops after the last value: some writers pad.
- * @param dictionaryOnly the first page, which must be the dictionary
  * @throws PseudolakeError `input/corrupt` where pages and footer disagree
  */
 export async function* readPages(
   source: RangeReader,
   chunk: ColumnChunk,
   place: Place,
-  signal?: AbortSignal,
-  dictionaryOnly = false,
+  { signal, dictionaryOnly = false, wanted }: PageOptions = {},
 ): AsyncGenerator<Page> {
   const end = dictionaryOnly ? chunk.dataPageOffset : chunk.end
   let at = chunk.start
@@ -90,6 +97,10 @@ export async function* readPages(
       if (dictionaryOnly) throw corrupt(here, 'is no dictionary, where the footer says that one is')
       seen += header.values
       if (seen > chunk.values) throw corrupt(here, `its pages hold more than the ${chunk.values} values of the footer`)
+    }
+    if (wanted && !wanted(header, from)) {
+      yield { header, body: NOTHING, place: here, head, from }
+      continue
     }
     const body = await source.read(from, at)
     if (header.crc !== undefined && zlib.crc32(body) !== header.crc >>> 0)
@@ -114,7 +125,8 @@ async function readHeader(
     const bytes = await source.read(at, Math.min(end, at + ask))
     try {
       const { header, length } = parseHeader(bytes)
-      return { header, head: bytes.subarray(0, length) }
+      // The body may be read into the same memory.
+      return { header, head: new Uint8Array(bytes.subarray(0, length)) }
     } catch (error) {
       if (error instanceof ThriftEnd && at + ask < end && ask < MAX_HEADER_BYTES) continue
       if (error instanceof ThriftEnd) throw corrupt(place, 'the page header is cut off')

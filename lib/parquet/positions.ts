@@ -89,8 +89,5 @@ export function encodePositions(positions: Int32Array, entries: number): Uint8Ar
   engine.words().set(positions, places.slots >> 2)
   engine.bytes()[places.out] = width
   const size = engine.encode(places.slots, positions.length, width, places.out + 1)
-  return engine
-    .bytes()
-    .subarray(places.out, places.out + 1 + size)
-    .slice()
+  return new Uint8Array(engine.bytes().subarray(places.out, places.out + 1 + size))
 }

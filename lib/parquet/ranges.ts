@@ -23,6 +23,8 @@ export function rangeReader(
 ): RangeReader {
   const runs = merge(needed)
   let window = new Uint8Array(0) as Uint8Array
+  // One for all windows: fresh memory for each would cost more than reading into it.
+  let memory = new Uint8Array(0) as Uint8Array
   let from = 0
 
   return {
@@ -31,7 +33,11 @@ export function rangeReader(
       signal?.throwIfAborted()
       const run = runs.find(([a, b]) => a <= start && start < b)
       const to = Math.max(end, Math.min(start + WINDOW_BYTES, run?.[1] ?? end))
-      const bytes = await storage.read(object.location, { start, end: to, ifMatch: object.version })
+      if (memory.length < to - start) memory = new Uint8Array(Buffer.allocUnsafeSlow(to - start).buffer)
+      const asked = { start, end: to, ifMatch: object.version, into: memory }
+      // What is there is gone where the read fails half-way.
+      window = window.subarray(0, 0)
+      const bytes = await storage.read(object.location, asked)
       if (bytes.length !== to - start) throw corrupt({ location: object.location }, 'ends before its own size')
       window = bytes
       from = start

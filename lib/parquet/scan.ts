@@ -47,7 +47,7 @@ export async function* scanTexts(
     const needed = dictionaryOnly ? ([chunk.start, chunk.dataPageOffset] as const) : ([chunk.start, chunk.end] as const)
     const source = rangeReader(storage, file.object, [needed], signal)
     let dictionarySize: number | undefined
-    for await (const page of readPages(source, chunk, place, signal, dictionaryOnly)) {
+    for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly })) {
       if (page.header.type === PAGE.DICTIONARY) {
         const values = decodeDictionary(page as Page<DictionaryHeader>, leaf, chunk.codec)
         dictionarySize = values.length

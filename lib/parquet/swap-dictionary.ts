@@ -58,7 +58,7 @@ async function dictionaryBytes(
     const { slots, bytes } = replacement.lookAll(plain.subarray(at), piece, page.place)
     await replacement.settle()
     if (piece === count) return emitted(slots)
-    pieces.push(emitted(slots).slice())
+    pieces.push(new Uint8Array(emitted(slots)))
     done += piece
     at += bytes
   }

@@ -54,7 +54,7 @@ class Dictionary {
   constructor(page: Page<DictionaryHeader>, { chunk }: InputTask, replacement: Replacement) {
     this.count = page.header.values
     // The page is valid until the next is read.
-    this.#plain = plainDictionary(page, chunk.codec).slice()
+    this.#plain = new Uint8Array(plainDictionary(page, chunk.codec))
     this.#place = page.place
     this.#replacement = replacement
   }

@@ -109,6 +109,37 @@ export class ValueTable {
     words[entry + LENGTH_WORD] = text === null ? NULL : length
   }
 
+  /** As `set`, with the bytes of the text. */
+  setBytes(slot: number, bytes: Uint8Array): void {
+    let from = this.#engine.take(bytes.length)
+    if (from === 0) {
+      this.#engine.grow(bytes.length + 64)
+      from = this.#engine.take(bytes.length)
+    }
+    this.#engine.bytes().set(bytes, from)
+    const words = this.#engine.words()
+    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
+    words[entry + 2] = from
+    words[entry + LENGTH_WORD] = bytes.length
+  }
+
+  /**
+   * Which of the pairs of a value and what stands in its place are not what the table has of them. The values get numbers.
+   * @param keys values in PLAIN encoding, `width` bytes each
+   * @param out what stands in their places, as byte arrays
+   * @returns their positions; undefined where there is too much for one call
+   * @throws RangeError where one of the two ends before `count` values
+   */
+  unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number): Int32Array | undefined {
+    if (count > MAX_COUNT || keys.length > IN_BYTES || out.length > OUT_BYTES) return undefined
+    const found = this.find(keys, count, width)
+    const { places, bytes, words, unlike } = this.#engine
+    bytes().set(out, places.out)
+    const many = unlike(places.in, found.bytes, width, places.out, out.length, places.slots, count)
+    if (many < 0) throw new RangeError('values beyond the page')
+    return words().slice(places.slots >> 2, (places.slots >> 2) + many)
+  }
+
   /** Bytes of what takes a value's place; -1 where it is not known yet, -2 where it is null. */
   lengthOf(slot: number): number {
     return this.#engine.words()[(this.#engine.places.entries >> 2) + slot * ENTRY_WORDS + LENGTH_WORD] as number

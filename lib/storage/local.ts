@@ -6,13 +6,16 @@
  * a killed run leaves at most those behind.
  */
 import { randomUUID } from 'node:crypto'
-import { constants, type FileHandle, link, mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
+import { fstatSync, read, statSync } from 'node:fs'
+import { constants, link, mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { PseudolakeError } from '../core/errors.ts'
+import { OpenFiles } from './open-files.ts'
 import type { ObjectWriter, ReadOptions, Storage, StoredObject, Version } from './storage.ts'
 
 export function localStorage(): Storage {
+  const opened = new OpenFiles()
   return {
     async stat(location) {
       return guarded(location, async () => {
@@ -23,12 +26,13 @@ export function localStorage(): Storage {
 
     async read(location, options = {}) {
       return guarded(location, async () => {
-        const file = await open(pathOf(location), 'r')
-        try {
-          return await readRange(file, location, options)
-        } finally {
-          await file.close()
-        }
+        const path = pathOf(location)
+        const object = described(location, statSync(path, { bigint: true }))
+        if (options.ifMatch !== undefined && options.ifMatch !== object.version) throw changed(location)
+        return opened.use(path, object.version, async (file) => {
+          if (described(location, fstatSync(file, { bigint: true })).version !== object.version) throw changed(location)
+          return readRange(file, object.bytes, options)
+        })
       })
     },
 
@@ -83,19 +87,27 @@ export function pathOf(location: string): string {
   return location.startsWith('file:') ? fileURLToPath(location) : location
 }
 
-async function readRange(file: FileHandle, location: string, { start = 0, end, ifMatch }: ReadOptions) {
-  const object = described(location, await file.stat({ bigint: true }))
-  if (ifMatch !== undefined && ifMatch !== object.version)
-    throw new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, { location })
-  const length = Math.max(0, Math.min(end ?? object.bytes, object.bytes) - start)
-  const bytes = new Uint8Array(length)
+async function readRange(file: number, size: number, { start = 0, end, into }: ReadOptions): Promise<Uint8Array> {
+  const length = Math.max(0, Math.min(end ?? size, size) - start)
+  const bytes =
+    into && into.length >= length ? into.subarray(0, length) : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
   let filled = 0
   while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, start + filled)
+    const bytesRead = await readInto(file, bytes, filled, start + filled)
     if (bytesRead === 0) break
     filled += bytesRead
   }
   return filled === length ? bytes : bytes.subarray(0, filled)
+}
+
+function readInto(file: number, bytes: Uint8Array, at: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(file, bytes, at, bytes.length - at, position, (error, count) => (error ? reject(error) : resolve(count)))
+  })
+}
+
+function changed(location: string): PseudolakeError {
+  return new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, { location })
 }
 
 async function createWriter(location: string, mode: 'exclusive' | 'replace'): Promise<ObjectWriter> {

@@ -28,13 +28,16 @@ export function memoryStorage(): Storage {
       return find(location).stored
     },
 
-    async read(location, { start = 0, end, ifMatch }: ReadOptions = {}) {
+    async read(location, { start = 0, end, ifMatch, into }: ReadOptions = {}) {
       const { bytes, stored } = find(location)
       if (ifMatch !== undefined && ifMatch !== stored.version)
         throw new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, {
           location,
         })
-      return copy(bytes.subarray(start, end))
+      const found = bytes.subarray(start, end)
+      if (!into || into.length < found.length) return copy(found)
+      into.set(found)
+      return into.subarray(0, found.length)
     },
 
     async create(location, bytes) {

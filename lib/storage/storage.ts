@@ -69,4 +69,6 @@ export interface ReadOptions {
   readonly start?: number
   readonly end?: number
   readonly ifMatch?: Version
+  /** Where the bytes may be put, if there is room for all of them: the result is a part of it then. */
+  readonly into?: Uint8Array
 }

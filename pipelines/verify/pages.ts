@@ -41,7 +41,7 @@ export async function checkPages(checks: PageChecks): Promise<void> {
   const place: Place = { location: file.object.location, column: leaf.path, rowGroup }
   const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal)
   const headers = checks.column === undefined ? 0 : await checkHeaders(source, chunk, checks, checks.column)
-  const bodies = await checkBodies(readPages(source, chunk, place, signal), chunk, full, checks)
+  const bodies = await checkBodies(readPages(source, chunk, place, { signal }), chunk, full, checks)
   // Readers stop after the last value; what a page behind it holds, nobody would see.
   if (checks.column !== undefined && checks.ours && full && headers > bodies)
     checks.add({

@@ -154,9 +154,9 @@ test('one pseudonym for two values fails', async () => {
 })
 
 test('a value with another pseudonym in a later file fails', async () => {
-  let calls = 0
+  let asked = 0
   const { failed } = await gated([input, input], VIN, {
-    replace: (texts) => texts.map((text) => pseudonym(`${calls++ > 100 && text === 'VEHICLE9' ? 'other' : ''}${text}`)),
+    replace: (texts) => texts.map((text) => pseudonym(`${text === 'VEHICLE9' && asked++ > 0 ? 'other' : ''}${text}`)),
   })
   expect(failed).toEqual(['one_to_one'])
 })

@@ -27,6 +27,15 @@ export interface Engine {
   sizeOf(slots: number, count: number): bigint
   emit(slots: number, count: number, to: number, room: number): number
   emittedCount(): number
+  unlike(
+    keys: number,
+    keyBytes: number,
+    width: number,
+    out: number,
+    outBytes: number,
+    slots: number,
+    count: number,
+  ): number
 }
 
 /** In the order of `place` in assembly/index.ts. */

@@ -7,7 +7,7 @@ import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import type { Finding } from './check.ts'
-import { type CellPage, dictionaryEntries, type Entries, isLong, outputCells, refersToDictionary } from './entries.ts'
+import { byteDictionary, type CellPage, type Entries, isLong, outputCells, refersToDictionary } from './entries.ts'
 import type { Hasher, HashTable } from './hash.ts'
 
 /** Of the bytes of chunks that do without a dictionary, the share that is looked at. */
@@ -105,7 +105,7 @@ export class CopiedColumn {
     const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal)
     let last: Page<DataHeader> | undefined
     let seen = 0
-    for await (const page of readPages(source, chunk, place, signal)) {
+    for await (const page of readPages(source, chunk, place, { signal })) {
       if (page.header.type === PAGE.DICTIONARY) continue
       const data = page as Page<DataHeader>
       if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, hasher), dictionary)
@@ -141,9 +141,9 @@ export class CopiedColumn {
       return undefined
     const source = rangeReader(storage, file.object, [[start, apart ? dataPageOffset : end]], signal)
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    for await (const page of readPages(source, chunk, place, signal, apart))
+    for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart }))
       return page.header.type === PAGE.DICTIONARY
-        ? dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher)
+        ? byteDictionary(page as Page<DictionaryHeader>, chunk.codec, hasher).entries()
         : undefined
     return undefined
   }

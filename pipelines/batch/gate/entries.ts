@@ -76,6 +76,13 @@ export class Scratch {
     return { ...this.#entries, count, bytes }
   }
 
+  copy(bytes: Uint8Array): Uint8Array {
+    const room = this.room(bytes.length)
+    if (room.length < bytes.length) return new Uint8Array(bytes)
+    room.set(bytes)
+    return room.subarray(0, bytes.length)
+  }
+
   room(size: number): Uint8Array {
     if (this.bytes.length < size && size <= SCRATCH_BYTES)
       this.bytes = new Uint8Array(Math.min(2 * size, SCRATCH_BYTES))
@@ -85,27 +92,50 @@ export class Scratch {
 /** Dictionaries have a megabyte; a longer one gets memory of its own. */
 const SCRATCH_BYTES = 4 << 20
 
-/**
- * A dictionary of byte arrays, hashed where it stands.
- * @param scratch holds the result, until it is used again
- */
-export function dictionaryEntries(
+/** A dictionary's values in PLAIN encoding; hashed only where somebody asks. */
+export interface Dictionary {
+  readonly plain: Uint8Array
+  readonly count: number
+  entries(): Entries
+}
+
+/** A dictionary of byte arrays. @param scratch holds the result, until it is used again */
+export function byteDictionary(
   page: Page<DictionaryHeader>,
   codec: Codec,
   hasher: Hasher,
-  scratch?: Scratch,
-): Entries {
-  const { header, body, place } = page
-  return guarded(place, 'the dictionary', () => {
-    const bytes = decompress(codec, body, header.uncompressedBytes, scratch?.room(header.uncompressedBytes))
-    return plainEntries(bytes, header.values, hasher, scratch)
+  scratch: Scratch = new Scratch(),
+): Dictionary {
+  return dictionaryOf(page, codec, scratch, (plain) => plainEntries(plain, page.header.values, hasher, scratch))
+}
+
+function dictionaryOf(
+  { header, body, place }: Page<DictionaryHeader>,
+  codec: Codec,
+  scratch: Scratch,
+  entriesOf: (plain: Uint8Array) => Entries,
+): Dictionary {
+  const plain = guarded(place, 'the dictionary', () => {
+    const room = scratch.room(header.uncompressedBytes)
+    const bytes = decompress(codec, body, header.uncompressedBytes, room)
+    // The page is valid until the next is read.
+    return codec === 'none' ? scratch.copy(bytes) : bytes
   })
+  let entries: Entries | undefined
+  return {
+    plain,
+    count: header.values,
+    entries() {
+      entries ??= guarded(place, 'the dictionary', () => entriesOf(plain))
+      return entries
+    },
+  }
 }
 
 /** Byte arrays in PLAIN encoding. @throws RangeError where they end before `count` */
-function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch: Scratch | undefined): Entries {
+function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch: Scratch): Entries {
   if (count * 4 > bytes.length) throw new RangeError('fewer bytes than values')
-  const entries = scratch ? scratch.entries(count, bytes) : emptyEntries(count, bytes)
+  const entries = scratch.entries(count, bytes)
   const { a, b, kind, from, to } = entries
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
@@ -123,7 +153,7 @@ function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch:
   return entries
 }
 
-/** The entries of an input's dictionary, as the rule has them sent. */
+/** An input's dictionary; its entries are as the rule has them sent. */
 export function inputDictionary(
   page: Page<DictionaryHeader>,
   leaf: LeafNode,
@@ -131,9 +161,13 @@ export function inputDictionary(
   reading: Reading,
   hasher: Hasher,
   scratch: Scratch,
-): Entries {
-  if (!reading.asText) return dictionaryEntries(page, codec, hasher, scratch)
-  return textEntries(canonicalTexts(decodeDictionary(page, leaf, codec), leaf, page.place), reading, hasher)
+): Dictionary {
+  if (!reading.asText) return byteDictionary(page, codec, hasher, scratch)
+  const { header, place } = page
+  return dictionaryOf(page, codec, scratch, (plain) => {
+    const stored = { ...page, body: plain, header: { ...header, compressedBytes: plain.length } }
+    return textEntries(canonicalTexts(decodeDictionary(stored, leaf, 'none'), leaf, place), reading, hasher)
+  })
 }
 
 /** @param dictionary of the chunk, for pages that refer to it */

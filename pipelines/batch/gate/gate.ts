@@ -8,6 +8,7 @@ import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
+import { plainWidth } from '../../../lib/parquet/plain.ts'
 import type { RewritePlan } from '../../../lib/parquet/plan.ts'
 import { Provenance } from '../../../lib/parquet/provenance.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
@@ -23,6 +24,7 @@ import { type Entries, hasCharacters, isLong, KIND, type Reading, Scratch, textE
 import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
 import { checkFooter } from './headers.ts'
 import { Mapping, type Verdict } from './mapping.ts'
+import { Pairs } from './pairs.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
 import { readBack } from './replaced.ts'
 
@@ -67,6 +69,8 @@ interface Group extends GateRule {
 
 /** One copied piece in so many is read back and compared by checksum. */
 const COPIED_EVERY = 16
+/** Rules with a table of pairs; where there are more, theirs are looked at one by one. */
+const MOST_PAIRS = 8
 /** Pseudonyms of each domain and key that are turned back. */
 const ROUND_TRIPS = 100
 
@@ -79,6 +83,7 @@ export class Gate {
   readonly #tallies: Readonly<Record<CheckName, Tally>>
   readonly #originals: HashTable
   readonly #groups = new Map<string, Group>()
+  readonly #known = new Map<string, Pairs>()
   /** Files of the step, and their copied columns by position. */
   #files: { readonly object: StoredObject; readonly columns: readonly number[] }[] = []
   #copied = new Map<string, CopiedColumn>()
@@ -229,6 +234,7 @@ export class Gate {
       input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
       ...(constant && { constant }),
       reading,
+      pairs: source && given.rule.mode === 'deterministic' ? this.#pairs(given, source) : undefined,
       pair: this.#pair(group, malformed, source === undefined),
       unseen: (input, output, from) =>
         given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from, input.count),
@@ -255,6 +261,19 @@ export class Gate {
     const group = this.#groups.get(name) ?? { ...given, mapping: new Mapping(this.#budget), samples: [] }
     this.#groups.set(name, group)
     return { ...group, ...given }
+  }
+
+  /** The same bytes are another value in another type, and have another pseudonym by another rule. */
+  #pairs({ rule, key }: GateRule, source: LeafNode) {
+    const { physical, typeLength, logical } = source
+    const { domain, normalize, nullValues } = rule
+    const name = JSON.stringify([domain, key, normalize, nullValues, physical, typeLength, logical])
+    const known = this.#known.get(name)
+    const table = known ?? new Pairs()
+    // Each has a memory of its own.
+    if (!known && this.#known.size >= MOST_PAIRS) return undefined
+    this.#known.set(name, table)
+    return { table, width: plainWidth(source) }
   }
 
   #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {

@@ -1,13 +1,21 @@
 /** A replaced chunk, read back page by page and held against the chunk that it was made from. */
 import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
-import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from '../../../lib/parquet/page.ts'
+import {
+  type DataHeader,
+  type DictionaryHeader,
+  PAGE,
+  type Page,
+  type PageHeader,
+  readPages,
+} from '../../../lib/parquet/page.ts'
 import { rangeReader } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { type Cursor, compareCells, compareDictionaries, type Levels, type Pair } from './compare.ts'
 import {
-  dictionaryEntries,
+  byteDictionary,
+  type Dictionary,
   type Entries,
   inputCells,
   inputDictionary,
@@ -18,6 +26,7 @@ import {
 } from './entries.ts'
 import type { Hasher } from './hash.ts'
 import { checkPageHeader } from './headers.ts'
+import type { Pairs } from './pairs.ts'
 
 export interface ChunkSide {
   readonly file: ParquetFile
@@ -35,6 +44,8 @@ export interface ReplacedChunk {
   readonly output: ChunkSide
   readonly reading: Reading
   readonly pair: Pair
+  /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
+  readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
   /** The first pair of entries from a position that has to be looked at. */
   readonly unseen: (input: Entries, output: Entries, from: number) => number
   /** Called with an output's dictionary of which not each entry was paired. */
@@ -65,21 +76,24 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   const headers: string[] = []
   const source = work.input ? new InputCells(work, work.input) : undefined
   const levels: Levels = { input: input?.leaf.maxDefinitionLevel ?? 1, output: leaf.maxDefinitionLevel }
-  let dictionary: Entries | undefined
+  let dictionary: Dictionary | undefined
   let paired = false
   let at = chunk.start
   let pages = 0
   let entries = 0
   let wrong: string | undefined
-  for await (const page of pagesOf(work.storage, output, work.signal)) {
+  // Of a page that was copied only the header is looked at.
+  const wanted = (header: PageHeader, from: number) =>
+    header.type === PAGE.DICTIONARY || !source || work.copiedFrom(from) === undefined
+  for await (const page of pagesOf(work.storage, output, work.signal, wanted)) {
     pages++
     const problem = checkPageHeader(page.head)
     if (problem !== undefined) headers.push(problem)
     if (page.from - page.head.length !== at)
       headers.push(`bytes ${at} to ${page.from - page.head.length} are of no page`)
-    at = page.from + page.body.length
+    at = page.from + page.header.compressedBytes
     if (page.header.type === PAGE.DICTIONARY) {
-      dictionary = dictionaryEntries(page as Page<DictionaryHeader>, chunk.codec, hasher.output, work.scratch.output)
+      dictionary = byteDictionary(page as Page<DictionaryHeader>, chunk.codec, hasher.output, work.scratch.output)
       entries += dictionary.count
       continue
     }
@@ -91,12 +105,12 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (from !== undefined && source && dictionary) {
       const before = await source.dictionary()
       if (!before) wrong = 'a dictionary where the input has none'
-      else if (!paired) wrong = compareDictionaries(before, dictionary, work.pair, work.unseen)
+      else if (!paired) wrong = comparePairs(work, before, dictionary)
       paired = true
       wrong ??= source.copied(from)
       continue
     }
-    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary, hasher.output)
+    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary?.entries(), hasher.output)
     if (!cells.indices) entries += cells.entries.count
     const cursor: Cursor = { page: cells, cell: 0, present: 0 }
     while (wrong === undefined && cursor.cell < cells.count) {
@@ -107,7 +121,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     }
   }
   // Entries that no cell refers to are in the file all the same.
-  if (dictionary && !paired) work.checkEntries(dictionary)
+  if (dictionary && !paired) work.checkEntries(dictionary.entries())
   if (at !== chunk.end) headers.push(`bytes ${at} to ${chunk.end} are of no page`)
   if (wrong === undefined && source?.behind) wrong = 'fewer cells than the input has'
   return { positions, headers, cells: wrong, pages, entries }
@@ -126,9 +140,42 @@ function constantCells(constant: Entries | undefined, count: number): Cursor {
 const NO_INTS = new Int32Array(0)
 const NO_BYTES = new Uint8Array(0)
 
-function pagesOf(storage: Storage, { file, leaf, rowGroup, chunk }: ChunkSide, signal: AbortSignal) {
-  const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal)
-  return readPages(source, chunk, { location: file.object.location, column: leaf.path, rowGroup }, signal)
+/** What is known of the pairs need not be looked at again, nor hashed. @returns what is wrong */
+function comparePairs(
+  { pairs, pair, unseen }: ReplacedChunk,
+  input: Dictionary,
+  output: Dictionary,
+): string | undefined {
+  const { count } = output
+  if (input.count !== count) return compareDictionaries(input.entries(), output.entries(), pair, unseen)
+  const unknown = guardedRange(() => pairs?.table.unknown(input.plain, output.plain, count, pairs.width))
+  if (unknown?.length === 0) return undefined
+  const wrong = compareDictionaries(input.entries(), output.entries(), pair, unseen)
+  if (wrong === undefined && unknown) pairs?.table.remember(input.plain, count, pairs.width, output.entries(), unknown)
+  return wrong
+}
+
+/** Bytes that end too early are looked at the long way, which says where. */
+function guardedRange<R>(work: () => R): R | undefined {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+}
+
+function pagesOf(
+  storage: Storage,
+  { file, leaf, rowGroup, chunk }: ChunkSide,
+  signal: AbortSignal,
+  wanted?: (header: PageHeader, from: number) => boolean,
+) {
+  // Bodies that are not wanted are not fetched: headers are, one by one.
+  const needed = [chunk.start, wanted ? Math.max(chunk.start, chunk.dataPageOffset) : chunk.end] as const
+  const source = rangeReader(storage, file.object, [needed], signal)
+  const place = { location: file.object.location, column: leaf.path, rowGroup }
+  return readPages(source, chunk, place, { signal, ...(wanted && { wanted }) })
 }
 
 /** The cells of an input chunk. Its data pages are fetched only where the output's are not copies of them. */
@@ -138,7 +185,7 @@ class InputCells {
   /** Bodies that were copied, by their place in the input. */
   readonly #copied = new Set<number>()
   #pages: AsyncGenerator<Page> | undefined
-  #dictionary: Entries | undefined
+  #dictionary: Dictionary | undefined
   #cursor: Cursor | undefined
   /** Where the body of the page began that was taken last: pages keep their order. */
   #last = -1
@@ -148,7 +195,7 @@ class InputCells {
     this.#side = side
   }
 
-  async dictionary(): Promise<Entries | undefined> {
+  async dictionary(): Promise<Dictionary | undefined> {
     const { chunk, file, leaf, rowGroup } = this.#side
     if (this.#dictionary) return this.#dictionary
     const { start, dataPageOffset, dictionaryPageOffset } = chunk
@@ -160,7 +207,10 @@ class InputCells {
       this.#work.signal,
     )
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    for await (const page of readPages(source, chunk, place, this.#work.signal, apart)) {
+    for await (const page of readPages(source, chunk, place, {
+      signal: this.#work.signal,
+      dictionaryOnly: apart,
+    })) {
       if (page.header.type === PAGE.DICTIONARY) this.#readDictionary(page)
       break
     }
@@ -193,7 +243,8 @@ class InputCells {
       // A later page was copied before this one.
       if (page.from < this.#last) return undefined
       this.#last = page.from
-      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, this.#dictionary, reading, hasher.input)
+      const entries = this.#dictionary?.entries()
+      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, entries, reading, hasher.input)
       this.#cursor = { page: cells, cell: 0, present: 0 }
       if (cells.count > 0) return this.#cursor
     }

@@ -3,7 +3,7 @@
 
 export { uncompress, literals } from './snappy'
 export { hybrid, encode, wasTight, equalToLimit } from './hybrid'
-export { entries, arenaTop, clear, take, find, findConsumed, sizeOf, emit, emittedCount } from './table'
+export { entries, arenaTop, clear, take, find, findConsumed, sizeOf, emit, emittedCount, unlike } from './table'
 
 import { ARENA, ENTRIES, IN, OUT, SLOTS } from './layout'
 

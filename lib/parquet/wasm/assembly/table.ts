@@ -185,3 +185,49 @@ export function emit(slots: usize, count: u32, dst: usize, room: u32): i32 {
   }
   return i32(out - dst)
 }
+
+/**
+ * Goes through `count` values at `keys` and what stands in their places at `out`, both in PLAIN encoding, byte by byte and without the index:
+ * whichever number a value was given at `slots`, its bytes must be that one's, and those in its place the replacement's.
+ * Positions of pairs of which that is not so are put at `slots`.
+ * @param width bytes of a value at `keys`; 0 where each has its length in front of it
+ * @returns how many they are. -1: one of the two ends before `count` values
+ */
+export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBytes: u32, slots: usize, count: u32): i32 {
+  const keyEnd = keys + keyBytes
+  const outEnd = out + outBytes
+  let key = keys
+  let value = out
+  let found: u32 = 0
+  for (let i: u32 = 0; i < count; i++) {
+    let keyLength = width
+    if (width == 0) {
+      if (u32(keyEnd - key) < 4) return -1
+      keyLength = load<u32>(key)
+      key += 4
+    }
+    if (keyLength > u32(keyEnd - key) || u32(outEnd - value) < 4) return -1
+    const length = load<u32>(value)
+    value += 4
+    if (length > u32(outEnd - value)) return -1
+    const meta = ENTRIES + usize(load<u32>(slots + (usize(i) << 2))) * ENTRY_BYTES
+    const like =
+      load<u32>(meta, 4) == keyLength &&
+      load<u32>(meta, 12) == length &&
+      identical(load<u32>(meta), key, keyLength) &&
+      identical(load<u32>(meta, 8), value, length)
+    if (!like) store<u32>(slots + (usize(found++) << 2), i)
+    key += keyLength
+    value += length
+  }
+  return i32(found)
+}
+
+// @ts-ignore: decorator
+@inline
+function identical(a: usize, b: usize, n: u32): bool {
+  let i: u32 = 0
+  for (; i + 16 <= n; i += 16) if (v128.any_true(v128.xor(v128.load(a + i), v128.load(b + i)))) return false
+  for (; i < n; i++) if (load<u8>(a + i) != load<u8>(b + i)) return false
+  return true
+}
