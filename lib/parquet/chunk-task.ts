@@ -6,9 +6,15 @@ import type { OutputColumn } from './output-tree.ts'
 import { type Page, readPages } from './page.ts'
 import type { Place } from './place.ts'
 import type { PlannedChunk } from './plan.ts'
-import type { RangeReader } from './ranges.ts'
+import type { RangeReader, Window } from './ranges.ts'
 import type { Replacements } from './replacements.ts'
 import type { LeafNode } from './schema.ts'
+
+/** For one dictionary at a time. */
+export interface SwapMemory {
+  readonly values: Window
+  readonly page: Window
+}
 
 export interface ChunkTask {
   readonly location: string
@@ -24,6 +30,8 @@ export interface ChunkTask {
   readonly replacements: Replacements
   /** Numbers of a dictionary's values that were looked up before. */
   readonly known?: Known
+  /** Shared by the chunks of a file, which come one after the other. */
+  readonly memory: SwapMemory
   readonly signal?: AbortSignal
 }
 

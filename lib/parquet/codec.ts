@@ -3,7 +3,7 @@ import zlib from 'node:zlib'
 import { snappyUncompress } from 'hyparquet/src/snappy.js'
 import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
-import { IN_BYTES, OUT_BYTES, sharedEngine } from './wasm/engine.ts'
+import { sharedEngine } from './wasm/engine.ts'
 
 /** In the order of the format's enum. */
 export const CODECS = ['none', 'snappy', 'gzip', 'lzo', 'brotli', 'lz4', 'zstd', 'lz4_raw'] as const
@@ -68,13 +68,14 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
 /**
  * @param random the bytes are pseudonyms or indices of such, in which Snappy finds no repetition: stored as literals, at the speed
  * of a copy. The other codecs have an entropy coder, which still saves a quarter.
+ * @param scratch used for the result where it is long enough
  */
-export function compress(codec: OutputCodec, bytes: Uint8Array, random = false): Uint8Array {
+export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, scratch?: Uint8Array): Uint8Array {
   switch (codec) {
     case 'none':
       return bytes
     case 'snappy':
-      return random ? snappyLiterals(bytes) : snappyCompress(bytes)
+      return random ? snappyLiterals(bytes, scratch) : snappyCompress(bytes)
     case 'gzip':
       return zlib.gzipSync(bytes)
     case 'zstd':
@@ -85,9 +86,10 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false):
 const LITERAL_BYTES = 65_536
 
 /** Snappy without back references: the length as a varint, then literals of at most 64 KiB. */
-function snappyLiterals(bytes: Uint8Array): Uint8Array {
+function snappyLiterals(bytes: Uint8Array, scratch: Uint8Array = new Uint8Array(0)): Uint8Array {
   const pieces = Math.ceil(bytes.length / LITERAL_BYTES)
-  const out = new Uint8Array(bytes.length + 3 * pieces + 5)
+  const most = bytes.length + 3 * pieces + 5
+  const out = scratch.length >= most ? scratch : new Uint8Array(most)
   let at = 0
   let rest = bytes.length
   for (; rest >= 0x80; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80
@@ -109,9 +111,9 @@ function snappyLiterals(bytes: Uint8Array): Uint8Array {
 
 /** @returns false where the bytes do not fit in the memory of the fast way, or are not what they should be */
 function snappyInto(bytes: Uint8Array, out: Uint8Array): boolean {
-  if (bytes.length > IN_BYTES || out.length > OUT_BYTES) return false
   const engine = sharedEngine()
-  const { places } = engine
+  const { places, room } = engine
+  if (bytes.length > room.in || out.length > room.out) return false
   engine.bytes().set(bytes, places.in)
   if (!engine.uncompress(places.in, bytes.length, places.out, out.length)) return false
   out.set(engine.bytes().subarray(places.out, places.out + out.length))

@@ -1,11 +1,10 @@
 /** Looks the values of a file up before it is rewritten, so that requests are full: a row group alone would end each time with a request of a few. */
 import type { Storage } from '../storage/storage.ts'
 import { decodePlain, plainDictionary } from './decode.ts'
-import type { ColumnChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from './page.ts'
 import type { Place } from './place.ts'
-import { rangeReader } from './ranges.ts'
+import { rangeReader, Window } from './ranges.ts'
 import type { Replacement } from './replacement.ts'
 import { allInDictionary, isDictionaryEncoded } from './scan.ts'
 import type { LeafNode } from './schema.ts'
@@ -39,11 +38,17 @@ export async function gather(
 ): Promise<Gathered> {
   const gathered = new Map<number, Known>()
   let kept = 0
+  const memory = { window: new Window(), page: Buffer.alloc(0) as Uint8Array }
   replacement.makeRoom()
-  for (const [rowGroup, group] of file.rowGroups.entries()) {
-    const chunk = group.columns[leaf.column]
-    if (!chunk || chunk.values === 0) continue
-    for await (const { plain, count, place, dictionary } of plainValues(storage, file, leaf, rowGroup, chunk, signal)) {
+  for (const rowGroup of file.rowGroups.keys()) {
+    for await (const { plain, count, place, dictionary } of plainValues(
+      storage,
+      file,
+      leaf,
+      rowGroup,
+      memory,
+      signal,
+    )) {
       const slots = dictionary && kept < KEPT_BYTES ? new Int32Array(count) : undefined
       let done = 0
       for (const piece of replacement.look(plain, count, place)) {
@@ -65,6 +70,13 @@ export async function gather(
   return gathered
 }
 
+/** Used for one page after the other. */
+interface Memory {
+  readonly window: Window
+  page: Uint8Array
+}
+const SCRATCH_BYTES = 4 << 20
+
 interface PlainValues {
   readonly plain: Uint8Array
   readonly count: number
@@ -78,9 +90,11 @@ async function* plainValues(
   file: ParquetFile,
   leaf: LeafNode,
   rowGroup: number,
-  chunk: ColumnChunk,
+  memory: Memory,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<PlainValues> {
+  const chunk = file.rowGroups[rowGroup]?.columns[leaf.column]
+  if (!chunk || chunk.values === 0) return
   const place: Place = { location: file.object.location, column: leaf.path, rowGroup }
   const dictionaryOnly = allInDictionary(chunk)
   const source = rangeReader(
@@ -88,12 +102,15 @@ async function* plainValues(
     file.object,
     [[chunk.start, dictionaryOnly ? chunk.dataPageOffset : chunk.end]],
     signal,
+    memory.window,
   )
   let entries: number | undefined
   for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly })) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
-      const plain = plainDictionary(page as Page<DictionaryHeader>, chunk.codec)
+      const { uncompressedBytes: size } = page.header
+      if (memory.page.length < size && size <= SCRATCH_BYTES) memory.page = new Uint8Array(2 * size)
+      const plain = plainDictionary(page as Page<DictionaryHeader>, chunk.codec, memory.page)
       yield { plain, count: entries, place: page.place, dictionary: true }
     } else if (!isDictionaryEncoded(page.header.encoding)) {
       const { plain, present } = decodePlain(page as Page<DataHeader>, leaf, chunk.codec, entries)

@@ -4,7 +4,7 @@ import { ENCODING } from './footer.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
 import { type DataHeader, PAGE, type Page } from './page.ts'
 import type { LeafNode } from './schema.ts'
-import { IN_BYTES, MAX_COUNT, OUT_BYTES, sharedEngine } from './wasm/engine.ts'
+import { sharedEngine } from './wasm/engine.ts'
 
 /**
  * Whether the body of a page holds levels and positions in the dictionary and nothing else.
@@ -20,8 +20,9 @@ export function provenPositions(
 ): number | undefined {
   const { maxRepetitionLevel: repeated, maxDefinitionLevel: defined } = leaf
   const { values } = header
+  const { room } = sharedEngine()
   // What falls short of a run is looked at elsewhere: there may be no values, no entries, no bits.
-  if (values === 0 || entries === 0 || body.length > IN_BYTES || header.uncompressedBytes > OUT_BYTES) return undefined
+  if (values === 0 || entries === 0 || body.length > room.in || header.uncompressedBytes > room.out) return undefined
   const v2 = header.type === PAGE.DATA_V2 ? header : undefined
   const stored = v2 ? v2.definitionBytes + v2.repetitionBytes : 0
   const size = header.uncompressedBytes - stored
@@ -83,7 +84,8 @@ function unpacked(codec: Codec, stored: Uint8Array, size: number): boolean {
 /** Positions in a dictionary as a data page has them: the bit width, then runs. @param entries of the dictionary */
 export function encodePositions(positions: Int32Array, entries: number): Uint8Array {
   const width = Math.max(1, bitWidth(Math.max(0, entries - 1)))
-  if (positions.length > MAX_COUNT) return Buffer.concat([Uint8Array.of(width), encodeHybrid(positions, width)])
+  if (positions.length > sharedEngine().room.count)
+    return Buffer.concat([Uint8Array.of(width), encodeHybrid(positions, width)])
   const engine = sharedEngine()
   const { places } = engine
   engine.words().set(positions, places.slots >> 2)

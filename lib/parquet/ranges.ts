@@ -10,21 +10,32 @@ export interface RangeReader {
   read(start: number, end: number): Promise<Uint8Array>
 }
 
+/** Memory for a reader's bytes. Readers that take turns may share one: fresh memory for each costs more than reading into it. */
+export class Window {
+  #memory = new Uint8Array(0)
+
+  /** What was there before may be gone. */
+  room(bytes: number): Uint8Array {
+    if (this.#memory.length < bytes) this.#memory = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
+    return this.#memory
+  }
+}
+
 /**
  * Reads ahead inside the ranges that will be needed, so that many small chunks cost few requests, and no byte is fetched of a
  * column that is dropped. Every read carries the version that was opened.
  * @param needed `[start, end)` of what will be read, in any order
+ * @param memory shared with readers that are not used any more
  */
 export function rangeReader(
   storage: Storage,
   object: StoredObject,
   needed: readonly (readonly [number, number])[],
   signal?: AbortSignal,
+  memory: Window = new Window(),
 ): RangeReader {
   const runs = merge(needed)
   let window = new Uint8Array(0) as Uint8Array
-  // One for all windows: fresh memory for each would cost more than reading into it.
-  let memory = new Uint8Array(0) as Uint8Array
   let from = 0
 
   return {
@@ -33,8 +44,7 @@ export function rangeReader(
       signal?.throwIfAborted()
       const run = runs.find(([a, b]) => a <= start && start < b)
       const to = Math.max(end, Math.min(start + WINDOW_BYTES, run?.[1] ?? end))
-      if (memory.length < to - start) memory = new Uint8Array(Buffer.allocUnsafeSlow(to - start).buffer)
-      const asked = { start, end: to, ifMatch: object.version, into: memory }
+      const asked = { start, end: to, ifMatch: object.version, into: memory.room(to - start) }
       // What is there is gone where the read fails half-way.
       window = window.subarray(0, 0)
       const bytes = await storage.read(object.location, asked)

@@ -1,10 +1,11 @@
 /** What takes the place of a column's values, asked for once for each value as long as a table can remember it. */
+import { isAscii } from 'node:buffer'
 import { PseudolakeError } from '../core/errors.ts'
 import { guarded, type Place } from './place.ts'
 import { plainWidth, valuesOf } from './plain.ts'
 import type { LeafNode } from './schema.ts'
 import type { Tables } from './tables.ts'
-import { canonicalTexts } from './text.ts'
+import { canonicalTexts, MAX_TEXT_BYTES } from './text.ts'
 import type { ValueTable } from './value-table.ts'
 
 /**
@@ -110,17 +111,37 @@ export class Replacement {
   }
 
   #makeTexts(slots: Int32Array, before: number, place: Place): void {
-    const { leaf, emptyIsNull } = this.#options
+    const { emptyIsNull } = this.#options
     const first = this.#textsTo
-    const keys: Uint8Array[] = []
-    for (let slot = first; slot < this.#table.size; slot++) keys.push(this.#table.key(slot))
-    const positionOf = (i: number) => before + slots.indexOf(first + i)
-    const texts = canonicalTexts(valuesOf(keys, leaf), leaf, place, 0, keys.length, positionOf)
+    const texts = this.#asciiTexts() ?? this.#texts(slots, before, place)
     for (const [i, text] of texts.entries()) {
       if (text === '') this.#table.set(first + i, emptyIsNull ? null : '')
       else this.#waiting.push({ slot: first + i, text })
     }
     this.#textsTo = this.#table.size
+  }
+
+  /** Most identifiers are ASCII: one string is made of all and cut. */
+  #asciiTexts(): string[] | undefined {
+    const { physical, logical } = this.#options.leaf
+    if (physical !== 'BYTE_ARRAY' || (logical && logical.type !== 'string')) return undefined
+    const keys = this.#table.keysFrom(this.#textsTo)
+    if (!keys || !isAscii(keys.bytes) || keys.lengths.some((length) => length > MAX_TEXT_BYTES)) return undefined
+    const all = keys.bytes.toString('latin1')
+    let at = 0
+    return Array.from(keys.lengths, (length) => {
+      at += length
+      return all.slice(at - length, at)
+    })
+  }
+
+  #texts(slots: Int32Array, before: number, place: Place): string[] {
+    const { leaf } = this.#options
+    const first = this.#textsTo
+    const keys: Uint8Array[] = []
+    for (let slot = first; slot < this.#table.size; slot++) keys.push(this.#table.key(slot))
+    const positionOf = (i: number) => before + slots.indexOf(first + i)
+    return canonicalTexts(valuesOf(keys, leaf), leaf, place, 0, keys.length, positionOf)
   }
 
   /** Asks for as many as fill whole requests, and does not wait for them. @param least so many must have come together */

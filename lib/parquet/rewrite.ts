@@ -8,7 +8,7 @@ import { Output } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import type { RewritePlan } from './plan.ts'
 import type { Provenance } from './provenance.ts'
-import { rangeReader } from './ranges.ts'
+import { rangeReader, Window } from './ranges.ts'
 import type { Replace } from './replacement.ts'
 import { Replacements } from './replacements.ts'
 import { rewriteChunk } from './rewrite-chunk.ts'
@@ -53,6 +53,7 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
       typeof options.replace === 'function'
         ? new Replacements({ replace: options.replace, columns: Math.max(1, deterministic) })
         : options.replace
+    const memory = { values: new Window(), page: new Window() }
     const rowGroups: WrittenRowGroup[] = []
     let rows = 0
     let bytes = 0
@@ -73,6 +74,7 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
             rowGroup: group.index,
             rows: group.rows,
             replacements,
+            memory,
             ...(known && { known }),
             ...(chunk && { chunk }),
             ...(signal && { signal }),

@@ -3,7 +3,7 @@
  *
  * No byte of the chunk reaches the output but the bodies of pages that are proven to hold levels and positions.
  */
-import { type InputTask, type Nulls, pagesOf } from './chunk-task.ts'
+import { type InputTask, type Nulls, pagesOf, type SwapMemory } from './chunk-task.ts'
 import { type ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
@@ -11,20 +11,28 @@ import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.
 import { recompressed } from './pages.ts'
 import { corrupt } from './place.ts'
 import { provenPositions } from './positions.ts'
+import type { Window } from './ranges.ts'
 import type { Replacement } from './replacement.ts'
 import { isDictionaryEncoded } from './scan.ts'
 import { replacedCells } from './slot-cells.ts'
 import { plainSlotPages } from './slot-encoder.ts'
 
-export async function swapDictionary(task: InputTask, target: ChunkWriter, nulls: Nulls): Promise<void> {
+/** @param memory of the file's rewriting: one dictionary after the other is made in it */
+export async function swapDictionary(
+  task: InputTask,
+  target: ChunkWriter,
+  nulls: Nulls,
+  memory: SwapMemory,
+): Promise<void> {
   const replacement = task.replacements.of(task.column)
   const { codec } = task.planned
   let entries: number | undefined
   for await (const page of pagesOf(task)) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
-      const values = await dictionaryBytes(page as Page<DictionaryHeader>, task, replacement)
-      await target.page(encodeDictionaryPage(codec, values, entries, true, page.header.encoding))
+      const values = await dictionaryBytes(page as Page<DictionaryHeader>, task, replacement, memory.values)
+      const room = memory.page.room(values.length + values.length / 1000 + 64)
+      await target.page(encodeDictionaryPage(codec, values, entries, true, page.header.encoding, room))
     } else if (isDictionaryEncoded(page.header.encoding))
       await keepProven(task, target, nulls, page as Page<DataHeader>, entries)
     else {
@@ -37,15 +45,12 @@ export async function swapDictionary(task: InputTask, target: ChunkWriter, nulls
   }
 }
 
-/** Memory for one dictionary at a time: fresh memory for each costs more than what is done in it. */
-let scratch = Buffer.alloc(0)
-const SCRATCH_BYTES = 8 << 20
-
 /** The new dictionary in PLAIN encoding; valid until the next. */
 async function dictionaryBytes(
   page: Page<DictionaryHeader>,
   { known, chunk }: InputTask,
   replacement: Replacement,
+  memory: Window,
 ): Promise<Uint8Array> {
   const count = page.header.values
   if (known?.generation === replacement.generation && known.slots.length === count) return emitted(known.slots)
@@ -66,8 +71,7 @@ async function dictionaryBytes(
 
   function emitted(slots: Int32Array): Uint8Array {
     const size = replacement.sizeOf(slots)
-    if (scratch.length < size && size <= SCRATCH_BYTES) scratch = Buffer.alloc(Math.min(SCRATCH_BYTES, 2 * size))
-    const into = size <= scratch.length ? scratch : Buffer.allocUnsafe(size)
+    const into = memory.room(size)
     replacement.emit(slots, into)
     return into.subarray(0, size)
   }

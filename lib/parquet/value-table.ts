@@ -4,13 +4,11 @@
  */
 import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
-import { type Engine, IN_BYTES, MAX_COUNT, NULL, newEngine, OUT_BYTES, UNSET } from './wasm/engine.ts'
+import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 
-/** Values looked up in one call at most. */
-export const FIND_AT_ONCE = MAX_COUNT
+/** What goes through one call; more goes through several. */
+const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
 
-/** What an entry takes beside its bytes: its place, its hash, and twice a place in the index. */
-const ENTRY_BYTES = 16 + 4 + 2 * 2 * 8
 const ENTRY_WORDS = 4
 const LENGTH_WORD = 3
 
@@ -26,12 +24,12 @@ export interface Found {
 let generations = 0
 
 export class ValueTable {
-  readonly #engine: Engine = newEngine()
+  readonly #engine: Engine = newEngine(ROOM)
   /** Numbers mean something only in the generation they are from; no two tables have one in common. */
   generation = ++generations
 
   constructor() {
-    this.#engine.clear(salt())
+    this.#clear()
   }
 
   get size(): number {
@@ -40,13 +38,23 @@ export class ValueTable {
 
   /** What the values take. */
   get bytes(): number {
-    return this.#engine.arenaTop() - this.#engine.places.arena + this.size * ENTRY_BYTES
+    return this.#engine.arenaTop() - this.#engine.places.arena
   }
 
   /** Forgets all values. The memory stays with the table. */
   clear(): void {
-    this.#engine.clear(salt())
+    this.#clear()
     this.generation = ++generations
+  }
+
+  #clear(): void {
+    // Nobody who writes an input can choose values that meet in the table.
+    const salt = randomBytes(8).readBigUInt64LE()
+    while (!this.#engine.clear(salt)) this.#engine.grow()
+  }
+
+  get #entries(): number {
+    return this.#engine.entriesAt() >> 2
   }
 
   /**
@@ -58,69 +66,78 @@ export class ValueTable {
   find(plain: Uint8Array, count: number, width: number): Found {
     const engine = this.#engine
     const { places } = engine
-    const cut = cutToFit(plain, Math.min(count, MAX_COUNT), width)
+    const cut = cutToFit(plain, Math.min(count, ROOM.count), width)
     engine.bytes().set(plain.subarray(0, cut.bytes), places.in)
     let found = 0
     let at = 0
-    while (found < cut.count) {
-      // Numbers of a second call would lie over those of the first.
-      const n = found === 0 ? engine.find(places.in, cut.bytes, cut.count, width) : this.#more(found, at, cut, width)
+    for (;;) {
+      const n = engine.find(places.in + at, cut.bytes - at, cut.count - found, width, places.slots + 4 * found)
       if (n < 0) throw new RangeError('values beyond the page')
       found += n
       at += engine.findConsumed()
-      if (found < cut.count) engine.grow(cut.bytes - at + 64)
+      if (found === cut.count) break
+      engine.grow()
     }
     const slots = engine.words().subarray(places.slots >> 2, (places.slots >> 2) + found)
     return { slots, count: found, bytes: at }
   }
 
-  #more(found: number, at: number, cut: { count: number; bytes: number }, width: number): number {
-    const engine = this.#engine
-    const { places } = engine
-    const words = engine.words()
-    const first = places.slots >> 2
-    const before = words.slice(first, first + found)
-    const n = engine.find(places.in + at, cut.bytes - at, cut.count - found, width)
-    if (n > 0) words.copyWithin(first + found, first, first + n)
-    words.set(before, first)
-    return n
-  }
-
   /** The bytes of a value, without their length; valid until the table changes. */
   key(slot: number): Uint8Array {
     const words = this.#engine.words()
-    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
+    const entry = this.#entries + slot * ENTRY_WORDS
     const from = (words[entry] as number) >>> 0
     return this.#engine.bytes().subarray(from, from + (words[entry + 1] as number))
+  }
+
+  /**
+   * The bytes of the values from a number on, one behind the other, and how many each has.
+   * @returns undefined where something else was put between them
+   */
+  keysFrom(slot: number): { readonly bytes: Buffer<ArrayBuffer>; readonly lengths: Int32Array } | undefined {
+    const words = this.#engine.words()
+    const first = this.#entries + slot * ENTRY_WORDS
+    const lengths = new Int32Array(this.size - slot)
+    const start = (words[first] as number) >>> 0
+    let end = start
+    for (let i = 0; i < lengths.length; i++) {
+      if ((words[first + i * ENTRY_WORDS] as number) >>> 0 !== end) return undefined
+      lengths[i] = words[first + i * ENTRY_WORDS + 1] as number
+      end += lengths[i] as number
+    }
+    return { bytes: this.#engine.bytes().subarray(start, end), lengths }
   }
 
   /** @param text what takes the value's place; null where the cell becomes null */
   set(slot: number, text: string | null): void {
     const length = text === null ? 0 : Buffer.byteLength(text)
-    let from = length === 0 ? this.#engine.places.arena : this.#engine.take(length)
-    if (from === 0) {
-      this.#engine.grow(length + 64)
-      from = this.#engine.take(length)
-    }
+    const from = this.#take(length)
     if (length > 0) this.#engine.bytes().write(text as string, from)
-    const words = this.#engine.words()
-    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
-    words[entry + 2] = from
-    words[entry + LENGTH_WORD] = text === null ? NULL : length
+    this.#put(slot, from, text === null ? NULL : length)
   }
 
   /** As `set`, with the bytes of the text. */
   setBytes(slot: number, bytes: Uint8Array): void {
-    let from = this.#engine.take(bytes.length)
-    if (from === 0) {
-      this.#engine.grow(bytes.length + 64)
-      from = this.#engine.take(bytes.length)
-    }
+    const from = this.#take(bytes.length)
     this.#engine.bytes().set(bytes, from)
+    this.#put(slot, from, bytes.length)
+  }
+
+  /** Numbers that were found stay where they are when nothing is taken. */
+  #take(bytes: number): number {
+    if (bytes === 0) return this.#engine.places.arena
+    for (;;) {
+      const from = this.#engine.take(bytes)
+      if (from !== 0) return from
+      this.#engine.grow()
+    }
+  }
+
+  #put(slot: number, from: number, length: number): void {
     const words = this.#engine.words()
-    const entry = (this.#engine.places.entries >> 2) + slot * ENTRY_WORDS
+    const entry = this.#entries + slot * ENTRY_WORDS
     words[entry + 2] = from
-    words[entry + LENGTH_WORD] = bytes.length
+    words[entry + LENGTH_WORD] = length
   }
 
   /**
@@ -131,7 +148,7 @@ export class ValueTable {
    * @throws RangeError where one of the two ends before `count` values
    */
   unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number): Int32Array | undefined {
-    if (count > MAX_COUNT || keys.length > IN_BYTES || out.length > OUT_BYTES) return undefined
+    if (count > ROOM.count || keys.length > ROOM.in || out.length > ROOM.out) return undefined
     const found = this.find(keys, count, width)
     const { places, bytes, words, unlike } = this.#engine
     bytes().set(out, places.out)
@@ -142,7 +159,7 @@ export class ValueTable {
 
   /** Bytes of what takes a value's place; -1 where it is not known yet, -2 where it is null. */
   lengthOf(slot: number): number {
-    return this.#engine.words()[(this.#engine.places.entries >> 2) + slot * ENTRY_WORDS + LENGTH_WORD] as number
+    return this.#engine.words()[this.#entries + slot * ENTRY_WORDS + LENGTH_WORD] as number
   }
 
   isNull(slot: number): boolean {
@@ -156,8 +173,8 @@ export class ValueTable {
   /** Bytes of the replacements in PLAIN encoding. @throws PseudolakeError `internal/bug` where one is missing or null */
   sizeOf(slots: Int32Array): number {
     let bytes = 0
-    for (let from = 0; from < slots.length; from += MAX_COUNT) {
-      const piece = this.#put(slots, from)
+    for (let from = 0; from < slots.length; from += ROOM.count) {
+      const piece = this.#give(slots, from)
       const size = Number(this.#engine.sizeOf(this.#engine.places.slots, piece))
       if (size < 0) throw unanswered()
       bytes += size
@@ -176,8 +193,8 @@ export class ValueTable {
     const { places } = engine
     let end = at
     for (let from = 0; from < slots.length; ) {
-      const piece = this.#put(slots, from)
-      const size = engine.emit(places.slots, piece, places.out, OUT_BYTES)
+      const piece = this.#give(slots, from)
+      const size = engine.emit(places.slots, piece, places.out, ROOM.out)
       const done = engine.emittedCount()
       if (size < 0 || done === 0) throw unanswered()
       into.set(engine.bytes().subarray(places.out, places.out + size), end)
@@ -187,8 +204,8 @@ export class ValueTable {
     return end
   }
 
-  #put(slots: Int32Array, from: number): number {
-    const piece = slots.subarray(from, from + MAX_COUNT)
+  #give(slots: Int32Array, from: number): number {
+    const piece = slots.subarray(from, from + ROOM.count)
     this.#engine.words().set(piece, this.#engine.places.slots >> 2)
     return piece.length
   }
@@ -197,30 +214,25 @@ export class ValueTable {
 /** As many whole values as fit in the memory for one call. */
 function cutToFit(plain: Uint8Array, count: number, width: number): { count: number; bytes: number } {
   if (width > 0) {
-    const fits = Math.min(count, Math.floor(IN_BYTES / width))
+    const fits = Math.min(count, Math.floor(ROOM.in / width))
     if (fits * width > plain.length) throw new RangeError('values beyond the page')
     return { count: fits, bytes: fits * width }
   }
-  if (plain.length <= IN_BYTES) return { count, bytes: plain.length }
+  if (plain.length <= ROOM.in) return { count, bytes: plain.length }
   const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
   let bytes = 0
   let fits = 0
   while (fits < count) {
     const next = bytes + 4 + view.getUint32(bytes, true)
     if (next > plain.length) throw new RangeError('values beyond the page')
-    if (next > IN_BYTES) break
+    if (next > ROOM.in) break
     bytes = next
     fits++
   }
-  if (fits === 0) throw new RangeError('a value longer than a page may be')
+  if (fits === 0) throw new RangeError('a value longer than may be')
   return { count: fits, bytes }
 }
 
 function unanswered(): PseudolakeError {
   return new PseudolakeError('internal/bug', 'a value without its replacement')
-}
-
-/** Nobody who writes an input can choose values that meet in the table. */
-function salt(): bigint {
-  return randomBytes(8).readBigUInt64LE()
 }

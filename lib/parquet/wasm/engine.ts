@@ -2,16 +2,27 @@ import { readFileSync } from 'node:fs'
 
 /**
  * The compiled code of assembly/, instantiated: functions, and views of its memory. An instance holds one table of values
- * (value-table.ts); what keeps nothing between two calls shares one instance (`sharedEngine`). Its regions reserve addresses, not memory:
- * the system gives what is touched.
+ * (value-table.ts); what keeps nothing between two calls shares one instance (`sharedEngine`).
  */
-export interface Engine {
-  readonly places: Readonly<Record<Place, number>>
+export interface Engine extends Functions {
+  /** Addresses: what is put in, what comes out, numbers of values, the arena. */
+  readonly places: { readonly in: number; readonly out: number; readonly slots: number; readonly arena: number }
+  readonly room: Room
   /** The memory as it is now; asked for anew after `grow`. */
-  bytes(): Buffer
+  bytes(): Buffer<ArrayBuffer>
   words(): Int32Array
-  /** Makes the arena at least so many bytes longer. @throws RangeError where there is no more memory */
-  grow(bytes: number): void
+  /** Makes the arena longer, by as many bytes at least as a call found missing. @throws RangeError where there is no more memory */
+  grow(): void
+}
+
+/** Bytes that fit in at a time, and come out; numbers of values. */
+export interface Room {
+  readonly in: number
+  readonly out: number
+  readonly count: number
+}
+
+interface Functions {
   uncompress(from: number, length: number, to: number, size: number): boolean
   literals(from: number, length: number, to: number): number
   hybrid(from: number, length: number, width: number, count: number, limit: number, to: number, wide: boolean): boolean
@@ -19,10 +30,12 @@ export interface Engine {
   wasTight(): boolean
   equalToLimit(): number
   entries(): number
+  entriesAt(): number
   arenaTop(): number
-  clear(salt: bigint): void
+  wanted(): number
+  clear(salt: bigint): boolean
   take(bytes: number): number
-  find(from: number, length: number, count: number, width: number): number
+  find(from: number, length: number, count: number, width: number, slots: number): number
   findConsumed(): number
   sizeOf(slots: number, count: number): bigint
   emit(slots: number, count: number, to: number, room: number): number
@@ -38,19 +51,23 @@ export interface Engine {
   ): number
 }
 
-/** In the order of `place` in assembly/index.ts. */
-const PLACES = ['in', 'out', 'slots', 'entries', 'arena'] as const
-type Place = (typeof PLACES)[number]
+interface Exports extends Functions {
+  readonly memory: WebAssembly.Memory
+  setup(inBytes: number, outBytes: number, count: number): void
+  inAt(): number
+  outAt(): number
+  slotsAt(): number
+  arenaAt(): number
+}
 
-/** As assembly/layout.ts has them. */
-export const IN_BYTES = 32 << 20
-export const OUT_BYTES = 32 << 20
-export const MAX_COUNT = 1 << 18
+/** In the place of a length, as assembly/layout.ts has them. */
 export const UNSET = -1
 export const NULL = -2
-const PAGE_BYTES = 65_536
+/** For pages: nearly all have a megabyte, those of some writers a row group. */
+const PAGES: Room = { in: 8 << 20, out: 8 << 20, count: 1 << 18 }
+const WASM_PAGE_BYTES = 65_536
 /** Memory grows by a quarter, so that it grows seldom. */
-const GROWTH = 1.25
+const GROWTH = 0.25
 
 const BINARY = new URL('./pages.wasm', import.meta.url)
 
@@ -59,30 +76,30 @@ let shared: Engine | undefined
 
 /** For calls that leave nothing behind. One for the thread: calls are synchronous. */
 export function sharedEngine(): Engine {
-  shared ??= newEngine()
+  shared ??= newEngine(PAGES)
   return shared
 }
 
-export function newEngine(): Engine {
+export function newEngine(room: Room): Engine {
   compiled ??= new WebAssembly.Module(readFileSync(BINARY))
-  const { exports } = new WebAssembly.Instance(compiled, {})
-  const { memory, place, ...functions } = exports as unknown as Omit<Engine, 'places' | 'bytes' | 'words' | 'grow'> & {
-    memory: WebAssembly.Memory
-    place(which: number): number
-  }
-  const places = Object.fromEntries(PLACES.map((name, i) => [name, place(i)])) as Record<Place, number>
-  let bytes = Buffer.from(memory.buffer)
+  const { memory, setup, inAt, outAt, slotsAt, arenaAt, ...functions } = new WebAssembly.Instance(compiled, {})
+    .exports as unknown as Exports
+  setup(room.in, room.out, room.count)
+  const places = { in: inAt(), out: outAt(), slots: slotsAt(), arena: arenaAt() }
+  const growTo = (size: number) => memory.grow(Math.ceil((size - memory.buffer.byteLength) / WASM_PAGE_BYTES))
+  growTo(places.arena)
+  let bytes = Buffer.from(memory.buffer as ArrayBuffer)
   let words = new Int32Array(memory.buffer)
   return {
     ...functions,
     places,
+    room,
     bytes: () => bytes,
     words: () => words,
-    grow(more) {
-      const used = memory.buffer.byteLength - places.arena
-      const pages = Math.ceil(Math.max(more, used * (GROWTH - 1)) / PAGE_BYTES) + 1
-      memory.grow(pages)
-      bytes = Buffer.from(memory.buffer)
+    grow() {
+      const top = Math.max(functions.arenaTop(), places.arena)
+      growTo(top + Math.max(functions.wanted(), (top - places.arena) * GROWTH) + WASM_PAGE_BYTES)
+      bytes = Buffer.from(memory.buffer as ArrayBuffer)
       words = new Int32Array(memory.buffer)
     },
   }

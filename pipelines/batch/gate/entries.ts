@@ -6,6 +6,7 @@ import { type DecodedPage, decodeData, decodeDictionary, type RawValues } from '
 import { ENCODING } from '../../../lib/parquet/footer.ts'
 import type { DataHeader, DictionaryHeader, Page } from '../../../lib/parquet/page.ts'
 import { guarded } from '../../../lib/parquet/place.ts'
+import { Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import { canonicalTexts } from '../../../lib/parquet/text.ts'
 import type { Hasher } from './hash.ts'
@@ -67,6 +68,7 @@ export function hasCharacters(bytes: Uint8Array, from: number, to: number): bool
 /** Memory for one dictionary at a time: pages of it come by the thousand, and fresh memory costs more than what is done in it. */
 export class Scratch {
   bytes = new Uint8Array(0)
+  readonly window = new Window()
   #entries = emptyEntries(0, this.bytes)
 
   /** What was there before is gone. */

@@ -9,7 +9,7 @@ import {
   type PageHeader,
   readPages,
 } from '../../../lib/parquet/page.ts'
-import { rangeReader } from '../../../lib/parquet/ranges.ts'
+import { rangeReader, Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { type Cursor, compareCells, compareDictionaries, type Levels, type Pair } from './compare.ts'
@@ -85,7 +85,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   // Of a page that was copied only the header is looked at.
   const wanted = (header: PageHeader, from: number) =>
     header.type === PAGE.DICTIONARY || !source || work.copiedFrom(from) === undefined
-  for await (const page of pagesOf(work.storage, output, work.signal, wanted)) {
+  for await (const page of pagesOf(work.storage, output, work.signal, work.scratch.output.window, wanted)) {
     pages++
     const problem = checkPageHeader(page.head)
     if (problem !== undefined) headers.push(problem)
@@ -169,11 +169,12 @@ function pagesOf(
   storage: Storage,
   { file, leaf, rowGroup, chunk }: ChunkSide,
   signal: AbortSignal,
+  memory: Window,
   wanted?: (header: PageHeader, from: number) => boolean,
 ) {
   // Bodies that are not wanted are not fetched: headers are, one by one.
   const needed = [chunk.start, wanted ? Math.max(chunk.start, chunk.dataPageOffset) : chunk.end] as const
-  const source = rangeReader(storage, file.object, [needed], signal)
+  const source = rangeReader(storage, file.object, [needed], signal, memory)
   const place = { location: file.object.location, column: leaf.path, rowGroup }
   return readPages(source, chunk, place, { signal, ...(wanted && { wanted }) })
 }
@@ -205,6 +206,7 @@ class InputCells {
       file.object,
       [[start, apart ? dataPageOffset : chunk.end]],
       this.#work.signal,
+      this.#work.scratch.input.window,
     )
     const place = { location: file.object.location, column: leaf.path, rowGroup }
     for await (const page of readPages(source, chunk, place, {
@@ -231,7 +233,7 @@ class InputCells {
     if (this.#cursor && this.behind) return this.#cursor
     const { chunk, leaf } = this.#side
     const { hasher, reading } = this.#work
-    this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal)
+    this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal, new Window())
     for (;;) {
       const { value: page, done } = await this.#pages.next()
       if (done || !page) return undefined

@@ -1,14 +1,32 @@
-import { ARENA, ENTRIES, ENTRY_BYTES, FIRST_INDEX, HASHES, INDEX, MAX_ENTRIES, NULL, SLOTS, UNSET } from './layout'
+import { arenaAt, NULL, UNSET } from './layout'
 
 // Which value has which replacement, by the bytes of both.
+//
+// The index is open addressing: a value’s hash in the upper half of a u64, its number plus one in the lower; 0 is free. It is half full at most.
+// Index, hashes and entries stand in one block of the arena; where it is full, one of twice the size takes its place, and the old one is
+// room lost until the table is emptied.
+
+const FIRST_CAPACITY: u32 = 1 << 11
+/** Of each value (u32 each): where its bytes begin and how many they are, where its replacement begins and how long it is. */
+const ENTRY_BYTES: u32 = 16
+/** Two places in the index, hash and entry. */
+const BLOCK_BYTES: u32 = 2 * 8 + 4 + ENTRY_BYTES
 
 let size: u32 = 0
-let mask: u32 = FIRST_INDEX - 1
-let top: usize = ARENA
+let capacity: u32 = 0
+let index: usize = 0
+let hashes: usize = 0
+let table: usize = 0
+let top: usize = 0
 let seed: u64 = 0
+let want: u32 = 0
 
 export function entries(): u32 {
   return size
+}
+
+export function entriesAt(): usize {
+  return table
 }
 
 /** Where the arena ends. */
@@ -16,34 +34,69 @@ export function arenaTop(): usize {
   return top
 }
 
-/** Forgets all values. @param salt hashes of two tables differ, so that nobody can choose values that meet */
-export function clear(salt: u64): void {
+/** Bytes that were missing when there was no room. */
+export function wanted(): u32 {
+  return want
+}
+
+// @ts-ignore: decorator
+@inline
+function room(): u64 {
+  return (u64(memory.size()) << 16) - u64(top)
+}
+
+/** Forgets all values. @param salt hashes of two tables differ, so that nobody can choose values that meet @returns false without room */
+export function clear(salt: u64): bool {
   seed = salt
   size = 0
-  mask = FIRST_INDEX - 1
-  top = ARENA
-  memory.fill(INDEX, 0, FIRST_INDEX << 3)
+  top = arenaAt()
+  return block(FIRST_CAPACITY)
+}
+
+/** A block for so many values, and those that are there in it. */
+function block(values: u32): bool {
+  top = (top + 15) & ~15
+  want = BLOCK_BYTES * values + 64
+  if (room() < u64(want)) return false
+  const at = top
+  top += BLOCK_BYTES * values
+  memory.fill(at, 0, usize(values) << 4)
+  const newHashes = at + (usize(values) << 4)
+  const newTable = newHashes + (usize(values) << 2)
+  memory.copy(newHashes, hashes, usize(size) << 2)
+  memory.copy(newTable, table, usize(size) * ENTRY_BYTES)
+  index = at
+  hashes = newHashes
+  table = newTable
+  capacity = values
+  const mask = values * 2 - 1
+  for (let i: u32 = 0; i < size; i++) {
+    const h = load<u32>(hashes + (usize(i) << 2))
+    let slot = h & mask
+    while (load<u64>(index + (usize(slot) << 3)) != 0) slot = (slot + 1) & mask
+    store<u64>(index + (usize(slot) << 3), (u64(h) << 32) | u64(i + 1))
+  }
+  return true
 }
 
 /** Takes `bytes` of the arena. @returns where they begin, or 0 where there is no room: memory must grow first */
 export function take(bytes: u32): usize {
+  want = bytes + 64
+  if (room() < u64(want)) return 0
   const at = top
-  if (u64(at) + u64(bytes) + 64 > u64(memory.size()) << 16) return 0
-  // Wide loads are aligned to nothing; entries stay apart for the eye only.
-  top = at + bytes
+  top += bytes
   return at
 }
 
 /**
- * Looks `count` values up in PLAIN encoding, from the `from`-th byte of `src`, and puts their numbers at SLOTS; new ones get the next numbers.
+ * Looks `count` values up in PLAIN encoding, and puts their numbers at `slots`; new ones get the next numbers.
  * @param width bytes of a value; 0 where each has its length in front of it
  * @returns how many were looked up: fewer where there is no room for more. -1: the bytes end before the values do
  */
-export function find(src: usize, length: u32, count: u32, width: u32): i32 {
+export function find(src: usize, length: u32, count: u32, width: u32, slots: usize): i32 {
   const end = src + length
   let at = src
   consumed = 0
-  const room = usize(u64(memory.size()) << 16) - 64
   for (let i: u32 = 0; i < count; i++) {
     let n = width
     let key = at
@@ -54,14 +107,15 @@ export function find(src: usize, length: u32, count: u32, width: u32): i32 {
     }
     if (n > u32(end - key)) return -1
     const h = hash(key, n)
+    const mask = capacity * 2 - 1
     let slot = h & mask
     let found: u32 = 0
     for (;;) {
-      const entry = load<u64>(INDEX + (usize(slot) << 3))
+      const entry = load<u64>(index + (usize(slot) << 3))
       if (entry == 0) break
       if (u32(entry >> 32) == h) {
         const candidate = u32(entry) - 1
-        const meta = ENTRIES + usize(candidate) * ENTRY_BYTES
+        const meta = table + usize(candidate) * ENTRY_BYTES
         if (load<u32>(meta, 4) == n && same(load<u32>(meta), key, n)) {
           found = candidate + 1
           break
@@ -70,21 +124,25 @@ export function find(src: usize, length: u32, count: u32, width: u32): i32 {
       slot = (slot + 1) & mask
     }
     if (found == 0) {
-      if (size >= MAX_ENTRIES || top + n > room) return i32(i)
-      const meta = ENTRIES + usize(size) * ENTRY_BYTES
-      memory.copy(top, key, n)
-      store<u32>(meta, u32(top))
+      if (size == capacity) {
+        if (!block(capacity * 2)) return i32(i)
+        slot = h & (capacity * 2 - 1)
+        while (load<u64>(index + (usize(slot) << 3)) != 0) slot = (slot + 1) & (capacity * 2 - 1)
+      }
+      const to = take(n)
+      if (to == 0) return i32(i)
+      memory.copy(to, key, n)
+      const meta = table + usize(size) * ENTRY_BYTES
+      store<u32>(meta, u32(to))
       store<u32>(meta, n, 4)
       store<u32>(meta, 0, 8)
       store<u32>(meta, UNSET, 12)
-      top += n
-      store<u32>(HASHES + (usize(size) << 2), h)
+      store<u32>(hashes + (usize(size) << 2), h)
       size++
-      store<u64>(INDEX + (usize(slot) << 3), (u64(h) << 32) | u64(size))
+      store<u64>(index + (usize(slot) << 3), (u64(h) << 32) | u64(size))
       found = size
-      if (size * 2 > mask) grow()
     }
-    store<u32>(SLOTS + (usize(i) << 2), found - 1)
+    store<u32>(slots + (usize(i) << 2), found - 1)
     at = key + n
     consumed = u32(at - src)
   }
@@ -95,17 +153,6 @@ let consumed: u32 = 0
 /** Bytes of the values that `find` looked up last. */
 export function findConsumed(): u32 {
   return consumed
-}
-
-function grow(): void {
-  mask = mask * 2 + 1
-  memory.fill(INDEX, 0, usize(mask + 1) << 3)
-  for (let i: u32 = 0; i < size; i++) {
-    const h = load<u32>(HASHES + (usize(i) << 2))
-    let slot = h & mask
-    while (load<u64>(INDEX + (usize(slot) << 3)) != 0) slot = (slot + 1) & mask
-    store<u64>(INDEX + (usize(slot) << 3), (u64(h) << 32) | u64(i + 1))
-  }
 }
 
 const K: u64 = 0x9e3779b97f4a7c15
@@ -147,7 +194,7 @@ export function sizeOf(slots: usize, count: u32): i64 {
   for (let i: u32 = 0; i < count; i++) {
     const slot = load<u32>(slots + (usize(i) << 2))
     if (slot >= size) return -1
-    const n = load<u32>(ENTRIES + usize(slot) * ENTRY_BYTES, 12)
+    const n = load<u32>(table + usize(slot) * ENTRY_BYTES, 12)
     if (n >= NULL) return -1
     bytes += 4 + i64(n)
   }
@@ -167,7 +214,7 @@ export function emit(slots: usize, count: u32, dst: usize, room: u32): i32 {
   for (let i: u32 = 0; i < count; i++) {
     const slot = load<u32>(slots + (usize(i) << 2))
     if (slot >= size) return -1
-    const meta = ENTRIES + usize(slot) * ENTRY_BYTES
+    const meta = table + usize(slot) * ENTRY_BYTES
     const n = load<u32>(meta, 12)
     if (n >= NULL) return -1
     if (u32(out - dst) + 4 + n > room) break
@@ -210,7 +257,7 @@ export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBy
     const length = load<u32>(value)
     value += 4
     if (length > u32(outEnd - value)) return -1
-    const meta = ENTRIES + usize(load<u32>(slots + (usize(i) << 2))) * ENTRY_BYTES
+    const meta = table + usize(load<u32>(slots + (usize(i) << 2))) * ENTRY_BYTES
     const like =
       load<u32>(meta, 4) == keyLength &&
       load<u32>(meta, 12) == length &&
