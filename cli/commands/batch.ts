@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { openStorage } from '../../lib/storage/open.ts'
@@ -183,6 +184,7 @@ function outsideOf(settings: BatchSettings, job: BatchJob, io: Io, command: stri
     createdBy: `pseudolake version ${version()}`,
     command,
     usage,
+    threads: availableParallelism(),
     signal,
   }
 }

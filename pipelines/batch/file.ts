@@ -1,20 +1,24 @@
 /** One input file to one data file. */
+import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
+import type { Schema } from '../../lib/iceberg/types.ts'
 import { type Gathered, gather } from '../../lib/parquet/gather.ts'
-import type { ParquetFile } from '../../lib/parquet/open.ts'
+import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
 import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
 import type { LeafNode } from '../../lib/parquet/schema.ts'
 import type { WrittenFile } from '../../lib/parquet/written.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import type { Approved } from '../pins.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateFile } from './gate/open.ts'
 import type { Pinned } from './identities.ts'
 import type { InputFile } from './inputs.ts'
+import type { BatchJob } from './job.ts'
 import type { Replacers } from './replacer.ts'
-import type { Shape } from './shape.ts'
+import { type Shape, shapeOf } from './shape.ts'
 import type { Timings } from './timings.ts'
-import { checksummed } from './unpublished.ts'
+import { checksummed, type Finished } from './unpublished.ts'
 
 export interface FileWork {
   readonly storage: Storage
@@ -31,6 +35,31 @@ export interface FileWork {
   readonly timings: Timings
   readonly gate: Gate
   readonly onProgress: (done: { readonly rows: number; readonly bytes: number }) => void
+}
+
+/** What the files of a step have in common. */
+export interface StepWork {
+  readonly job: BatchJob
+  readonly approved: Approved | undefined
+  readonly schema: Schema
+  readonly pinned: readonly Pinned[]
+  readonly createdBy: string
+}
+
+export interface InputWork extends StepWork, Pick<FileWork, 'storage' | 'replacers' | 'signal' | 'timings' | 'gate'> {
+  readonly input: InputFile
+  readonly output: string
+  readonly onProgress: FileWork['onProgress']
+}
+
+/** Opens an input and makes its data file. @throws as `rewriteFile`; PseudolakeError `input/*` */
+export async function finishInput({ job, approved, schema, ...work }: InputWork): Promise<Finished> {
+  const { storage, signal, input } = work
+  const file = await openParquet(storage, input.object, { signal })
+  const shape = shapeOf(file, input, job, approved)
+  // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
+  const result = await rewriteFile({ ...work, file, shape, fieldIds: fieldIdsFor(shape.output.root, schema) })
+  return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
 }
 
 export interface Rewritten {

@@ -4,7 +4,7 @@ import { columnName } from '../../lib/parquet/place.ts'
 import { Replacements } from '../../lib/parquet/replacements.ts'
 import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
 import type { Pinned } from './identities.ts'
-import type { ColumnRule } from './job.ts'
+import type { BatchJob, ColumnRule } from './job.ts'
 import type { Shape } from './shape.ts'
 
 /** New values for a column's values: pseudonyms, null where the rule says so, empty where nothing is left of a value. */
@@ -95,6 +95,25 @@ export class Replacers {
     if (!found) throw new PseudolakeError('internal/bug', `no rule for column ${columnName(column.path)}`, {})
     return found
   }
+}
+
+/** Of the memory a run may use, what tables of values may take. */
+const TABLES_SHARE = 1 / 16
+
+/** @param share of what all threads may take */
+export function replacersFor(
+  { settings, columns }: BatchJob,
+  client: Pseudonymizer,
+  share: number,
+  signal: AbortSignal,
+): Replacers {
+  return new Replacers({
+    client,
+    maxBytes: settings.limits.memory_mb * 2 ** 20 * TABLES_SHARE * share,
+    fullRequest: settings.limits.max_identifiers,
+    rules: columns.filter(({ mode }) => mode === 'deterministic').length,
+    signal,
+  })
 }
 
 /** The configured steps, in their order. */

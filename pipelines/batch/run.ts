@@ -6,17 +6,15 @@ import type { Client } from '../../lib/client/compose.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { dataFileFrom, metricsModes } from '../../lib/iceberg/metrics.ts'
-import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import { openParquet } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
 import { type Choice, chooseInputs } from './choose.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
-import { rewriteFile } from './file.ts'
 import type { Gate } from './gate/gate.ts'
-import { gateOf, gateTakenOver } from './gate/open.ts'
+import { gateTakenOver, gateWith } from './gate/open.ts'
 import { identify, newColumns, type Pinned, pinnedColumns } from './identities.ts'
+import { inOrder } from './in-order.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
@@ -26,10 +24,11 @@ import { planKeys } from './plan/key-check.ts'
 import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
-import { Replacers } from './replacer.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
-import { type Shape, shapeOf } from './shape.ts'
+import { Runner } from './runner.ts'
+import type { Shape } from './shape.ts'
 import { steps } from './step.ts'
+import { StepProgress } from './step-progress.ts'
 import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
 import { Totals, type Written } from './totals.ts'
@@ -45,6 +44,8 @@ export interface BatchOutside extends TargetOutside {
   readonly createdBy: string
   /** What the caller typed, for errors that print the command that resolves them. */
   readonly command: string
+  /** Threads that files may be rewritten in, where there are several and it pays; they open their storages by themselves. @default 1: none */
+  readonly threads?: number
   readonly usage: () => { readonly cpuSeconds: number; readonly peakRssBytes: number }
   readonly onEvent?: (event: BatchEvent) => void
 }
@@ -104,9 +105,6 @@ interface StepTable {
   readonly digest: string
 }
 
-/** Of the memory a run may use, what tables of values may take. */
-const TABLES_SHARE = 1 / 16
-
 class BatchRun {
   readonly #job: BatchJob
   readonly #outside: BatchOutside
@@ -114,20 +112,21 @@ class BatchRun {
   readonly #started: number
   readonly #notes: string[] = []
   #client: Client | undefined
-  #replacers: Replacers | undefined
+  #runner: Runner | undefined
   #unpublished: Unpublished | undefined
   #pinned: readonly Pinned[] | undefined
   #first: First | undefined
   #commits = 0
   #advanced = false
   readonly #published = new Totals()
-  #bytesRead = 0
+  readonly #done = new StepProgress()
   #takenOver = 0
   #target: Target | undefined
   #progress: Progress | undefined
   #plan: BatchPlan | undefined
   readonly #snapshots: string[] = []
   readonly #timings: Timings
+  readonly #seed: number
   readonly #gate: Gate
 
   constructor(job: BatchJob, outside: BatchOutside, options: BatchOptions) {
@@ -136,7 +135,8 @@ class BatchRun {
     this.#options = options
     this.#started = outside.clock.now()
     this.#timings = new Timings(outside.clock)
-    this.#gate = gateOf(job, outside)
+    this.#seed = outside.random() * 2 ** 32
+    this.#gate = gateWith(job, { ...outside, seed: this.#seed })
   }
 
   async plan(prices: Prices): Promise<BatchPlan> {
@@ -204,6 +204,7 @@ class BatchRun {
   async close(): Promise<void> {
     // The ledger of a table that did not come to be is found by the sign of its run.
     if (!this.#advanced || this.#target?.metadata) await this.#unpublished?.end()
+    await this.#runner?.close()
     await this.#client?.close()
   }
 
@@ -243,11 +244,17 @@ class BatchRun {
       digest: digestOf([this.#outside.createdBy, target.location, schema, pinsAndApproved(properties)]),
     }
     await unpublished.begin(target.uuid)
-    const written: Written[] = []
-    for (const input of inputs) {
-      written.push(await this.#finish(input, table, written))
-      this.#bytesRead += input.object.bytes
-    }
+    const runner = this.#runnerFor(this.#client as Client)
+    const { createdBy } = this.#outside
+    const atOnce = runner.begin({ job: this.#job, approved: target.approved, schema, pinned, createdBy }, inputs)
+    const written = await this.#timings.time('rewrite', () =>
+      inOrder(
+        inputs,
+        atOnce,
+        (input, i) => this.#finish(input, this.#published.files + i, table, runner),
+        () => runner.stop(),
+      ),
+    )
     // Data files of inputs that come again with other content, where the job says that they take their place.
     const removed = inputs.flatMap((input) => progress.replaced(input)).map((name) => `${target.location}/data/${name}`)
     await this.#timings.time('gate', () => this.#gate.step(this.#client?.client))
@@ -256,63 +263,40 @@ class BatchRun {
   }
 
   /** The data file of an input: one that an earlier run finished, or a new one, listed as soon as it is whole. */
-  async #finish(input: InputFile, table: StepTable, before: readonly Written[]): Promise<Written> {
+  async #finish(input: InputFile, number: number, table: StepTable, runner: Runner): Promise<Written> {
     const { unpublished, digest, schema, properties } = table
     this.#outside.signal.throwIfAborted()
     const taken = await unpublished.take(input, digest)
     if (taken) this.#takenOver++
     if (taken?.file) await this.#lookAgain(input, taken.file.location, table)
-    const finished = taken ?? (await this.#timings.time('rewrite', () => this.#rewrite(input, table, before)))
+    const finished = taken ?? (await this.#rewrite(input, number, table, runner))
     if (!taken) await unpublished.add(input, digest, finished)
     const { rows, file } = finished
+    this.#done.end(number, { rows, bytes: input.object.bytes })
     return { input, rows, file: file && dataFileFrom(file, schema, metricsModes(schema, properties)) }
   }
 
   async #lookAgain(input: InputFile, output: string, { target, schema, pinned }: StepTable): Promise<void> {
     const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
-    await this.#timings.time('gate', () => gateTakenOver(this.#gate, input, output, work))
+    await gateTakenOver(this.#gate, input, output, work)
   }
 
-  async #rewrite(input: InputFile, table: StepTable, before: readonly Written[]): Promise<Finished> {
-    const { storage, signal, createdBy, onEvent, runId } = this.#outside
-    const { target, schema, pinned } = table
-    const number = String(this.#published.files + before.length).padStart(5, '0')
-    const output = `${target.location}/data/${runId}-${number}.parquet`
-    const file = await openParquet(storage, input.object, { signal })
-    const shape = shapeOf(file, input, this.#job, target.approved)
-    const result = await rewriteFile({
-      storage,
-      file,
-      input,
-      shape,
-      pinned,
-      replacers: this.#replacersOf(this.#client as Client),
-      // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
-      fieldIds: fieldIdsFor(shape.output.root, schema),
-      output,
-      createdBy,
-      signal,
-      timings: this.#timings,
-      gate: this.#gate,
-      onProgress: (done) => {
-        const [bytes, rows] = [this.#bytesRead + done.bytes, this.#published.rows + sumRows(before) + done.rows]
-        this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
-        onEvent?.({ type: 'progress', bytes, files: this.#published.files + before.length, rows })
-      },
+  #rewrite(input: InputFile, number: number, { target }: StepTable, runner: Runner): Promise<Finished> {
+    const { onEvent, runId } = this.#outside
+    const output = `${target.location}/data/${runId}-${String(number).padStart(5, '0')}.parquet`
+    return runner.run(input, output, (done) => {
+      this.#done.update(number, done)
+      const { rows, bytes, files } = this.#done.all
+      this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
+      onEvent?.({ type: 'progress', bytes, files, rows })
     })
-    return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
   }
 
-  #replacersOf({ client }: Client): Replacers {
-    const { settings, columns } = this.#job
-    this.#replacers ??= new Replacers({
-      client,
-      maxBytes: settings.limits.memory_mb * 2 ** 20 * TABLES_SHARE,
-      fullRequest: settings.limits.max_identifiers,
-      rules: columns.filter(({ mode }) => mode === 'deterministic').length,
-      signal: this.#outside.signal,
-    })
-    return this.#replacers
+  #runnerFor(client: Client): Runner {
+    const { storage, signal, threads = 1 } = this.#outside
+    const rest = { job: this.#job, timings: this.#timings, gate: this.#gate, seed: this.#seed }
+    this.#runner ??= new Runner({ client, storage, signal, threads, ...rest })
+    return this.#runner
   }
 
   async #identify(columns: Shape['replaced'], target: Target): Promise<readonly Pinned[]> {
@@ -432,10 +416,6 @@ function takenOver(files: number): string {
 
 function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)
-}
-
-function sumRows(written: readonly Written[]): number {
-  return written.reduce((sum, { rows }) => sum + rows, 0)
 }
 
 function totalBytes(inputs: Iterable<InputFile>): number {

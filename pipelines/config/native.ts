@@ -104,6 +104,7 @@ export const BATCH = object({
       max_concurrency: withDefault(integer(1, 10_000), 64),
       memory_mb: withDefault(integer(64), 512),
       requests_per_second: optional(integer()),
+      threads: optional(integer(1, 1024)),
     }),
     {
       max_identifiers: 900,
@@ -111,6 +112,7 @@ export const BATCH = object({
       max_concurrency: 64,
       memory_mb: 512,
       requests_per_second: undefined,
+      threads: undefined,
     },
   ),
   gate: withDefault(

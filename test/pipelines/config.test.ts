@@ -39,6 +39,7 @@ test('what is not given takes the documented default', () => {
     max_concurrency: 64,
     memory_mb: 512,
     requests_per_second: undefined,
+    threads: undefined,
   })
   expect(read.commit).toMatchObject({ max_files: 1000, max_bytes: 50 * 2 ** 30 })
   expect(read.output).toMatchObject({ create: 'table', format: 'iceberg', catalog: { type: 'filesystem' } })

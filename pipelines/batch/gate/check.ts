@@ -52,12 +52,22 @@ export interface GateReport {
 
 const LISTED = 10
 
+/** What a tally of another thread has counted. */
+export interface TallyPart {
+  readonly counts: Readonly<Record<string, number>>
+  readonly notes: readonly string[]
+  readonly findings: readonly GateFinding[]
+  readonly failed: number
+  readonly looked: boolean
+  readonly partly: boolean
+}
+
 /** One check over the whole run. */
 export class Tally {
   readonly #name: CheckName
-  readonly #counts: Record<string, number> = {}
-  readonly #notes = new Set<string>()
-  readonly #findings: GateFinding[] = []
+  #counts: Record<string, number> = {}
+  #notes = new Set<string>()
+  #findings: GateFinding[] = []
   #failed = 0
   #looked = false
   #partly = false
@@ -96,6 +106,34 @@ export class Tally {
         ...(rowGroup !== undefined && { row_group: rowGroup }),
         message,
       })
+  }
+
+  /** What was counted since the last time; it is counted here no more. */
+  take(): TallyPart {
+    const part = {
+      counts: this.#counts,
+      notes: [...this.#notes],
+      findings: this.#findings,
+      failed: this.#failed,
+      looked: this.#looked,
+      partly: this.#partly,
+    }
+    this.#counts = {}
+    this.#notes = new Set()
+    this.#findings = []
+    this.#failed = 0
+    this.#looked = false
+    this.#partly = false
+    return part
+  }
+
+  add(part: TallyPart): void {
+    this.know(part.counts)
+    for (const note of part.notes) this.#notes.add(note)
+    this.#findings.push(...part.findings.slice(0, LISTED - this.#findings.length))
+    this.#failed += part.failed
+    this.#looked ||= part.looked
+    this.#partly ||= part.partly
   }
 
   result(): GateCheck {

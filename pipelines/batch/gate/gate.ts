@@ -14,9 +14,8 @@ import { Provenance } from '../../../lib/parquet/provenance.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
 import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
 import { isPseudonymForm } from '../../../lib/wire/forms.ts'
-import type { ColumnRule } from '../job.ts'
 import { normalizer } from '../replacer.ts'
-import { CHECKS, type CheckName, type Finding, type GateReport, Tally } from './check.ts'
+import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
 import type { Pair } from './compare.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
@@ -25,8 +24,11 @@ import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
 import { checkFooter } from './headers.ts'
 import { Mapping, type Verdict } from './mapping.ts'
 import { Pairs } from './pairs.ts'
+import { type GatePart, type GateRule, Numbers } from './part.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
 import { readBack } from './replaced.ts'
+
+export type { GateRule } from './part.ts'
 
 export interface GateOptions {
   readonly storage: Storage
@@ -41,12 +43,8 @@ export interface GateOptions {
   /** Any number: hashes of two runs differ. */
   readonly seed: number
   readonly signal: AbortSignal
-}
-
-/** How a column was replaced. */
-export interface GateRule {
-  readonly rule: Pick<ColumnRule, 'mode' | 'domain' | 'normalize' | 'nullValues'>
-  readonly key: string | undefined
+  /** Gathers what `takePart` gives: the gate of a thread, beside that of the run. @default false */
+  readonly part?: boolean
 }
 
 export interface GateFile {
@@ -64,6 +62,8 @@ export interface GateFile {
 
 interface Group extends GateRule {
   readonly mapping: Mapping
+  /** New pairs, for the gate of the run. */
+  readonly news: Numbers
   readonly samples: { readonly value: string; readonly pseudonym: string }[]
 }
 
@@ -82,6 +82,7 @@ export class Gate {
   readonly #budget: Budget
   readonly #tallies: Readonly<Record<CheckName, Tally>>
   readonly #originals: HashTable
+  readonly #newOriginals = new Numbers()
   readonly #groups = new Map<string, Group>()
   readonly #known = new Map<string, Pairs>()
   /** Files of the step, and their copied columns by position. */
@@ -129,6 +130,45 @@ export class Gate {
   async step(client: Pseudonymizer | undefined): Promise<void> {
     await this.#findOriginals()
     if (this.#options.reidentify && client) await this.#roundTrip(client)
+    this.#requirePassed()
+  }
+
+  /** What was seen since the last time, for the gate of the run. */
+  takePart(): GatePart {
+    const files = this.#files
+    this.#files = []
+    return {
+      tallies: Object.fromEntries(Object.entries(this.#tallies).map(([name, tally]) => [name, tally.take()])) as Record<
+        CheckName,
+        TallyPart
+      >,
+      groups: [...this.#groups.values()].map(({ rule, key, news, samples }) => ({
+        given: { rule, key },
+        pairs: news.take(),
+        samples: samples.splice(0),
+      })),
+      originals: this.#newOriginals.take(),
+      files,
+    }
+  }
+
+  /** @param location of the file that the part is about @throws PseudolakeError `gate/failed` */
+  addPart(part: GatePart, location: string): void {
+    for (const [name, tally] of Object.entries(part.tallies)) this.#tallies[name as CheckName].add(tally)
+    this.#files.push(...part.files)
+    const { originals, groups } = part
+    for (let i = 0; i < originals.length; i += 2) this.#remember(originals[i] as number, originals[i + 1] as number)
+    for (const { given, pairs, samples } of groups) {
+      const { mapping, samples: kept, rule } = this.#group(given)
+      kept.push(...samples.slice(0, ROUND_TRIPS - kept.length))
+      for (let i = 0; i < pairs.length; i += 4) {
+        const [a, b, pa, pb] = pairs.subarray(i, i + 4) as unknown as [number, number, number, number]
+        const verdict = rule.mode === 'random' ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
+        if (verdict === 'forgotten') this.#tallies.one_to_one.missed(FORGOTTEN)
+        const message = WRONG[verdict]
+        if (message !== undefined) this.#tallies.one_to_one.fail(location, [{ message }])
+      }
+    }
     this.#requirePassed()
   }
 
@@ -258,7 +298,12 @@ export class Gate {
 
   #group(given: GateRule): Group {
     const name = `${given.rule.domain}\0${given.key ?? ''}`
-    const group = this.#groups.get(name) ?? { ...given, mapping: new Mapping(this.#budget), samples: [] }
+    const group = this.#groups.get(name) ?? {
+      ...given,
+      mapping: new Mapping(this.#budget),
+      news: new Numbers(),
+      samples: [],
+    }
     this.#groups.set(name, group)
     return { ...group, ...given }
   }
@@ -300,13 +345,15 @@ export class Gate {
   }
 
   #remember(a: number, b: number): void {
+    if (this.#options.part && !this.#originals.has(a, b)) this.#newOriginals.push(a, b)
     if (!this.#originals.add(a, b))
       this.#tallies.originals.missed('more originals than the memory limit lets be remembered')
   }
 
   /** @param repeated one pseudonym stands for many cells, also in mode random */
   #pair(group: Group, malformed: (entries: Entries, i: number) => void, repeated: boolean): Pair {
-    const { mapping, samples, rule } = group
+    const { mapping, samples, rule, news } = group
+    const { part } = this.#options
     const random = rule.mode === 'random'
     const { one_to_one: oneToOne } = this.#tallies
     const keepSamples = this.#options.reidentify
@@ -316,7 +363,8 @@ export class Gate {
       if (random && repeated && mapping.knows(pa, pb)) return undefined
       const verdict = random ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
       if (verdict === 'known') return undefined
-      if (verdict === 'forgotten') oneToOne.missed('more distinct values than the memory limit lets be remembered')
+      if (verdict === 'forgotten') oneToOne.missed(FORGOTTEN)
+      else if (part && verdict === 'new') news.push(random ? 0 : a, random ? 0 : b, pa, pb)
       if (!isPseudonymForm(textOf(output, o)) || textOf(output, o) === textOf(input, i)) malformed(output, o)
       if (isLong(input, i)) this.#remember(a, b)
       if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
@@ -399,6 +447,8 @@ export class Gate {
 }
 
 const NO_POSITIONS: ReadonlyMap<number, number> = new Map()
+
+const FORGOTTEN = 'more distinct values than the memory limit lets be remembered'
 
 const WRONG: Readonly<Record<Verdict, string | undefined>> = {
   known: undefined,

@@ -11,25 +11,20 @@ import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
 import { type Shape, shapeOf } from '../shape.ts'
-import { Gate, type GateRule } from './gate.ts'
+import { Gate, type GateOptions, type GateRule } from './gate.ts'
 
 /** Of the memory a run may use, what hashes of values may take. */
 const MEMORY_SHARE = 1 / 16
 
-export function gateOf(
+/** @param outside `share` of the memory that all gates of the run may take; 1 where it is missing */
+export function gateWith(
   { settings }: BatchJob,
-  outside: { readonly storage: Storage; readonly random: () => number; readonly signal: AbortSignal },
+  outside: Pick<GateOptions, 'storage' | 'signal' | 'seed' | 'part'> & { readonly share?: number },
 ): Gate {
+  const { share = 1, ...options } = outside
   const { full, max_match_ratio: maxMatchRatio, reidentify } = settings.gate
-  return new Gate({
-    storage: outside.storage,
-    full,
-    maxMatchRatio,
-    reidentify,
-    memoryBytes: settings.limits.memory_mb * 2 ** 20 * MEMORY_SHARE,
-    seed: outside.random() * 2 ** 32,
-    signal: outside.signal,
-  })
+  const memoryBytes = settings.limits.memory_mb * 2 ** 20 * MEMORY_SHARE * share
+  return new Gate({ ...options, full, maxMatchRatio, reidentify, memoryBytes })
 }
 
 export interface Written {

@@ -1,0 +1,44 @@
+/** What threads of a run say to each other; plain data. */
+import type { PseudonymAnswer, PseudonymRequest } from '../../../lib/client/pseudonymizer.ts'
+import { type ErrorCode, type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import type { StepWork } from '../file.ts'
+import type { GatePart } from '../gate/part.ts'
+import type { InputFile } from '../inputs.ts'
+import type { Finished } from '../unpublished.ts'
+
+export interface ThreadOptions {
+  /** Of the gates of all threads: hashes are compared. */
+  readonly seed: number
+  /** What this thread may take of `limits.memory_mb`, as a share of 1. */
+  readonly share: number
+}
+
+export type ToThread =
+  /** The files that follow belong to it. Rules, columns and pins refer to each other, so they come in one message. */
+  | { readonly type: 'step'; readonly step: StepWork }
+  | { readonly type: 'file'; readonly id: number; readonly input: InputFile; readonly output: string }
+  | { readonly type: 'answer'; readonly call: number; readonly answer: PseudonymAnswer }
+  | { readonly type: 'refused'; readonly call: number; readonly error: SentError }
+  | { readonly type: 'stop' }
+
+export type FromThread =
+  | { readonly type: 'call'; readonly call: number; readonly request: Omit<PseudonymRequest, 'signal'> }
+  | { readonly type: 'progress'; readonly id: number; readonly rows: number; readonly bytes: number }
+  | { readonly type: 'done'; readonly id: number; readonly finished: Finished; readonly gate: GatePart }
+  | { readonly type: 'failed'; readonly id: number; readonly error: SentError; readonly gate: GatePart }
+
+/** An error keeps its code and what it says on its way; what caused it stays in its thread. */
+export interface SentError {
+  readonly code: ErrorCode | undefined
+  readonly message: string
+  readonly context: ErrorContext
+}
+
+export function sentError(error: unknown): SentError {
+  if (isPseudolakeError(error)) return { code: error.code, message: error.message, context: error.context }
+  return { code: undefined, message: error instanceof Error ? error.message : 'unknown', context: {} }
+}
+
+export function receivedError({ code, message, context }: SentError): Error {
+  return code === undefined ? new Error(message) : new PseudolakeError(code, message, context)
+}
