@@ -184,7 +184,7 @@ function outsideOf(settings: BatchSettings, job: BatchJob, io: Io, command: stri
     createdBy: `pseudolake version ${version()}`,
     command,
     usage,
-    threads: availableParallelism(),
+    threads: { most: availableParallelism() },
     signal,
   }
 }

@@ -25,7 +25,7 @@ import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
-import { Runner } from './runner.ts'
+import { Runner, type Threads } from './runner.ts'
 import type { Shape } from './shape.ts'
 import { steps } from './step.ts'
 import { StepProgress } from './step-progress.ts'
@@ -44,8 +44,8 @@ export interface BatchOutside extends TargetOutside {
   readonly createdBy: string
   /** What the caller typed, for errors that print the command that resolves them. */
   readonly command: string
-  /** Threads that files may be rewritten in, where there are several and it pays; they open their storages by themselves. @default 1: none */
-  readonly threads?: number
+  /** Where there are several files, and it pays. @default none */
+  readonly threads?: Threads
   readonly usage: () => { readonly cpuSeconds: number; readonly peakRssBytes: number }
   readonly onEvent?: (event: BatchEvent) => void
 }
@@ -293,7 +293,7 @@ class BatchRun {
   }
 
   #runnerFor(client: Client): Runner {
-    const { storage, signal, threads = 1 } = this.#outside
+    const { storage, signal, threads } = this.#outside
     const rest = { job: this.#job, timings: this.#timings, gate: this.#gate, seed: this.#seed }
     this.#runner ??= new Runner({ client, storage, signal, threads, ...rest })
     return this.#runner

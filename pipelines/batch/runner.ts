@@ -8,15 +8,21 @@ import { FilePool } from './threads/pool.ts'
 import type { Finished } from './unpublished.ts'
 
 /** Less is done before a thread has started. */
-const LEAST_BYTES = 64 << 20
+const DEFAULT_LEAST_BYTES = 64 << 20
 /** What a thread takes by itself, its heap and windows: more memory, more threads. */
 const THREAD_MB = 128
+
+/** Threads open their storages by themselves: what a caller wraps around one is not in them. */
+export interface Threads {
+  readonly most: number
+  /** Bytes of a step for which threads are started. @default 64 MiB */
+  readonly leastBytes?: number
+}
 
 export interface RunnerOptions extends Pick<InputWork, 'storage' | 'signal' | 'timings' | 'gate'> {
   readonly job: BatchJob
   readonly client: Client
-  /** Threads at most; 0 and 1 for none. */
-  readonly threads: number
+  readonly threads: Threads | undefined
   readonly seed: number
 }
 
@@ -33,11 +39,11 @@ export class Runner {
   /** @returns how many files may be worked on at a time */
   begin(step: StepWork, inputs: readonly InputFile[]): number {
     this.#step = step
-    const { threads, job, seed, gate, signal, client } = this.#options
-    const { memory_mb: memory, threads: most } = job.settings.limits
+    const { threads = { most: 1 }, job, seed, gate, signal, client } = this.#options
+    const { memory_mb: memory, threads: most = threads.most } = job.settings.limits
     const bytes = inputs.reduce((sum, { object }) => sum + object.bytes, 0)
-    const n = Math.min(threads, most ?? threads, inputs.length, Math.floor(memory / THREAD_MB))
-    if (!this.#pool && n > 1 && bytes >= LEAST_BYTES)
+    const n = Math.min(threads.most, most, inputs.length, Math.floor(memory / THREAD_MB))
+    if (!this.#pool && n > 1 && bytes >= (threads.leastBytes ?? DEFAULT_LEAST_BYTES))
       this.#pool = new FilePool({ threads: n, client: client.client, gate, seed, share: 1, signal })
     this.#pool?.begin(step)
     return this.#pool?.threads ?? 1

@@ -1,0 +1,156 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Client } from '../../lib/client/compose.ts'
+import type { PseudonymRequest } from '../../lib/client/pseudonymizer.ts'
+import { type Lake, lake } from '../helpers/lake.ts'
+
+const COLUMNS = { vin: { mode: 'deterministic' }, owner: { mode: 'random' } }
+/** However little there is to do. */
+const threads = { most: 2, leastBytes: 0 }
+
+async function inputs(home: Lake, files: number, vin = (_file: number) => "'VEHICLE' || (i % 700)"): Promise<void> {
+  mkdirSync(join(home.dir, 'in'), { recursive: true })
+  for (let f = 0; f < files; f++)
+    await home.sql(
+      `copy (select ${vin(f)} as vin, 'owner' || (i % 90) as owner, i + ${f * 10_000} as n from range(3000) r(i))
+       to '{dir}/in/${f}.parquet' (format parquet, row_group_size 1000)`,
+    )
+}
+
+/** What a failed run must not leave. */
+const leftovers = (home: Lake) => (existsSync(join(home.table, 'data')) ? readdirSync(join(home.table, 'data')) : [])
+
+/** A client that changes what it is asked for or what it answers. */
+function through(change: (request: PseudonymRequest, values: readonly string[], call: number) => readonly string[]) {
+  let calls = 0
+  return async (connect: () => Promise<Client>): Promise<Client> => {
+    const own = await connect()
+    return {
+      ...own,
+      client: {
+        async call(request) {
+          const answer = await own.client.call(request)
+          return { ...answer, values: change(request, answer.values, calls++) }
+        },
+      },
+    }
+  }
+}
+
+test('threads make the table that one thread makes', { timeout: 60_000 }, async () => {
+  const home = await lake()
+  await inputs(home, 6)
+  const report = await home.run({ columns: COLUMNS }, {}, { threads })
+  expect(report).toMatchObject({ status: 'done', rows: 18_000, files: 6, gate: { passed: true } })
+  const rows = await home.query('select n, s_vin, s_owner from t order by n')
+  const back = await home.back(rows.map(([, vin]) => vin))
+  expect(back).toEqual(rows.map(([n]) => `VEHICLE${(Number(n) % 10_000) % 700}`))
+  expect(new Set(rows.map(([, , owner]) => owner)).size).toBe(18_000)
+  const owners = await home.back(rows.map(([, , owner]) => owner))
+  expect(owners).toEqual(rows.map(([n]) => `owner${(Number(n) % 10_000) % 90}`))
+})
+
+test('what one thread has asked for no other asks for again, and the gate of the run has seen all files', {
+  timeout: 60_000,
+}, async () => {
+  const home = await lake()
+  await inputs(home, 6)
+  const report = await home.run({ columns: { vin: COLUMNS.vin, owner: { mode: 'drop' } } }, {}, { threads })
+  // The key check is one more.
+  expect(report).toMatchObject({ distinct: 700, distinct_exact: true, service: { identifiers: 701 } })
+  const counts = Object.fromEntries(report.gate.checks.map((check) => [check.name, check.counts]))
+  expect(counts.rows).toEqual({ files: 6, rows: 18_000, row_groups: 12 })
+  expect(counts.one_to_one).toEqual({ chunks: 12 })
+})
+
+test('one pseudonym for values of two threads fails the gate', { timeout: 60_000 }, async () => {
+  const home = await lake()
+  await inputs(home, 2, (file) => `'VEHICLE${file}-' || (i % 50)`)
+  let first: string | undefined
+  const service = through(({ values, deterministic }, answers) => {
+    if (!deterministic) return answers
+    return answers.map((answer, i) => {
+      if (values[i] === 'VEHICLE0-7' || values[i] === 'VEHICLE1-7') first ??= answer
+      return values[i] === 'VEHICLE0-7' || values[i] === 'VEHICLE1-7' ? (first ?? answer) : answer
+    })
+  })
+  const report = await home.run({ columns: COLUMNS }, {}, { threads, service })
+  expect(report.status).toBe('gate-failed')
+  expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['one_to_one'])
+  expect(JSON.stringify(report)).not.toContain('VEHICLE0-7')
+})
+
+test('two pseudonyms for a value in two threads fail the gate', { timeout: 60_000 }, async () => {
+  const home = await lake()
+  await inputs(home, 2)
+  let asked = 0
+  // The second thread that asks for it is told the pseudonym of a value that nobody has.
+  const service = async (connect: () => Promise<Client>): Promise<Client> => {
+    const own = await connect()
+    const lie = (value: string) => (value === 'VEHICLE9' && asked++ > 0 ? 'VEHICLE-OTHER' : value)
+    return { ...own, client: { call: (request) => own.client.call({ ...request, values: request.values.map(lie) }) } }
+  }
+  const report = await home.run({ columns: COLUMNS }, {}, { threads, service })
+  expect(asked).toBe(2)
+  expect(report.status).toBe('gate-failed')
+  expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['one_to_one'])
+})
+
+test('values of one thread’s columns are searched for in the copied columns of the other’s', {
+  timeout: 60_000,
+}, async () => {
+  const home = await lake()
+  mkdirSync(join(home.dir, 'in'))
+  const file = (name: string, vin: string, note: string) =>
+    home.sql(`copy (select ${vin} as vin, ${note} as note from range(2000)) to '{dir}/in/${name}' (format parquet)`)
+  await file('a.parquet', "'VEHICLE' || (range % 100)", "'nothing'")
+  await file('b.parquet', "'OTHER' || (range % 100)", "'VEHICLE' || (range % 100)")
+  const report = await home.run({ columns: { vin: COLUMNS.vin } }, {}, { threads })
+  expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['originals'])
+})
+
+test('a file that fails in a thread fails the run with its error, and nothing is left or published', {
+  timeout: 60_000,
+}, async () => {
+  const home = await lake()
+  await inputs(home, 5)
+  const path = join(home.dir, 'in', '3.parquet')
+  const bytes = readFileSync(path)
+  // In the data, behind a footer that is whole: found when the file is rewritten, not when it is opened.
+  bytes.fill(0xff, 4, 4000)
+  writeFileSync(path, bytes)
+  await expect(home.run({ columns: COLUMNS }, {}, { threads })).rejects.toMatchObject({
+    code: 'input/corrupt',
+    context: { location: path, outcome: 'nothing-published' },
+  })
+  expect(leftovers(home).filter((name) => name.startsWith('_'))).toEqual([])
+  await inputs(home, 5)
+  expect(await home.run({ columns: COLUMNS }, {}, { threads })).toMatchObject({ status: 'done', rows: 15_000 })
+})
+
+test('a run that is told to stop stops its threads', { timeout: 60_000 }, async () => {
+  const home = await lake()
+  await inputs(home, 8)
+  const stop = new AbortController()
+  const service = through((_request, values, call) => {
+    if (call === 3) stop.abort(new Error('SIGTERM'))
+    return values
+  })
+  const run = home.run({ columns: COLUMNS }, {}, { threads, service, signal: stop.signal })
+  await expect(run).rejects.toMatchObject({ code: 'run/interrupted' })
+  expect(leftovers(home).filter((name) => name.startsWith('_'))).toEqual([])
+  expect(await home.run({ columns: COLUMNS }, {}, { threads })).toMatchObject({ status: 'done', rows: 24_000 })
+})
+
+test('an outage of the service in the middle reaches the run with its code', { timeout: 60_000 }, async () => {
+  const home = await lake()
+  await inputs(home, 4)
+  const { PseudolakeError } = await import('../../lib/core/errors.ts')
+  const service = through((_request, values, call) => {
+    if (call === 2) throw new PseudolakeError('service/unavailable', 'no answer')
+    return values
+  })
+  const run = home.run({ columns: COLUMNS }, {}, { threads, service })
+  await expect(run).rejects.toMatchObject({ code: 'service/unavailable', context: { outcome: 'nothing-published' } })
+})
