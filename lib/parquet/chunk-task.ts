@@ -1,7 +1,7 @@
 /** What a chunk's rewriting is given, and the pages it starts from. */
 import type { ColumnChunk } from './footer.ts'
 import type { Known } from './gather.ts'
-import type { Output } from './output.ts'
+import type { Sink } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import { type Page, readPages } from './page.ts'
 import type { Place } from './place.ts'
@@ -19,7 +19,7 @@ export interface SwapMemory {
 export interface ChunkTask {
   readonly location: string
   readonly source: RangeReader
-  readonly out: Output
+  readonly out: Sink
   readonly column: OutputColumn
   readonly planned: PlannedChunk
   /** Position in the input. */

@@ -2,7 +2,7 @@
 import { type Codec, compress, type OutputCodec } from './codec.ts'
 import { type ChunkStatistics, ENCODING, type EncodingStat, type WrittenChunk } from './footer.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
-import type { Output } from './output.ts'
+import type { Sink } from './output.ts'
 import { PAGE, type PageHeader, pageHeader } from './page.ts'
 import type { LeafNode } from './schema.ts'
 
@@ -68,7 +68,7 @@ export function encodeDictionaryPage(
 }
 
 export class ChunkWriter {
-  readonly #out: Output
+  readonly #out: Sink
   readonly #leaf: LeafNode
   readonly #codec: Codec
   readonly #start: number
@@ -78,7 +78,7 @@ export class ChunkWriter {
   #values = 0
   #uncompressed = 0
 
-  constructor(out: Output, leaf: LeafNode, codec: Codec) {
+  constructor(out: Sink, leaf: LeafNode, codec: Codec) {
     this.#out = out
     this.#leaf = leaf
     this.#codec = codec

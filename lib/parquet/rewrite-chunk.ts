@@ -9,7 +9,6 @@ import { ENCODING, type WrittenChunk } from './footer.ts'
 import { encodeHybrid } from './levels.ts'
 import { type DataHeader, PAGE, type Page } from './page.ts'
 import { recompressed } from './pages.ts'
-import { WINDOW_BYTES } from './ranges.ts'
 import { swapDictionary } from './swap-dictionary.ts'
 import { transcode, transcodeCells } from './transcode.ts'
 import { widenPages } from './widen-chunk.ts'
@@ -40,12 +39,9 @@ export async function rewriteChunk(task: ChunkTask): Promise<WrittenChunk> {
   return target.finish(count === undefined ? undefined : { nulls: count })
 }
 
-async function copy({ chunk, out, source, column, signal }: InputTask): Promise<WrittenChunk> {
+async function copy({ chunk, out, source, column }: InputTask): Promise<WrittenChunk> {
   const start = out.position
-  for (let at = chunk.start; at < chunk.end; at += WINDOW_BYTES) {
-    signal?.throwIfAborted()
-    await out.write(await source.read(at, Math.min(chunk.end, at + WINDOW_BYTES)), at)
-  }
+  await out.copy(source, chunk.start, chunk.end)
   const shift = start - chunk.start
   const { dictionaryPageOffset, ...kept } = chunk
   return {

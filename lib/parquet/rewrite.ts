@@ -1,17 +1,17 @@
 /** Executes a plan (plan.ts), one chunk after the other, in memory for a few pages: a file is never held whole. */
 import { PseudolakeError } from '../core/errors.ts'
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
-import { MAGIC, serializeFooter, type WrittenChunk, type WrittenRowGroup } from './footer.ts'
+import { MAGIC, serializeFooter, type WrittenRowGroup } from './footer.ts'
 import type { Gathered } from './gather.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
-import type { OutputColumn } from './output-tree.ts'
+import { type RemoteRowGroup, writePieces } from './pieces.ts'
 import type { RewritePlan } from './plan.ts'
 import type { Provenance } from './provenance.ts'
-import { rangeReader, Window } from './ranges.ts'
+import { rangeReader } from './ranges.ts'
 import type { Replace } from './replacement.ts'
 import { Replacements } from './replacements.ts'
-import { rewriteChunk } from './rewrite-chunk.ts'
+import { neededRanges, rewriteRowGroup, swapMemory } from './row-group.ts'
 import { summarize } from './summary.ts'
 import type { WrittenFile } from './written.ts'
 
@@ -26,6 +26,8 @@ export interface RewriteOptions {
   readonly replace: Replace | Replacements
   /** What was looked up before, by position of the column in the output. */
   readonly gathered?: ReadonlyMap<number, Gathered>
+  /** Gives row groups that are made elsewhere, by their position in the plan; asked in order. @default they are made here */
+  readonly rowGroup?: (position: number) => RemoteRowGroup
   /** As parquet-format wants it: `application version X (build Y)`. */
   readonly createdBy: string
   readonly signal?: AbortSignal
@@ -43,47 +45,28 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
   const { file, writer, signal, onProgress } = options
   try {
     checkPlan(plan, file)
-    const needed = plan.rowGroups.flatMap((group) => group.chunks.flatMap((chunk) => (chunk.from ? [chunk.from] : [])))
-    const source = rangeReader(options.storage, file.object, needed, signal)
+    const source = rangeReader(options.storage, file.object, neededRanges(plan.rowGroups), signal)
     const out = new Output(writer, options.provenance)
     await out.write(MAGIC)
 
-    const deterministic = plan.columns.filter(({ replaced, perCell, source }) => replaced && !perCell && source).length
-    const replacements =
-      typeof options.replace === 'function'
-        ? new Replacements({ replace: options.replace, columns: Math.max(1, deterministic) })
-        : options.replace
-    const memory = { values: new Window(), page: new Window() }
+    const work = {
+      plan,
+      file,
+      source,
+      out,
+      replacements: replacementsOf(plan, options.replace),
+      memory: swapMemory(),
+      ...(options.gathered && { gathered: options.gathered }),
+      ...(signal && { signal }),
+    }
     const rowGroups: WrittenRowGroup[] = []
     let rows = 0
     let bytes = 0
-    for (const group of plan.rowGroups) {
-      const chunks: WrittenChunk[] = []
-      for (const [i, planned] of group.chunks.entries()) {
-        signal?.throwIfAborted()
-        const column = plan.columns[i] as OutputColumn
-        const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
-        const known = options.gathered?.get(i)?.get(group.index)
-        chunks.push(
-          await rewriteChunk({
-            location: file.object.location,
-            source,
-            out,
-            column,
-            planned,
-            rowGroup: group.index,
-            rows: group.rows,
-            replacements,
-            memory,
-            ...(known && { known }),
-            ...(chunk && { chunk }),
-            ...(signal && { signal }),
-          }),
-        )
-        bytes += chunk ? chunk.end - chunk.start : 0
-      }
-      rowGroups.push({ rows: group.rows, chunks })
+    for (const [i, group] of plan.rowGroups.entries()) {
+      const remote = options.rowGroup?.(i)
+      rowGroups.push(remote ? await writePieces(remote, out, source) : await rewriteRowGroup(group, work))
       rows += group.rows
+      for (const { from } of group.chunks) bytes += from ? from[1] - from[0] : 0
       onProgress?.({ rows, bytes })
     }
     await out.write(serializeFooter(plan.root, rowGroups, options.createdBy))
@@ -94,6 +77,12 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
     await writer.abort()
     throw error
   }
+}
+
+function replacementsOf(plan: RewritePlan, replace: Replace | Replacements): Replacements {
+  if (typeof replace !== 'function') return replace
+  const columns = plan.columns.filter(({ replaced, perCell, source }) => replaced && !perCell && source).length
+  return new Replacements({ replace, columns: Math.max(1, columns) })
 }
 
 function checkPlan(plan: RewritePlan, file: ParquetFile): void {

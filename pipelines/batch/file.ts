@@ -3,7 +3,8 @@ import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { type Gathered, gather } from '../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
-import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
+import type { ConstantColumn, OutputColumn } from '../../lib/parquet/output-tree.ts'
+import type { RemoteRowGroup } from '../../lib/parquet/pieces.ts'
 import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
 import type { LeafNode } from '../../lib/parquet/schema.ts'
@@ -34,6 +35,8 @@ export interface FileWork {
   readonly signal: AbortSignal
   readonly timings: Timings
   readonly gate: Gate
+  /** Makes row groups elsewhere. @default they are made here */
+  readonly groups?: RowGroups
   readonly onProgress: (done: { readonly rows: number; readonly bytes: number }) => void
 }
 
@@ -46,7 +49,9 @@ export interface StepWork {
   readonly createdBy: string
 }
 
-export interface InputWork extends StepWork, Pick<FileWork, 'storage' | 'replacers' | 'signal' | 'timings' | 'gate'> {
+export interface InputWork
+  extends StepWork,
+    Pick<FileWork, 'storage' | 'replacers' | 'signal' | 'timings' | 'gate' | 'groups'> {
   readonly input: InputFile
   readonly output: string
   readonly onProgress: FileWork['onProgress']
@@ -60,6 +65,11 @@ export async function finishInput({ job, approved, schema, ...work }: InputWork)
   // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
   const result = await rewriteFile({ ...work, file, shape, fieldIds: fieldIdsFor(shape.output.root, schema) })
   return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
+}
+
+/** Gives what makes a file's row groups, in the order of its plan. */
+export interface RowGroups {
+  of(input: InputFile, constants: readonly ConstantColumn[], count: number): (position: number) => RemoteRowGroup
 }
 
 export interface Rewritten {
@@ -81,7 +91,7 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
   const writer = checksummed(await storage.write(work.output))
   try {
     const values = new Map(input.partitions)
-    const constants = []
+    const constants: ConstantColumn[] = []
     for (const { key, as, rule } of shape.partitions) {
       const value = values.get(key) ?? null
       const known = work.pinned.find((pin) => pin.rule === rule)
@@ -92,7 +102,9 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       constants.push({ name: as, value: replaced, replaced: rule !== undefined })
     }
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
-    const gathered = await work.timings.time('pseudonymize', () => gatherAll(plan, work))
+    const made = work.groups && { rowGroup: work.groups.of(input, constants, plan.rowGroups.length) }
+    // Threads ask by themselves, and their requests are filled from what all of them ask.
+    const given = made ?? { gathered: await work.timings.time('pseudonymize', () => gatherAll(plan, work)) }
     const provenance = work.gate.provenance()
     const written = await rewrite(plan, {
       storage,
@@ -103,7 +115,7 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       provenance,
       onProgress: work.onProgress,
       replace: replacers.tables,
-      gathered,
+      ...given,
     })
     const { pinned, output } = work
     await work.timings

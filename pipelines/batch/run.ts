@@ -25,7 +25,7 @@ import type { Prices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
-import { Runner, type Threads } from './runner.ts'
+import { Runner, type ThreadLimits } from './runner.ts'
 import type { Shape } from './shape.ts'
 import { steps } from './step.ts'
 import { StepProgress } from './step-progress.ts'
@@ -45,7 +45,7 @@ export interface BatchOutside extends TargetOutside {
   /** What the caller typed, for errors that print the command that resolves them. */
   readonly command: string
   /** Where there are several files, and it pays. @default none */
-  readonly threads?: Threads
+  readonly threads?: ThreadLimits
   readonly usage: () => { readonly cpuSeconds: number; readonly peakRssBytes: number }
   readonly onEvent?: (event: BatchEvent) => void
 }
@@ -246,7 +246,7 @@ class BatchRun {
     await unpublished.begin(target.uuid)
     const runner = this.#runnerFor(this.#client as Client)
     const { createdBy } = this.#outside
-    const atOnce = runner.begin({ job: this.#job, approved: target.approved, schema, pinned, createdBy }, inputs)
+    const atOnce = await runner.begin({ job: this.#job, approved: target.approved, schema, pinned, createdBy }, inputs)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
         inputs,

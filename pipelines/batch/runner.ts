@@ -1,69 +1,94 @@
-/** Who makes the data files of a step: this thread, one after the other, or threads of their own. */
+/** Who makes the data files of a step: this thread, one after the other; threads, a file each; or threads that share a file's row groups. */
 import type { Client } from '../../lib/client/compose.ts'
 import { finishInput, type InputWork, type StepWork } from './file.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { type Replacers, replacersFor } from './replacer.ts'
-import { FilePool } from './threads/pool.ts'
+import { FileThreads } from './threads/files.ts'
+import { GroupThreads } from './threads/groups.ts'
+import { Threads } from './threads/thread.ts'
 import type { Finished } from './unpublished.ts'
 
 /** Less is done before a thread has started. */
 const DEFAULT_LEAST_BYTES = 64 << 20
+/** A file by itself: its writing and its gate stay in one thread. */
+const DEFAULT_LEAST_FILE_BYTES = 256 << 20
 /** What a thread takes by itself, its heap and windows: more memory, more threads. */
 const THREAD_MB = 128
 
 /** Threads open their storages by themselves: what a caller wraps around one is not in them. */
-export interface Threads {
+export interface ThreadLimits {
   readonly most: number
   /** Bytes of a step for which threads are started. @default 64 MiB */
   readonly leastBytes?: number
+  /** Bytes of a file whose row groups are made in threads. @default 256 MiB */
+  readonly leastFileBytes?: number
 }
 
 export interface RunnerOptions extends Pick<InputWork, 'storage' | 'signal' | 'timings' | 'gate'> {
   readonly job: BatchJob
   readonly client: Client
-  readonly threads: Threads | undefined
+  readonly threads: ThreadLimits | undefined
   readonly seed: number
 }
 
 export class Runner {
   readonly #options: RunnerOptions
-  #pool: FilePool | undefined
-  #replacers: Replacers | undefined
   #step: StepWork | undefined
+  #threads: Threads | undefined
+  #files: FileThreads | undefined
+  #groups: GroupThreads | undefined
+  #replacers: Replacers | undefined
 
   constructor(options: RunnerOptions) {
     this.#options = options
   }
 
   /** @returns how many files may be worked on at a time */
-  begin(step: StepWork, inputs: readonly InputFile[]): number {
+  async begin(step: StepWork, inputs: readonly InputFile[]): Promise<number> {
     this.#step = step
-    const { threads = { most: 1 }, job, seed, gate, signal, client } = this.#options
-    const { memory_mb: memory, threads: most = threads.most } = job.settings.limits
+    const { threads, job, gate } = this.#options
+    const { most = 1, leastBytes = DEFAULT_LEAST_BYTES, leastFileBytes = DEFAULT_LEAST_FILE_BYTES } = threads ?? {}
+    const { memory_mb: memory, threads: asked = most } = job.settings.limits
+    const n = Math.min(most, asked, Math.floor(memory / THREAD_MB))
     const bytes = inputs.reduce((sum, { object }) => sum + object.bytes, 0)
-    const n = Math.min(threads.most, most, inputs.length, Math.floor(memory / THREAD_MB))
-    if (!this.#pool && n > 1 && bytes >= (threads.leastBytes ?? DEFAULT_LEAST_BYTES))
-      this.#pool = new FilePool({ threads: n, client: client.client, gate, seed, share: 1, signal })
-    this.#pool?.begin(step)
-    return this.#pool?.threads ?? 1
+    const byFile = inputs.length >= n && bytes >= leastBytes
+    const byGroup = !byFile && inputs.some(({ object }) => object.bytes >= leastFileBytes)
+    // A later step may be of another kind.
+    if (n < 2 || byFile !== (this.#files !== undefined) || byGroup !== (this.#groups !== undefined)) await this.close()
+    if (n > 1 && (byFile || byGroup)) {
+      this.#threads ??= this.#start(n)
+      if (byFile) this.#files ??= new FileThreads(this.#threads, gate)
+      else this.#groups ??= new GroupThreads(this.#threads)
+    }
+    this.#threads?.begin(step)
+    return this.#files ? n : 1
+  }
+
+  #start(threads: number): Threads {
+    const { seed, client, signal } = this.#options
+    return new Threads({ threads, seed, share: 1, client: client.client, signal })
   }
 
   /** @throws as `finishInput` */
   run(input: InputFile, output: string, onProgress: InputWork['onProgress']): Promise<Finished> {
-    if (this.#pool) return this.#pool.run(input, output, onProgress)
+    if (this.#files) return this.#files.run(input, output, onProgress)
     const { job, client, storage, signal, timings, gate } = this.#options
     this.#replacers ??= replacersFor(job, client.client, 1, signal)
-    const replacers = this.#replacers
-    const step = this.#step as StepWork
-    return finishInput({ ...step, storage, signal, timings, gate, input, output, replacers, onProgress })
+    const work = { ...(this.#step as StepWork), storage, signal, timings, gate, replacers: this.#replacers }
+    const groups = this.#groups
+    return finishInput({ ...work, input, output, onProgress, ...(groups && { groups }) })
   }
 
   stop(): void {
-    this.#pool?.stop()
+    this.#threads?.stop()
   }
 
   async close(): Promise<void> {
-    await this.#pool?.close()
+    const threads = this.#threads
+    this.#threads = undefined
+    this.#files = undefined
+    this.#groups = undefined
+    await threads?.close()
   }
 }

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Client } from '../../lib/client/compose.ts'
 import type { PseudonymRequest } from '../../lib/client/pseudonymizer.ts'
 import { type Lake, lake } from '../helpers/lake.ts'
@@ -153,4 +153,80 @@ test('an outage of the service in the middle reaches the run with its code', { t
   })
   const run = home.run({ columns: COLUMNS }, {}, { threads, service })
   await expect(run).rejects.toMatchObject({ code: 'service/unavailable', context: { outcome: 'nothing-published' } })
+})
+
+describe('row groups of one file', () => {
+  const groups = { most: 2, leastBytes: 1e12, leastFileBytes: 0 }
+
+  async function oneFile(home: Lake, rows = 40_000): Promise<void> {
+    mkdirSync(join(home.dir, 'in'), { recursive: true })
+    await home.sql(
+      `copy (select 'VEHICLE' || (i % 700) as vin, 'owner' || (i % 90) as owner, 'note' || i as note,
+                    case when i % 7 = 0 then null else i % 50 end as small, i as n from range(${rows}) r(i))
+       to '{dir}/in/one.parquet' (format parquet, row_group_size 2048)`,
+    )
+  }
+
+  const dataFile = (home: Lake) => {
+    const [name] = readdirSync(join(home.table, 'data')).filter((file) => file.endsWith('.parquet'))
+    return readFileSync(join(home.table, 'data', name ?? ''))
+  }
+
+  test('come out in their order, byte by byte as one thread makes them', { timeout: 60_000 }, async () => {
+    const home = await lake()
+    await oneFile(home)
+    const columns = { vin: COLUMNS.vin, small: { mode: 'deterministic' }, owner: { mode: 'drop' } }
+    const report = await home.run({ columns }, {}, { threads: groups })
+    expect(report).toMatchObject({ status: 'done', rows: 40_000, files: 1, distinct: 750, gate: { passed: true } })
+    const made = dataFile(home)
+    rmSync(home.table, { recursive: true })
+    await home.run({ columns })
+    expect(made.equals(dataFile(home))).toBe(true)
+  })
+
+  test('random cells and partitions too: each cell has its own, a folder’s value has one', {
+    timeout: 60_000,
+  }, async () => {
+    const home = await lake()
+    await oneFile(home, 10_000)
+    mkdirSync(join(home.dir, 'hive', 'region=north'), { recursive: true })
+    renameSync(join(home.dir, 'in', 'one.parquet'), join(home.dir, 'hive', 'region=north', 'one.parquet'))
+    const columns = { owner: COLUMNS.owner, region: { mode: 'random' } }
+    const job = { input: '{dir}/hive', columns, set: ['input.partitioning=hive'] }
+    const report = await home.run(job, {}, { threads: groups })
+    expect(report).toMatchObject({ status: 'done', gate: { passed: true } })
+    const rows = await home.query('select n, s_owner, s_region from t order by n')
+    expect(new Set(rows.map(([, owner]) => owner)).size).toBe(10_000)
+    expect(new Set(rows.map(([, , region]) => region)).size).toBe(1)
+    expect((await home.back(rows.map(([, owner]) => owner))).slice(0, 3)).toEqual(['owner0', 'owner1', 'owner2'])
+  })
+
+  test('one that cannot be read fails the run, and nothing is left', { timeout: 60_000 }, async () => {
+    const home = await lake()
+    await oneFile(home)
+    const path = join(home.dir, 'in', 'one.parquet')
+    const bytes = readFileSync(path)
+    bytes.fill(0xff, bytes.length >> 1, (bytes.length >> 1) + 3000)
+    writeFileSync(path, bytes)
+    const columns = { vin: COLUMNS.vin, note: { mode: 'deterministic' }, owner: { mode: 'deterministic' } }
+    await expect(home.run({ columns }, {}, { threads: groups })).rejects.toMatchObject({ code: 'input/corrupt' })
+    expect(leftovers(home)).toEqual([])
+  })
+
+  test('a run that is told to stop stops', { timeout: 60_000 }, async () => {
+    const home = await lake()
+    await oneFile(home)
+    const stop = new AbortController()
+    const service = through((_request, values, call) => {
+      if (call === 4) stop.abort(new Error('SIGINT'))
+      return values
+    })
+    const run = home.run(
+      { columns: { note: { mode: 'deterministic' } } },
+      {},
+      { threads: groups, service, signal: stop.signal },
+    )
+    await expect(run).rejects.toMatchObject({ code: 'run/interrupted' })
+    expect(leftovers(home)).toEqual([])
+  })
 })

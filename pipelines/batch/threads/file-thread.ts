@@ -1,17 +1,26 @@
 /** What a thread of a run does with what it is told. */
 import type { PseudonymAnswer, Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { systemClock } from '../../../lib/core/clock.ts'
+import type { Piece } from '../../../lib/parquet/pieces.ts'
 import { openStorage } from '../../../lib/storage/open.ts'
 import { finishInput, type StepWork } from '../file.ts'
 import type { Gate } from '../gate/gate.ts'
 import { gateWith } from '../gate/open.ts'
-import type { InputFile } from '../inputs.ts'
 import { type Replacers, replacersFor } from '../replacer.ts'
 import { Timings } from '../timings.ts'
+import { GroupWork } from './group-work.ts'
 import { type FromThread, receivedError, sentError, type ThreadOptions, type ToThread } from './messages.ts'
 
 /** Between two messages of progress. */
 const PROGRESS_MS = 200
+/** Bytes of a row group that may be under way to the thread that writes it. */
+const UNDER_WAY_BYTES = 8 << 20
+
+interface Step {
+  readonly work: StepWork
+  readonly replacers: Replacers
+  readonly gate: Gate
+}
 
 export class FileThread {
   readonly #options: ThreadOptions
@@ -24,9 +33,12 @@ export class FileThread {
     { readonly resolve: (answer: PseudonymAnswer) => void; readonly reject: (error: unknown) => void }
   >()
   #lastCall = 0
-  #step: StepWork | undefined
-  #replacers: Replacers | undefined
-  #gate: Gate | undefined
+  #step: Step | undefined
+  #opened: { readonly file: number; readonly work: Promise<GroupWork> } | undefined
+  /** Row groups are made one after the other. */
+  #turn: Promise<void> = Promise.resolve()
+  #underWay = 0
+  #wake: () => void = () => {}
 
   constructor(options: ThreadOptions, send: (message: FromThread) => void) {
     this.#options = options
@@ -39,7 +51,14 @@ export class FileThread {
         this.#begin(message.step)
         break
       case 'file':
-        void this.#file(message.id, message.input, message.output)
+        void this.#file(message)
+        break
+      case 'group':
+        this.#turn = this.#turn.then(() => this.#group(message))
+        break
+      case 'taken':
+        this.#underWay -= message.bytes
+        this.#wake()
         break
       case 'answer':
         this.#calls.get(message.call)?.resolve(message.answer)
@@ -52,26 +71,28 @@ export class FileThread {
       case 'stop':
         this.#stop.abort(new Error('the run stops'))
         for (const { reject } of this.#calls.values()) reject(this.#stop.signal.reason)
+        this.#wake()
         break
     }
   }
 
   /** Rules are told apart by identity, and those of another message are others: what rests on them is made anew. */
-  #begin(step: StepWork): void {
+  #begin(work: StepWork): void {
     const { seed, share } = this.#options
     const { signal } = this.#stop
-    this.#step = step
-    this.#replacers = replacersFor(step.job, this.#client(), share, signal)
-    this.#gate ??= gateWith(step.job, { storage: this.#storage, seed, share, signal, part: true })
+    const replacers = replacersFor(work.job, this.#client(), share, signal)
+    const gate = this.#step?.gate ?? gateWith(work.job, { storage: this.#storage, seed, share, signal, part: true })
+    this.#step = { work, replacers, gate }
+    this.#opened = undefined
   }
 
-  async #file(id: number, input: InputFile, output: string): Promise<void> {
-    const [step, replacers, gate] = [this.#step, this.#replacers, this.#gate]
-    if (!step || !replacers || !gate) return
+  async #file({ id, input, output }: Extract<ToThread, { readonly type: 'file' }>): Promise<void> {
+    if (!this.#step) return
+    const { work, replacers, gate } = this.#step
     let told = this.#clock.now()
     try {
       const finished = await finishInput({
-        ...step,
+        ...work,
         storage: this.#storage,
         input,
         output,
@@ -91,7 +112,32 @@ export class FileThread {
     }
   }
 
-  /** The run's own client answers: what one thread has asked for, no other need. */
+  async #group({ id, of, position }: Extract<ToThread, { readonly type: 'group' }>): Promise<void> {
+    if (!this.#step) return
+    const { work: step, replacers } = this.#step
+    try {
+      const options = { storage: this.#storage, signal: this.#stop.signal, step, replacers }
+      if (this.#opened?.file !== of.file) this.#opened = { file: of.file, work: GroupWork.open(of, options) }
+      const work = await this.#opened.work
+      const written = await work.group(position, (pieces, bytes) => this.#handOver(id, pieces, bytes))
+      this.#send({ type: 'group-done', id, written })
+    } catch (error) {
+      this.#send({ type: 'failed', id, error: sentError(error), gate: undefined })
+    }
+  }
+
+  async #handOver(id: number, pieces: readonly Piece[], bytes: number): Promise<void> {
+    while (this.#underWay > UNDER_WAY_BYTES) {
+      this.#stop.signal.throwIfAborted()
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    this.#stop.signal.throwIfAborted()
+    this.#underWay += bytes
+    this.#send({ type: 'pieces', id, pieces, bytes })
+  }
+
   #client(): Pseudonymizer {
     return {
       call: ({ signal: _signal, ...request }) =>

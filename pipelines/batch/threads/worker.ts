@@ -1,4 +1,4 @@
-/** A thread of a run: rewrites one file after the other, and asks the run's client for pseudonyms. */
+/** A thread of a run: rewrites files and row groups, and asks the run's client for pseudonyms. */
 import { enableCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
@@ -9,6 +9,9 @@ const { FileThread } = await import('./file-thread.ts')
 
 if (parentPort) {
   const port = parentPort
-  const thread = new FileThread(workerData as ThreadOptions, (message: FromThread) => port.postMessage(message))
+  // What was made for a message is not needed here any more: it is handed over, not copied.
+  const made = (message: FromThread) =>
+    message.type === 'pieces' ? message.pieces.flatMap((piece) => ('bytes' in piece ? [piece.bytes.buffer] : [])) : []
+  const thread = new FileThread(workerData as ThreadOptions, (message) => port.postMessage(message, made(message)))
   port.on('message', (message: ToThread) => thread.receive(message))
 }

@@ -1,0 +1,62 @@
+/** One row group of a plan, chunk after chunk. */
+import type { SwapMemory } from './chunk-task.ts'
+import type { WrittenChunk, WrittenRowGroup } from './footer.ts'
+import type { Gathered } from './gather.ts'
+import type { ParquetFile } from './open.ts'
+import type { Sink } from './output.ts'
+import type { OutputColumn } from './output-tree.ts'
+import type { PlannedRowGroup, RewritePlan } from './plan.ts'
+import { type RangeReader, Window } from './ranges.ts'
+import type { Replacements } from './replacements.ts'
+import { rewriteChunk } from './rewrite-chunk.ts'
+
+/** What the row groups of a file have in common. */
+export interface RowGroupWork {
+  readonly plan: RewritePlan
+  readonly file: ParquetFile
+  readonly source: RangeReader
+  readonly out: Sink
+  readonly replacements: Replacements
+  readonly memory: SwapMemory
+  /** What was looked up before, by position of the column in the output. */
+  readonly gathered?: ReadonlyMap<number, Gathered>
+  readonly signal?: AbortSignal
+}
+
+export function swapMemory(): SwapMemory {
+  return { values: new Window(), page: new Window() }
+}
+
+/** Input bytes that a plan's row groups need. */
+export function neededRanges(groups: readonly PlannedRowGroup[]): (readonly [number, number])[] {
+  return groups.flatMap((group) => group.chunks.flatMap((chunk) => (chunk.from ? [chunk.from] : [])))
+}
+
+/** Offsets are those of `out`. @throws as `rewrite` */
+export async function rewriteRowGroup(group: PlannedRowGroup, work: RowGroupWork): Promise<WrittenRowGroup> {
+  const { plan, file, gathered, signal, source, out, replacements, memory } = work
+  const chunks: WrittenChunk[] = []
+  for (const [i, planned] of group.chunks.entries()) {
+    signal?.throwIfAborted()
+    const column = plan.columns[i] as OutputColumn
+    const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
+    const known = gathered?.get(i)?.get(group.index)
+    chunks.push(
+      await rewriteChunk({
+        location: file.object.location,
+        source,
+        out,
+        column,
+        planned,
+        rowGroup: group.index,
+        rows: group.rows,
+        replacements,
+        memory,
+        ...(known && { known }),
+        ...(chunk && { chunk }),
+        ...(signal && { signal }),
+      }),
+    )
+  }
+  return { rows: group.rows, chunks }
+}

@@ -1,0 +1,90 @@
+/** A thread of a run, as the run sees it. */
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
+import { PseudolakeError } from '../../../lib/core/errors.ts'
+import type { StepWork } from '../file.ts'
+import { type FromThread, sentError, type ThreadOptions, type ToThread } from './messages.ts'
+
+const ENTRY = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
+/** As in the main thread (lib/core/heap.ts), where it can only be kept from growing. */
+const YOUNG_MB = 8
+
+export interface ThreadsOptions extends ThreadOptions {
+  readonly threads: number
+  readonly client: Pseudonymizer
+  readonly signal: AbortSignal
+}
+
+export type ThreadMessage = Exclude<FromThread, { readonly type: 'call' }>
+
+export class Thread {
+  /** What is told of messages, and of the thread's end. */
+  onMessage: (message: ThreadMessage) => void = () => {}
+  onLost: (error: unknown) => void = () => {}
+  readonly #worker: Worker
+  readonly #options: Pick<ThreadsOptions, 'client' | 'signal'>
+
+  constructor(workerData: ThreadOptions, options: Pick<ThreadsOptions, 'client' | 'signal'>) {
+    this.#options = options
+    this.#worker = new Worker(ENTRY, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } })
+    this.#worker.on('message', (message: FromThread) => {
+      if (message.type === 'call') void this.#call(message)
+      else this.onMessage(message)
+    })
+    // A thread that ends by itself ran out of memory, or into an error of ours.
+    const lost = (cause: unknown) =>
+      this.onLost(new PseudolakeError('internal/bug', 'a thread of the run ended', {}, { cause }))
+    this.#worker.on('error', lost)
+    this.#worker.on('exit', (code) => {
+      if (code !== 0) lost(undefined)
+    })
+  }
+
+  post(message: ToThread): void {
+    this.#worker.postMessage(message)
+  }
+
+  async end(): Promise<void> {
+    this.onLost = () => {}
+    await this.#worker.terminate()
+  }
+
+  /** The run's own client answers: what one thread has asked for, no other need. */
+  async #call({ call, request }: Extract<FromThread, { readonly type: 'call' }>): Promise<void> {
+    const { client, signal } = this.#options
+    try {
+      this.post({ type: 'answer', call, answer: await client.call({ ...request, signal }) })
+    } catch (error) {
+      this.post({ type: 'refused', call, error: sentError(error) })
+    }
+  }
+}
+
+/** Threads that work for one run, until it is over. */
+export class Threads {
+  readonly all: readonly Thread[]
+  readonly #signal: AbortSignal
+
+  constructor({ threads, seed, share, client, signal }: ThreadsOptions) {
+    this.#signal = signal
+    const data = { seed, share: share / threads }
+    this.all = Array.from({ length: threads }, () => new Thread(data, { client, signal }))
+    signal.addEventListener('abort', this.stop, { once: true })
+  }
+
+  /** The files from now on belong to it. None is under way. */
+  begin(step: StepWork): void {
+    for (const thread of this.all) thread.post({ type: 'step', step })
+  }
+
+  /** Has what is under way end as soon as it can; each fails then, and leaves nothing. */
+  readonly stop = (): void => {
+    for (const thread of this.all) thread.post({ type: 'stop' })
+  }
+
+  async close(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.stop)
+    await Promise.all(this.all.map((thread) => thread.end()))
+  }
+}
