@@ -33,6 +33,8 @@ export interface PseudonymRequest {
   readonly key?: string
   /** Asks the service itself, whatever cache and dedupe know. @default false */
   readonly fresh?: boolean
+  /** The caller keeps answers itself, and has none of these values under way: cache and dedupe would cost more than they save. @default false */
+  readonly once?: boolean
   readonly signal?: AbortSignal
 }
 

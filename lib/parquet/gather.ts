@@ -39,7 +39,7 @@ export async function gather(
   const gathered = new Map<number, Known>()
   let kept = 0
   const memory = { window: new Window(), page: Buffer.alloc(0) as Uint8Array }
-  replacement.makeRoom()
+  replacement.makeRoom(true)
   for (const rowGroup of file.rowGroups.keys()) {
     for await (const { plain, count, place, dictionary } of plainValues(
       storage,

@@ -28,12 +28,17 @@ export interface ReplacementOptions {
   readonly fullRequest?: number
 }
 
+/** Of what a table may take, for values that are looked up before the rewriting comes to them. */
+const GATHERED_SHARE = 0.8
+
 /** Not for mode random, which gives each cell its own. Calls come one at a time. */
 export class Replacement {
   readonly #options: ReplacementOptions
   readonly #tables: Tables
   readonly #width: number
   readonly #fullRequest: number
+  /** Different bytes are different texts. */
+  readonly #unlike: boolean
   #table: ValueTable
   /** Of the table, at which it is this column's. */
   #generation: number
@@ -49,6 +54,8 @@ export class Replacement {
     this.#tables = tables
     this.#width = plainWidth(options.leaf)
     this.#fullRequest = options.fullRequest ?? 900
+    const { physical, logical } = options.leaf
+    this.#unlike = physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
     this.#table = tables.take()
     this.#generation = this.#table.generation
   }
@@ -58,8 +65,13 @@ export class Replacement {
     return this.#table.generation
   }
 
-  /** Whether the table has what it may have. */
+  /** Whether the table has what may be gathered in it. */
   get full(): boolean {
+    return this.#table.bytes > this.#tables.maxBytes * GATHERED_SHARE
+  }
+
+  /** Whether it has more than it may. What was gathered is used before that. */
+  get overfull(): boolean {
     return this.#table.bytes > this.#tables.maxBytes
   }
 
@@ -199,7 +211,7 @@ export class Replacement {
   async #send(asked: readonly { readonly slot: number; readonly text: string }[]): Promise<void> {
     const { leaf, replace, nullable } = this.#options
     const generation = this.#generation
-    const { texts, positions } = distinct(asked)
+    const { texts, positions } = this.#unlike ? { texts: asked.map(({ text }) => text) } : distinct(asked)
     const answers = await replace(leaf, texts, { rowGroup: this.#rowGroup })
     if (generation !== this.#table.generation) return
     // Fails closed: a value that got no answer must not be taken for one that has none.
@@ -208,12 +220,18 @@ export class Replacement {
     for (const answer of answers)
       if (typeof answer !== 'string' && !(answer === null && nullable))
         throw new PseudolakeError('internal/bug', 'replace answered something that is no string')
-    for (const [i, { slot }] of asked.entries()) this.#table.set(slot, answers[positions[i] as number] as string | null)
+    for (const [i, { slot }] of asked.entries())
+      this.#table.set(slot, answers[positions ? (positions[i] as number) : i] as string | null)
   }
 
-  /** Empties a table that has more than it may; what it knew is asked for when it comes again. Only after `settle`. */
-  makeRoom(): void {
-    if (this.full) this.#forget()
+  /**
+   * Empties a table that has more than it may; what it knew is asked for when it comes again. Only after `settle`.
+   * @param forGathering empties it where there is no room to gather
+   */
+  makeRoom(forGathering = false): void {
+    if (!(forGathering ? this.full : this.overfull)) return
+    this.#tables.emptied++
+    this.#forget()
   }
 
   #forget(): void {

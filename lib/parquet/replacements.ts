@@ -27,6 +27,11 @@ export class Replacements {
     return this.#options.replace
   }
 
+  /** Whether no value was forgotten: each was asked for once. */
+  get exact(): boolean {
+    return this.#tables.emptied === 0
+  }
+
   of({ source, nullable = false, emptyIsNull = false }: OutputColumn & { source: LeafNode }): Replacement {
     const { groupOf, replace, fullRequest } = this.#options
     const { physical, typeLength, logical, path } = source

@@ -17,6 +17,8 @@ export class Tables {
   /** What each may take; it is emptied between two pages when it has more. */
   readonly maxBytes: number
   readonly #most: number
+  /** How often one had more than it may, or was wanted by another column. */
+  emptied = 0
   /** The one that was used last is the last. */
   readonly #tables: ValueTable[] = []
 
@@ -29,7 +31,10 @@ export class Tables {
 
   take(): ValueTable {
     const table = this.#tables.length < this.#most ? new ValueTable() : (this.#tables.shift() as ValueTable)
-    if (table.size > 0) table.clear()
+    if (table.size > 0) {
+      table.clear()
+      this.emptied++
+    }
     this.#tables.push(table)
     return table
   }

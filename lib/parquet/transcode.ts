@@ -21,7 +21,7 @@ export async function transcode(task: InputTask, target: ChunkWriter, nulls: Nul
   let dictionary: Dictionary | undefined
   let rows = 0
   const makeRoom = async () => {
-    if (!replacement.full) return
+    if (!replacement.overfull) return
     await encoder.flush()
     replacement.makeRoom()
   }

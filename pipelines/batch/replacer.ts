@@ -13,8 +13,9 @@ export type Replacer = (texts: readonly string[], signal?: AbortSignal) => Promi
 /**
  * A column's values as the service gets to see them: normalized, without those that mean null. The empty string is never sent.
  * @param key pinned key version, if any
+ * @param once whoever asks keeps the answers
  */
-export function replacer(rule: ColumnRule, key: string | undefined, client: Pseudonymizer): Replacer {
+export function replacer(rule: ColumnRule, key: string | undefined, client: Pseudonymizer, once = false): Replacer {
   const normalized = normalizer(rule.normalize)
   const nulls = new Set(rule.nullValues)
   return async (texts, signal) => {
@@ -37,6 +38,7 @@ export function replacer(rule: ColumnRule, key: string | undefined, client: Pseu
         domain: rule.domain,
         deterministic: rule.mode === 'deterministic',
         ...(key === undefined ? {} : { key }),
+        ...(once ? { once } : {}),
         ...(signal === undefined ? {} : { signal }),
       })
       for (const [i, slot] of slots.entries()) replaced[slot] = answer.values[i] as string
@@ -53,6 +55,8 @@ export interface ReplacersOptions {
   readonly fullRequest: number
   /** Rules whose columns may want a table. */
   readonly rules: number
+  /** Nobody else asks for values: these tables remember them for the run. */
+  readonly alone: boolean
   readonly signal: AbortSignal
 }
 
@@ -60,16 +64,24 @@ export interface ReplacersOptions {
 export class Replacers {
   readonly tables: Replacements
   readonly #client: Pseudonymizer
+  readonly #once: boolean
   readonly #byPath = new Map<string, { readonly replace: Replacer; readonly group: string }>()
 
-  constructor({ client, signal, rules, ...options }: ReplacersOptions) {
+  constructor({ client, signal, rules, alone, ...options }: ReplacersOptions) {
     this.#client = client
+    // Equal values that two rules change otherwise may be equal again when they are sent.
+    this.#once = alone && rules === 1
     this.tables = new Replacements({
       ...options,
       columns: Math.max(1, rules),
       replace: (column, texts) => this.#ofPath(column).replace(texts, signal),
       groupOf: (column) => this.#ofPath(column).group,
     })
+  }
+
+  /** Whether the tables have forgotten nothing that they alone remember. */
+  get exact(): boolean {
+    return !this.#once || this.tables.exact
   }
 
   of(rule: ColumnRule, key: string | undefined): Replacer {
@@ -86,7 +98,9 @@ export class Replacers {
       const key = pinned.find((candidate) => candidate.rule === rule)?.identity.key
       // Equal values of columns with equal rules have one pseudonym.
       const group = JSON.stringify([rule.domain, key, rule.normalize, rule.nullValues])
-      this.#byPath.set(path, { replace: this.of(rule, key), group })
+      // What is normalized may be equal to another value then.
+      const once = this.#once && rule.mode === 'deterministic' && rule.normalize.length === 0
+      this.#byPath.set(path, { replace: replacer(rule, key, this.#client, once), group })
     }
   }
 
@@ -99,19 +113,27 @@ export class Replacers {
 
 /** Of the memory a run may use, what tables of values may take. */
 const TABLES_SHARE = 1 / 16
+/** Where the client's cache keeps nothing. */
+const TABLES_SHARE_ALONE = 3 / 16
 
-/** @param share of what all threads may take */
+/**
+ * @param share of what all threads may take; 1 for a run without
+ * @param alone no other thread asks
+ */
 export function replacersFor(
   { settings, columns }: BatchJob,
   client: Pseudonymizer,
-  share: number,
+  { share, alone }: { readonly share: number; readonly alone: boolean },
   signal: AbortSignal,
 ): Replacers {
+  const rules = columns.filter(({ mode }) => mode === 'deterministic').length
+  const memory = settings.limits.memory_mb * 2 ** 20
   return new Replacers({
     client,
-    maxBytes: settings.limits.memory_mb * 2 ** 20 * TABLES_SHARE * share,
+    maxBytes: memory * share * (alone && rules === 1 ? TABLES_SHARE_ALONE : TABLES_SHARE),
     fullRequest: settings.limits.max_identifiers,
-    rules: columns.filter(({ mode }) => mode === 'deterministic').length,
+    rules,
+    alone,
     signal,
   })
 }

@@ -370,7 +370,7 @@ class BatchRun {
       skipped_files: progress?.done ?? 0,
       commits: this.#commits,
       distinct: counts.distinct,
-      distinct_exact: (stats?.evicted ?? 0) === 0,
+      distinct_exact: (stats?.evicted ?? 0) === 0 && (this.#runner?.exact ?? true),
       service: {
         ...counts.service,
         retries: stats?.retries ?? 0,

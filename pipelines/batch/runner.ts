@@ -74,10 +74,15 @@ export class Runner {
   run(input: InputFile, output: string, onProgress: InputWork['onProgress']): Promise<Finished> {
     if (this.#files) return this.#files.run(input, output, onProgress)
     const { job, client, storage, signal, timings, gate } = this.#options
-    this.#replacers ??= replacersFor(job, client.client, 1, signal)
+    this.#replacers ??= replacersFor(job, client.client, { share: 1, alone: true }, signal)
     const work = { ...(this.#step as StepWork), storage, signal, timings, gate, replacers: this.#replacers }
     const groups = this.#groups
     return finishInput({ ...work, input, output, onProgress, ...(groups && { groups }) })
+  }
+
+  /** Whether no value was forgotten that nobody else remembers, so that each was asked for once. */
+  get exact(): boolean {
+    return this.#replacers?.exact ?? true
   }
 
   stop(): void {

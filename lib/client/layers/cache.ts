@@ -18,7 +18,7 @@ export const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 const ENTRY_BYTES = 128
 
 /**
- * Remembers answers, per direction, domain and key. Mode random and `fresh` requests pass by.
+ * Remembers answers, per direction, domain and key. Mode random, `fresh` and `once` requests pass by.
  *
  * Evicts by two generations: entries go into the young map; when it has half the bound, it becomes the old one and the old one is
  * dropped. A hit in the old map moves the entry to the young one. What is used stays, as with LRU, but a hit costs no reordering
@@ -64,7 +64,7 @@ export function cache(next: Pseudonymizer, options: CacheOptions = {}): Pseudony
 
   return {
     async call(request) {
-      if (request.fresh || !isRepeatable(request) || maxBytes === 0) return next.call(request)
+      if (request.fresh || request.once || !isRepeatable(request) || maxBytes === 0) return next.call(request)
       request.signal?.throwIfAborted()
       const group = groupOf(request)
       const { values } = request

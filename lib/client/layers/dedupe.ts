@@ -23,7 +23,7 @@ interface Pending {
 
 /**
  * Asks for each value once: within a request, and across all requests under way, so that many columns or files read side by side
- * cost no more than one after the other. Mode random and `fresh` requests pass by.
+ * cost no more than one after the other. Mode random, `fresh` and `once` requests pass by.
  */
 export function dedupe(next: Pseudonymizer, options: { readonly stats?: ClientStats } = {}): Pseudonymizer {
   const { stats = emptyStats() } = options
@@ -31,7 +31,7 @@ export function dedupe(next: Pseudonymizer, options: { readonly stats?: ClientSt
 
   return {
     async call(request) {
-      if (request.fresh || !isRepeatable(request)) {
+      if (request.fresh || request.once || !isRepeatable(request)) {
         // A key check is no value of anybody's.
         if (!request.fresh) stats.distinct += request.values.length
         return next.call(request)

@@ -52,11 +52,13 @@ function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): vo
   const { keys } = answer
   if (keys !== undefined && keys.length > 1) throw bad('names more than one key')
   const key = request.key ?? keys?.[0]
-  const sent = new Set(identifiers)
+  // What has not the form of a pseudonym can be none: of nearly all identifiers their length says so.
+  const sent = new Set(identifiers.filter((identifier) => pseudonymForm(identifier) !== undefined))
   let firstForm: string | undefined
   for (let i = 0; i < identifiers.length; i++) {
     const pseudonym = answer.values[i] as string
-    if (sent.has(pseudonym)) throw bad('an identifier of the request in place of a pseudonym', i)
+    if (sent.has(pseudonym) || pseudonym === identifiers[i])
+      throw bad('an identifier of the request in place of a pseudonym', i)
     const form = pseudonymForm(pseudonym)
     if (form === undefined) throw bad('a text that has no known form of pseudonym', i)
     firstForm ??= form
@@ -65,7 +67,7 @@ function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): vo
   }
   // As many pseudonyms as identifiers, all different: nothing more to look for. Which is how it nearly always is.
   const distinct = new Set(answer.values).size
-  if (distinct === identifiers.length && (sent.size === distinct || !deterministic)) return
+  if (distinct === identifiers.length && (!deterministic || new Set(identifiers).size === distinct)) return
   checkOneToOne(request, answer)
 }
 

@@ -50,6 +50,17 @@ export function textOf({ bytes, from, to }: Entries, i: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8', from[i], to[i])
 }
 
+/** A pseudonym is ASCII; what is not comes out as something that is none. */
+export function asciiOf({ bytes, from, to }: Entries, i: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1', from[i], to[i])
+}
+
+export function sameBytes(a: Entries, i: number, b: Entries, o: number): boolean {
+  const [from, to] = [a.from[i] as number, a.to[i] as number]
+  const [start, end] = [b.from[o] as number, b.to[o] as number]
+  return to - from === end - start && Buffer.compare(a.bytes.subarray(from, to), b.bytes.subarray(start, end)) === 0
+}
+
 /** Whether a value has 6 characters and more. */
 export function isLong({ bytes, from, to }: Pick<Entries, 'bytes' | 'from' | 'to'>, i: number): boolean {
   return hasCharacters(bytes, from[i] as number, to[i] as number)

@@ -19,7 +19,18 @@ import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type Tall
 import type { Pair } from './compare.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
-import { type Entries, hasCharacters, isLong, KIND, type Reading, Scratch, textEntries, textOf } from './entries.ts'
+import {
+  asciiOf,
+  type Entries,
+  hasCharacters,
+  isLong,
+  KIND,
+  type Reading,
+  Scratch,
+  sameBytes,
+  textEntries,
+  textOf,
+} from './entries.ts'
 import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
 import { checkFooter } from './headers.ts'
 import { Mapping, type Verdict } from './mapping.ts'
@@ -281,7 +292,7 @@ export class Gate {
       checkEntries: (entries) => {
         for (let i = 0; i < entries.count; i++)
           if (entries.kind[i] === KIND.VALUE && !group.mapping.knows(entries.a[i] as number, entries.b[i] as number))
-            if (!isPseudonymForm(textOf(entries, i))) malformed(entries, i)
+            if (!isPseudonymForm(asciiOf(entries, i))) malformed(entries, i)
       },
       copiedFrom: (start) => copies.get(start),
     })
@@ -365,7 +376,7 @@ export class Gate {
       if (verdict === 'known') return undefined
       if (verdict === 'forgotten') oneToOne.missed(FORGOTTEN)
       else if (part && verdict === 'new') news.push(random ? 0 : a, random ? 0 : b, pa, pb)
-      if (!isPseudonymForm(textOf(output, o)) || textOf(output, o) === textOf(input, i)) malformed(output, o)
+      if (!isPseudonymForm(asciiOf(output, o)) || sameBytes(input, i, output, o)) malformed(output, o)
       if (isLong(input, i)) this.#remember(a, b)
       if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
         samples.push({ value: textOf(input, i), pseudonym: textOf(output, o) })

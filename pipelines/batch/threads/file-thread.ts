@@ -80,7 +80,7 @@ export class FileThread {
   #begin(work: StepWork): void {
     const { seed, share } = this.#options
     const { signal } = this.#stop
-    const replacers = replacersFor(work.job, this.#client(), share, signal)
+    const replacers = replacersFor(work.job, this.#client(), { share, alone: false }, signal)
     const gate = this.#step?.gate ?? gateWith(work.job, { storage: this.#storage, seed, share, signal, part: true })
     this.#step = { work, replacers, gate }
     this.#opened = undefined
