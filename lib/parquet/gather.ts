@@ -67,6 +67,7 @@ export async function gather(
     if (replacement.full) break
   }
   await replacement.settle()
+  replacement.gathered()
   return gathered
 }
 

@@ -28,9 +28,6 @@ export interface ReplacementOptions {
   readonly fullRequest?: number
 }
 
-/** Of what a table may take, for values that are looked up before the rewriting comes to them. */
-const GATHERED_SHARE = 0.8
-
 /** Not for mode random, which gives each cell its own. Calls come one at a time. */
 export class Replacement {
   readonly #options: ReplacementOptions
@@ -44,6 +41,7 @@ export class Replacement {
   #generation: number
   /** Values of the table that no text was made of yet begin here. */
   #textsTo = 0
+  #gathered = 0
   #waiting: { readonly slot: number; readonly text: string }[] = []
   #rowGroup = 0
   readonly #open = new Set<Promise<void>>()
@@ -65,14 +63,19 @@ export class Replacement {
     return this.#table.generation
   }
 
-  /** Whether the table has what may be gathered in it. */
+  /** Whether the table has what it may have. */
   get full(): boolean {
-    return this.#table.bytes > this.#tables.maxBytes * GATHERED_SHARE
+    return this.#table.bytes > this.#tables.maxBytes
   }
 
-  /** Whether it has more than it may. What was gathered is used before that. */
+  /** Whether it is full of values that are not waited for: what was gathered is used before others come. */
   get overfull(): boolean {
-    return this.#table.bytes > this.#tables.maxBytes
+    return this.full && this.#table.size > this.#gathered
+  }
+
+  /** What is in the table now was looked up for the rewriting that follows. */
+  gathered(): void {
+    this.#gathered = this.#table.size
   }
 
   /**
@@ -106,6 +109,7 @@ export class Replacement {
     this.#table = table
     this.#generation = table.generation
     this.#textsTo = 0
+    this.#gathered = 0
     this.#waiting = []
   }
 

@@ -50,7 +50,8 @@ export function clear(salt: u64): bool {
   seed = salt
   size = 0
   top = arenaAt()
-  return block(FIRST_CAPACITY)
+  // As many values as before may come again; blocks that grow anew would leave their room behind anew.
+  return block(max<u32>(capacity, FIRST_CAPACITY))
 }
 
 /** A block for so many values, and those that are there in it. */
