@@ -59,6 +59,7 @@ test('the tarball holds the built package and nothing else', () => {
   const paths = packed?.files.map(({ path }) => path) ?? []
   expect(paths).toContain('dist/cli/main.js')
   expect(paths).toContain('dist/lib/crypto/wasm/kernel.wasm')
+  expect(paths).toContain('dist/lib/parquet/wasm/pages.wasm')
   expect(paths.filter((path) => path.includes('assembly'))).toEqual([])
   expect(
     paths.filter((path) => !/^(bin\/pseudolake\.js|dist\/.+|package\.json|README\.md|LICENSE)$/.test(path)),
@@ -76,6 +77,18 @@ test('the command runs from the tarball: version, and the whole of the demo', { 
   expect(JSON.parse(demo.stdout)).toBeTypeOf('object')
   // The kernel that was compiled into the package serves.
   expect(demo.stderr).not.toContain('portable cipher')
+})
+
+test('a thread of a run starts from the tarball', { timeout: 60_000 }, async (context) => {
+  needsInstall(context)
+  const entry = join(user, 'node_modules', 'pseudolake', 'dist', 'pipelines', 'batch', 'threads', 'worker.js')
+  const script = `const { Worker } = require('node:worker_threads')
+    const worker = new Worker(${JSON.stringify(entry)}, { workerData: { seed: 1, share: 1 } })
+    worker.on('message', ({ type, error }) => { console.log(type, error.code); worker.terminate() })
+    worker.postMessage({ type: 'step', step: { job: { settings: { limits: { memory_mb: 512, max_identifiers: 900 },
+      gate: { full: false, max_match_ratio: 0.01, reidentify: false } }, columns: [] } } })
+    worker.postMessage({ type: 'file', id: 1, input: { object: { location: '/no/such/file', bytes: 9, version: 'v' } }, output: '/x' })`
+  expect((await run(NODE, ['-e', script], user)).stdout.trim()).toBe('failed storage/not-found')
 })
 
 test('every export can be imported, and has something in it', async (context) => {
