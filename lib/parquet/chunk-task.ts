@@ -13,7 +13,6 @@ import type { LeafNode } from './schema.ts'
 /** For one dictionary at a time. */
 export interface SwapMemory {
   readonly values: Window
-  readonly page: Window
 }
 
 export interface ChunkTask {

@@ -53,16 +53,14 @@ export function encodeDataPage(leaf: LeafNode, codec: OutputCodec, page: PageCon
   return { header, body }
 }
 
-/** @param scratch for the page, which is used then before the scratch is used again */
 export function encodeDictionaryPage(
   codec: OutputCodec,
   values: Uint8Array,
   entries: number,
   random: boolean,
   encoding: number = ENCODING.PLAIN,
-  scratch?: Uint8Array,
 ): EncodedPage {
-  const body = compress(codec, values, random, scratch)
+  const body = compress(codec, values, random)
   const sizes = { uncompressedBytes: values.length, compressedBytes: body.length }
   return { header: { type: PAGE.DICTIONARY, ...sizes, values: entries, encoding }, body }
 }

@@ -68,14 +68,13 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
 /**
  * @param random the bytes are pseudonyms or indices of such, in which Snappy finds no repetition: stored as literals, at the speed
  * of a copy. The other codecs have an entropy coder, which still saves a quarter.
- * @param scratch used for the result where it is long enough
  */
-export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, scratch?: Uint8Array): Uint8Array {
+export function compress(codec: OutputCodec, bytes: Uint8Array, random = false): Uint8Array {
   switch (codec) {
     case 'none':
       return bytes
     case 'snappy':
-      return random ? snappyLiterals(bytes, scratch) : snappyCompress(bytes)
+      return random ? snappyLiterals(bytes) : snappyCompress(bytes)
     case 'gzip':
       return zlib.gzipSync(bytes)
     case 'zstd':
@@ -86,10 +85,9 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, 
 const LITERAL_BYTES = 65_536
 
 /** Snappy without back references: the length as a varint, then literals of at most 64 KiB. */
-function snappyLiterals(bytes: Uint8Array, scratch: Uint8Array = new Uint8Array(0)): Uint8Array {
+function snappyLiterals(bytes: Uint8Array): Uint8Array {
   const pieces = Math.ceil(bytes.length / LITERAL_BYTES)
-  const most = bytes.length + 3 * pieces + 5
-  const out = scratch.length >= most ? scratch : new Uint8Array(most)
+  const out = new Uint8Array(bytes.length + 3 * pieces + 5)
   let at = 0
   let rest = bytes.length
   for (; rest >= 0x80; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80

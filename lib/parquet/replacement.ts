@@ -251,6 +251,10 @@ export class Replacement {
     return this.#table.emit(slots, into, at)
   }
 
+  emitLiterals(slots: Int32Array): { readonly page: Uint8Array; readonly bytes: number } | undefined {
+    return this.#table.emitLiterals(slots)
+  }
+
   isNull(slot: number): boolean {
     return this.#table.isNull(slot)
   }

@@ -31,7 +31,7 @@ export async function rewriteChunk(task: ChunkTask): Promise<WrittenChunk> {
   }
   const nulls = new Nulls()
   if (task.column.widening) await widenPages(input, target, nulls)
-  else if (action === 'swap-dictionary') await swapDictionary(input, target, nulls, task.memory)
+  else if (action === 'swap-dictionary') await swapDictionary(input, target, nulls)
   else if (task.column.perCell) await transcodeCells(input, target, nulls)
   else await transcode(input, target, nulls)
   // Counts tell nothing of a value; everything else of the statistics does.

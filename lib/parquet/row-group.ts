@@ -24,7 +24,7 @@ export interface RowGroupWork {
 }
 
 export function swapMemory(): SwapMemory {
-  return { values: new Window(), page: new Window() }
+  return { values: new Window() }
 }
 
 /** Input bytes that a plan's row groups need. */

@@ -3,36 +3,27 @@
  *
  * No byte of the chunk reaches the output but the bodies of pages that are proven to hold levels and positions.
  */
-import { type InputTask, type Nulls, pagesOf, type SwapMemory } from './chunk-task.ts'
-import { type ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
+import { type InputTask, type Nulls, pagesOf } from './chunk-task.ts'
+import { type ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { recompressed } from './pages.ts'
 import { corrupt } from './place.ts'
 import { provenPositions } from './positions.ts'
-import type { Window } from './ranges.ts'
 import type { Replacement } from './replacement.ts'
 import { isDictionaryEncoded } from './scan.ts'
 import { replacedCells } from './slot-cells.ts'
 import { plainSlotPages } from './slot-encoder.ts'
 
-/** @param memory of the file's rewriting: one dictionary after the other is made in it */
-export async function swapDictionary(
-  task: InputTask,
-  target: ChunkWriter,
-  nulls: Nulls,
-  memory: SwapMemory,
-): Promise<void> {
+export async function swapDictionary(task: InputTask, target: ChunkWriter, nulls: Nulls): Promise<void> {
   const replacement = task.replacements.of(task.column)
   const { codec } = task.planned
   let entries: number | undefined
   for await (const page of pagesOf(task)) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
-      const values = await dictionaryBytes(page as Page<DictionaryHeader>, task, replacement, memory.values)
-      const room = memory.page.room(values.length + values.length / 1000 + 64)
-      await target.page(encodeDictionaryPage(codec, values, entries, true, page.header.encoding, room))
+      await target.page(await newDictionary(page as Page<DictionaryHeader>, task, replacement))
     } else if (isDictionaryEncoded(page.header.encoding))
       await keepProven(task, target, nulls, page as Page<DataHeader>, entries)
     else {
@@ -45,15 +36,14 @@ export async function swapDictionary(
   }
 }
 
-/** The new dictionary in PLAIN encoding; valid until the next. */
-async function dictionaryBytes(
+/** The page with the new entries; valid until the next. */
+async function newDictionary(
   page: Page<DictionaryHeader>,
-  { known, chunk }: InputTask,
+  { known, chunk, planned, memory }: InputTask,
   replacement: Replacement,
-  memory: Window,
-): Promise<Uint8Array> {
-  const count = page.header.values
-  if (known?.generation === replacement.generation && known.slots.length === count) return emitted(known.slots)
+): Promise<EncodedPage> {
+  const { values: count, encoding } = page.header
+  if (known?.generation === replacement.generation && known.slots.length === count) return ofSlots(known.slots)
   const plain = plainDictionary(page, chunk.codec)
   const pieces: Uint8Array[] = []
   for (let done = 0, at = 0; done < count; ) {
@@ -62,18 +52,25 @@ async function dictionaryBytes(
     const piece = Math.min(count - done, PIECE)
     const { slots, bytes } = replacement.lookAll(plain.subarray(at), piece, page.place)
     await replacement.settle()
-    if (piece === count) return emitted(slots)
-    pieces.push(new Uint8Array(emitted(slots)))
+    if (piece === count) return ofSlots(slots)
+    const into = new Uint8Array(replacement.sizeOf(slots))
+    replacement.emit(slots, into)
+    pieces.push(into)
     done += piece
     at += bytes
   }
-  return Buffer.concat(pieces)
+  return encodeDictionaryPage(planned.codec, Buffer.concat(pieces), count, true, encoding)
 
-  function emitted(slots: Int32Array): Uint8Array {
+  function ofSlots(slots: Int32Array): EncodedPage {
+    const literals = planned.codec === 'snappy' ? replacement.emitLiterals(slots) : undefined
+    if (literals) {
+      const sizes = { uncompressedBytes: literals.bytes, compressedBytes: literals.page.length }
+      return { header: { type: PAGE.DICTIONARY, ...sizes, values: count, encoding }, body: literals.page }
+    }
     const size = replacement.sizeOf(slots)
-    const into = memory.room(size)
+    const into = memory.values.room(size)
     replacement.emit(slots, into)
-    return into.subarray(0, size)
+    return encodeDictionaryPage(planned.codec, into.subarray(0, size), count, true, encoding)
   }
 }
 const PIECE = 1 << 17

@@ -9,6 +9,9 @@ import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 /** What goes through one call; more goes through several. */
 const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
 
+/** What literals add to their bytes, at most, for so many. */
+const LITERALS_BYTES = 1024
+
 const ENTRY_WORDS = 4
 const LENGTH_WORD = 3
 
@@ -202,6 +205,23 @@ export class ValueTable {
       from += done
     }
     return end
+  }
+
+  /**
+   * The replacements in PLAIN encoding, as Snappy literals: a dictionary page of pseudonyms.
+   * @returns the page, valid until the next call, and what it has without compression; undefined where it is too long for this way
+   * @throws PseudolakeError `internal/bug` as `emit`
+   */
+  emitLiterals(slots: Int32Array): { readonly page: Uint8Array; readonly bytes: number } | undefined {
+    const engine = this.#engine
+    const { places } = engine
+    if (slots.length > ROOM.count) return undefined
+    const count = this.#give(slots, 0)
+    const bytes = engine.emit(places.slots, count, places.out, ROOM.in - LITERALS_BYTES)
+    if (bytes < 0) throw unanswered()
+    if (engine.emittedCount() < count) return undefined
+    const size = engine.literals(places.out, bytes, places.in)
+    return { page: engine.bytes().subarray(places.in, places.in + size), bytes }
   }
 
   #give(slots: Int32Array, from: number): number {
