@@ -23,33 +23,56 @@ const MOST_ASKING = 4
 /** Numbers that are kept for the rewriting; what is beyond is looked up again. */
 const KEPT_BYTES = 16 << 20
 
-/**
- * Stops where the table has what it may have: what is asked now must still be known when the rewriting needs it.
- * @param flush texts that are asked for together
- * @returns the numbers of dictionaries; all values seen have their replacements
- * @throws PseudolakeError `input/*`, and what the replacement throws
- */
-export async function gather(
-  storage: Storage,
-  file: ParquetFile,
-  leaf: LeafNode,
-  replacement: Replacement,
-  { flush, signal }: { readonly flush: number; readonly signal?: AbortSignal },
-): Promise<Gathered> {
-  const gathered = new Map<number, Known>()
-  let kept = 0
-  const memory = { window: new Window(), page: Buffer.alloc(0) as Uint8Array }
-  replacement.makeRoom(true)
-  for (const rowGroup of file.rowGroups.keys()) {
-    for await (const { plain, count, place, dictionary } of plainValues(
-      storage,
-      file,
-      leaf,
-      rowGroup,
-      memory,
-      signal,
-    )) {
-      const slots = dictionary && kept < KEPT_BYTES ? new Int32Array(count) : undefined
+export interface GatherOptions {
+  readonly storage: Storage
+  readonly file: ParquetFile
+  readonly leaf: LeafNode
+  readonly replacement: Replacement
+  /** Texts that are asked for together. */
+  readonly flush: number
+  readonly signal?: AbortSignal
+}
+
+/** A column's values, as far as its table holds them: up to some row group, and when the rewriting comes there, up to the next. */
+export class Gathering {
+  readonly #options: GatherOptions
+  readonly #known = new Map<number, Known>()
+  readonly #memory: Memory = { window: new Window(), page: new Uint8Array(0) }
+  #to = 0
+
+  constructor(options: GatherOptions) {
+    this.#options = options
+  }
+
+  /** What was looked up, by row group. */
+  get known(): Gathered {
+    return this.#known
+  }
+
+  /**
+   * Before a row group is rewritten: its values, and those of the ones behind it while the table has room. What is asked for now must
+   * still be known when the rewriting needs it.
+   * @throws PseudolakeError `input/*`, and what the replacement throws
+   */
+  async upTo(rowGroup: number): Promise<void> {
+    const { file, replacement } = this.#options
+    if (rowGroup < this.#to) return
+    this.#known.clear()
+    replacement.makeRoom(true)
+    this.#to = rowGroup
+    while (this.#to < file.rowGroups.length) {
+      await this.#gather(this.#to++)
+      if (replacement.full) break
+    }
+    await replacement.settle()
+    replacement.gathered()
+  }
+
+  async #gather(rowGroup: number): Promise<void> {
+    const { replacement, flush } = this.#options
+    for await (const { plain, count, place, dictionary } of plainValues(this.#options, rowGroup, this.#memory)) {
+      const room = this.#known.size * count * Int32Array.BYTES_PER_ELEMENT < KEPT_BYTES
+      const slots = dictionary && room ? new Int32Array(count) : undefined
       let done = 0
       for (const piece of replacement.look(plain, count, place)) {
         slots?.set(piece.slots, done)
@@ -58,17 +81,10 @@ export async function gather(
         while (replacement.asking >= MOST_ASKING) await replacement.one()
         if (replacement.full) break
       }
-      if (slots && done === count) {
-        gathered.set(rowGroup, { generation: replacement.generation, slots })
-        kept += slots.byteLength
-      }
-      if (replacement.full) break
+      if (slots && done === count) this.#known.set(rowGroup, { generation: replacement.generation, slots })
+      if (replacement.full) return
     }
-    if (replacement.full) break
   }
-  await replacement.settle()
-  replacement.gathered()
-  return gathered
 }
 
 /** Used for one page after the other. */
@@ -87,12 +103,9 @@ interface PlainValues {
 
 /** A dictionary's entries, and the values of pages that do without. What need not be read is not. */
 async function* plainValues(
-  storage: Storage,
-  file: ParquetFile,
-  leaf: LeafNode,
+  { storage, file, leaf, signal }: GatherOptions,
   rowGroup: number,
   memory: Memory,
-  signal: AbortSignal | undefined,
 ): AsyncGenerator<PlainValues> {
   const chunk = file.rowGroups[rowGroup]?.columns[leaf.column]
   if (!chunk || chunk.values === 0) return

@@ -2,7 +2,7 @@
 import { PseudolakeError } from '../core/errors.ts'
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
 import { MAGIC, serializeFooter, type WrittenRowGroup } from './footer.ts'
-import type { Gathered } from './gather.ts'
+import type { Gathering } from './gather.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
 import { type RemoteRowGroup, writePieces } from './pieces.ts'
@@ -24,8 +24,8 @@ export interface RewriteOptions {
   readonly writer: ObjectWriter
   /** Asked for what takes the place of values; or the tables of a run, which know what other files asked for. */
   readonly replace: Replace | Replacements
-  /** What was looked up before, by position of the column in the output. */
-  readonly gathered?: ReadonlyMap<number, Gathered>
+  /** Looks values up before they are needed, by position of the column in the output. */
+  readonly gathering?: ReadonlyMap<number, Gathering>
   /** Gives row groups that are made elsewhere, by their position in the plan; asked in order. @default they are made here */
   readonly rowGroup?: (position: number) => RemoteRowGroup
   /** As parquet-format wants it: `application version X (build Y)`. */
@@ -56,7 +56,7 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
       out,
       replacements: replacementsOf(plan, options.replace),
       memory: swapMemory(),
-      ...(options.gathered && { gathered: options.gathered }),
+      ...(options.gathering && { gathering: options.gathering }),
       ...(signal && { signal }),
     }
     const rowGroups: WrittenRowGroup[] = []

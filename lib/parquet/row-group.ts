@@ -1,7 +1,7 @@
 /** One row group of a plan, chunk after chunk. */
 import type { SwapMemory } from './chunk-task.ts'
 import type { WrittenChunk, WrittenRowGroup } from './footer.ts'
-import type { Gathered } from './gather.ts'
+import type { Gathering } from './gather.ts'
 import type { ParquetFile } from './open.ts'
 import type { Sink } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
@@ -18,8 +18,8 @@ export interface RowGroupWork {
   readonly out: Sink
   readonly replacements: Replacements
   readonly memory: SwapMemory
-  /** What was looked up before, by position of the column in the output. */
-  readonly gathered?: ReadonlyMap<number, Gathered>
+  /** Looks values up before they are needed, by position of the column in the output. */
+  readonly gathering?: ReadonlyMap<number, Gathering>
   readonly signal?: AbortSignal
 }
 
@@ -34,13 +34,14 @@ export function neededRanges(groups: readonly PlannedRowGroup[]): (readonly [num
 
 /** Offsets are those of `out`. @throws as `rewrite` */
 export async function rewriteRowGroup(group: PlannedRowGroup, work: RowGroupWork): Promise<WrittenRowGroup> {
-  const { plan, file, gathered, signal, source, out, replacements, memory } = work
+  const { plan, file, gathering, signal, source, out, replacements, memory } = work
+  for (const column of gathering?.values() ?? []) await column.upTo(group.index)
   const chunks: WrittenChunk[] = []
   for (const [i, planned] of group.chunks.entries()) {
     signal?.throwIfAborted()
     const column = plan.columns[i] as OutputColumn
     const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
-    const known = gathered?.get(i)?.get(group.index)
+    const known = gathering?.get(i)?.known.get(group.index)
     chunks.push(
       await rewriteChunk({
         location: file.object.location,

@@ -30,7 +30,8 @@ export class Tables {
   }
 
   take(): ValueTable {
-    const table = this.#tables.length < this.#most ? new ValueTable() : (this.#tables.shift() as ValueTable)
+    const table =
+      this.#tables.length < this.#most ? new ValueTable(this.maxBytes) : (this.#tables.shift() as ValueTable)
     if (table.size > 0) {
       table.clear()
       this.emptied++

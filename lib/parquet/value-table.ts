@@ -12,6 +12,10 @@ const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
 /** What literals add to their bytes, at most, for so many. */
 const LITERALS_BYTES = 1024
 
+const DEFAULT_BYTES = 32 << 20
+/** Of a value in a block (assembly/table.ts). */
+const BLOCK_BYTES = 36
+
 const ENTRY_WORDS = 4
 const LENGTH_WORD = 3
 
@@ -31,7 +35,11 @@ export class ValueTable {
   /** Numbers mean something only in the generation they are from; no two tables have one in common. */
   generation = ++generations
 
-  constructor() {
+  readonly #most: number
+
+  /** @param maxBytes what it will be emptied at: no more than half of it is taken again at once */
+  constructor(maxBytes = DEFAULT_BYTES) {
+    this.#most = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / 2 / BLOCK_BYTES)))
     this.#clear()
   }
 
@@ -53,7 +61,7 @@ export class ValueTable {
   #clear(): void {
     // Nobody who writes an input can choose values that meet in the table.
     const salt = randomBytes(8).readBigUInt64LE()
-    while (!this.#engine.clear(salt)) this.#engine.grow()
+    while (!this.#engine.clear(salt, this.#most)) this.#engine.grow()
   }
 
   get #entries(): number {

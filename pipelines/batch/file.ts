@@ -1,7 +1,7 @@
 /** One input file to one data file. */
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import { type Gathered, gather } from '../../lib/parquet/gather.ts'
+import { Gathering } from '../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
 import type { ConstantColumn, OutputColumn } from '../../lib/parquet/output-tree.ts'
 import type { RemoteRowGroup } from '../../lib/parquet/pieces.ts'
@@ -102,9 +102,11 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       constants.push({ name: as, value: replaced, replaced: rule !== undefined })
     }
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
-    const made = work.groups && { rowGroup: work.groups.of(input, constants, plan.rowGroups.length) }
+    const rowGroup = work.groups?.of(input, constants, plan.rowGroups.length)
     // Threads ask by themselves, and their requests are filled from what all of them ask.
-    const given = made ?? { gathered: await work.timings.time('pseudonymize', () => gatherAll(plan, work)) }
+    const gathering = rowGroup ? new Map<number, Gathering>() : gatheringOf(plan, work)
+    const first = plan.rowGroups[0]?.index ?? 0
+    for (const column of gathering.values()) await work.timings.time('pseudonymize', () => column.upTo(first))
     const provenance = work.gate.provenance()
     const written = await rewrite(plan, {
       storage,
@@ -115,7 +117,8 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       provenance,
       onProgress: work.onProgress,
       replace: replacers.tables,
-      ...given,
+      gathering,
+      ...(rowGroup && { rowGroup }),
     })
     const { pinned, output } = work
     await work.timings
@@ -130,13 +133,15 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
   }
 }
 
-/** Requests are full when the values of the whole file are known before it is rewritten. */
-async function gatherAll(plan: RewritePlan, { storage, file, replacers, signal }: FileWork) {
-  const gathered = new Map<number, Gathered>()
-  for (const [i, column] of plan.columns.entries())
-    if (column.replaced && !column.perCell && isFromInput(column))
-      gathered.set(i, await gather(storage, file, column.source, replacers.tables.of(column), { ...FLUSH, signal }))
-  return gathered
+/** Requests are full when the values of the whole file are known before it is rewritten, or of as many row groups as a table holds. */
+function gatheringOf(plan: RewritePlan, { storage, file, replacers, signal }: FileWork): Map<number, Gathering> {
+  const gathering = new Map<number, Gathering>()
+  for (const [i, column] of plan.columns.entries()) {
+    if (!column.replaced || column.perCell || !isFromInput(column)) continue
+    const replacement = replacers.tables.of(column)
+    gathering.set(i, new Gathering({ storage, file, leaf: column.source, replacement, flush: FLUSH_VALUES, signal }))
+  }
+  return gathering
 }
 
 function isFromInput(column: OutputColumn): column is OutputColumn & { source: LeafNode } {
@@ -144,4 +149,4 @@ function isFromInput(column: OutputColumn): column is OutputColumn & { source: L
 }
 
 /** Values asked for at a time while gathering: twenty requests of the default size. */
-const FLUSH = { flush: 18_000 }
+const FLUSH_VALUES = 18_000

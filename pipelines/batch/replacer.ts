@@ -114,7 +114,7 @@ export class Replacers {
 /** Of the memory a run may use, what tables of values may take. */
 const TABLES_SHARE = 1 / 16
 /** Where the client's cache keeps nothing. */
-const TABLES_SHARE_ALONE = 3 / 16
+const TABLES_SHARE_ALONE = 1 / 8
 
 /**
  * @param share of what all threads may take; 1 for a run without

@@ -31,7 +31,9 @@ test('parquetjs-lite, which knows no dictionaries, reads the columns that have n
   expect(old).toEqual(await duck.rows(bytes, 'vin, mail'))
 })
 
-test('a file is read in pieces of a few megabytes, once, and never the columns that are dropped', async () => {
+test('a file is read in pieces of a few megabytes, once, and never the columns that are dropped', {
+  timeout: 30_000,
+}, async () => {
   const input = await duck.copy(
     `SELECT 'plain-' || (hash(i) % 999) AS vin, hash(i) AS h, hash(i * 3) AS gone, md5(i::VARCHAR) AS m FROM range(400000) t(i)`,
     'ROW_GROUP_SIZE 400000, COMPRESSION uncompressed',

@@ -33,7 +33,7 @@ interface Functions {
   entriesAt(): number
   arenaTop(): number
   wanted(): number
-  clear(salt: bigint): boolean
+  clear(salt: bigint, most: number): boolean
   take(bytes: number): number
   find(from: number, length: number, count: number, width: number, slots: number): number
   findConsumed(): number

@@ -24,7 +24,7 @@ export class Pairs {
   unknown(keys: Uint8Array, out: Uint8Array, count: number, width: number): Int32Array | undefined {
     // Where nearly every pair is new, remembering them is work for nothing.
     if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return undefined
-    this.#table ??= new ValueTable()
+    this.#table ??= new ValueTable(MOST_BYTES)
     if (this.#table.bytes > MOST_BYTES) this.#table.clear()
     const unknown = this.#table.unlike(keys, out, count, width)
     this.#looked += count

@@ -45,13 +45,18 @@ function room(): u64 {
   return (u64(memory.size()) << 16) - u64(top)
 }
 
-/** Forgets all values. @param salt hashes of two tables differ, so that nobody can choose values that meet @returns false without room */
-export function clear(salt: u64): bool {
+/**
+ * Forgets all values.
+ * @param salt hashes of two tables differ, so that nobody can choose values that meet
+ * @param most values for which there is a block at once, a power of two
+ * @returns false without room
+ */
+export function clear(salt: u64, most: u32): bool {
   seed = salt
   size = 0
   top = arenaAt()
   // As many values as before may come again; blocks that grow anew would leave their room behind anew.
-  return block(max<u32>(capacity, FIRST_CAPACITY))
+  return block(max<u32>(min<u32>(capacity, most), FIRST_CAPACITY))
 }
 
 /** A block for so many values, and those that are there in it. */
