@@ -65,7 +65,11 @@ export class Replacement {
 
   /** Whether the table has what it may have. */
   get full(): boolean {
-    return this.#table.bytes > this.#tables.maxBytes
+    return this.#owned && this.#table.bytes > this.#tables.maxBytes
+  }
+
+  get #owned(): boolean {
+    return this.#table.generation === this.#generation
   }
 
   /** Whether it is full of values that are not waited for: what was gathered is used before others come. */
@@ -101,7 +105,7 @@ export class Replacement {
 
   /** Another column may have been given the table. */
   #own(): void {
-    if (this.#table.generation === this.#generation) this.#tables.touch(this.#table)
+    if (this.#owned) this.#tables.touch(this.#table)
     else this.#begin(this.#tables.take())
   }
 
@@ -238,9 +242,12 @@ export class Replacement {
     this.#forget()
   }
 
+  /** A table that is another's by now is not touched: the next look takes one. */
   #forget(): void {
-    this.#table.clear()
-    this.#begin(this.#table)
+    if (this.#owned) {
+      this.#table.clear()
+      this.#begin(this.#table)
+    } else this.#waiting = []
   }
 
   sizeOf(slots: Int32Array): number {

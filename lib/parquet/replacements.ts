@@ -32,6 +32,11 @@ export class Replacements {
     return this.#tables.emptied === 0
   }
 
+  /** Whether there are more columns than tables, so that they take turns. */
+  get crowded(): boolean {
+    return this.#known.size > this.#tables.most
+  }
+
   of({ source, nullable = false, emptyIsNull = false }: OutputColumn & { source: LeafNode }): Replacement {
     const { groupOf, replace, fullRequest } = this.#options
     const { physical, typeLength, logical, path } = source

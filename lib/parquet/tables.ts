@@ -29,13 +29,17 @@ export class Tables {
     this.maxBytes = Math.floor(maxBytes / this.#most)
   }
 
+  /** How many there can be. */
+  get most(): number {
+    return this.#most
+  }
+
   take(): ValueTable {
-    const table =
-      this.#tables.length < this.#most ? new ValueTable(this.maxBytes) : (this.#tables.shift() as ValueTable)
-    if (table.size > 0) {
-      table.clear()
-      this.emptied++
-    }
+    let table = this.#tables.length < this.#most ? new ValueTable(this.maxBytes) : this.#tables.shift()
+    table ??= new ValueTable(this.maxBytes)
+    if (table.size > 0) this.emptied++
+    // An empty one too: whoever had it must see by its generation that it is another's now.
+    table.clear()
     this.#tables.push(table)
     return table
   }

@@ -141,6 +141,8 @@ function gatheringOf(plan: RewritePlan, { storage, file, replacers, signal }: Fi
     const replacement = replacers.tables.of(column)
     gathering.set(i, new Gathering({ storage, file, leaf: column.source, replacement, flush: FLUSH_VALUES, signal }))
   }
+  // Columns that take turns would forget each other's values before they are needed.
+  if (replacers.tables.crowded) gathering.clear()
   return gathering
 }
 

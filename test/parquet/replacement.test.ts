@@ -165,3 +165,27 @@ test('values in ASCII of more than 64 KiB are refused as any', () => {
   const long = 'x'.repeat(65_537)
   expect(() => tables.of(column()).lookAll(plain('a', long), 2, PLACE)).toThrow('longer than 65536 bytes')
 })
+
+test('more columns than tables: each gets its own values’ replacements, of whatever type they are', async () => {
+  const { tables } = recording({ columns: 30 })
+  const types = [{ physical: 'BYTE_ARRAY' }, { physical: 'INT64' }, { physical: 'INT32' }] as const
+  const columns = Array.from({ length: 30 }, (_, i) => column({ path: [`c${i}`], ...types[i % 3] }))
+  // All are there before any is used, as where a file is planned.
+  const replacements = columns.map((one) => tables.of(one))
+  expect(tables.crowded).toBe(true)
+  for (let round = 0; round < 2; round++)
+    for (const [i, replacement] of replacements.entries()) {
+      const values = [i, 1000 + i, i]
+      const bytes = [
+        () => plain(...values.map(String)),
+        () => new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+        () => new Uint8Array(Int32Array.from(values).buffer),
+      ][i % 3]?.() as Uint8Array
+      replacement.makeRoom()
+      const { slots } = replacement.lookAll(bytes, 3, PLACE)
+      await replacement.settle()
+      const into = Buffer.alloc(replacement.sizeOf(slots))
+      replacement.emit(slots, into)
+      expect(into.toString('latin1').match(/<[^>]*>/g)).toEqual(values.map((value) => `<${value}>`))
+    }
+})
