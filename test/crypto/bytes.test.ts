@@ -41,7 +41,7 @@ describe.each(OVER_ALL)('$kernelName, bytes to bytes: $name', ({ kernelName, ope
       }),
       { numRuns: 60 },
     )
-  })
+  }, 30_000)
 
   test('bytes that are no UTF-8 are refused where they stand, never replaced', () => {
     const wrong = ['80', 'c328', 'c0af', 'e28228', 'eda080', 'edbfbf', 'f4908080', 'f8a1a1a1a1', 'c3', 'f09f9a']
@@ -82,7 +82,7 @@ describe.each(OVER_ALL)('$kernelName, bytes to bytes: $name', ({ kernelName, ope
     })
     for (const text of texts.slice(0, kernelName === 'wasm' ? undefined : 40))
       expect(() => kernel.reidentifyBytes(gathered([text]))).toThrow(/no pseudonym/)
-  })
+  }, 30_000)
 
   test('lengths about every edge, and indices of errors over several chunks', () => {
     const texts = Array.from({ length: 4_500 }, (_, i) => (i % 50 === 0 ? 'é'.repeat(i % 700) : `id-${i}`))

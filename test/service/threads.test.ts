@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
@@ -13,6 +13,9 @@ import { pseudonymize, reidentify } from '../../service/operations/operations.ts
 import { kernelThreads, type ThreadsOptions } from '../../service/operations/threads/threads.ts'
 import { KEYS } from '../crypto/vectors.ts'
 import { folder, vectorKeyring } from './keyrings.ts'
+
+// Threads start while other tests run.
+vi.setConfig({ testTimeout: 60_000 })
 
 const IDENTIFIERS = Array.from({ length: 20_000 }, (_, i) => (i % 97 === 0 ? `Zürich 車 ${i}` : `VIN${i}`))
 
