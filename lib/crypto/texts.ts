@@ -64,17 +64,22 @@ export function packTexts(texts: readonly string[]): TextBatch | undefined {
 }
 
 /** Bytes as strings. They must be UTF-8, as every kernel's answer is. */
-export function unpackTexts({ bytes, offsets }: TextBatch): string[] {
+export function unpackTexts(batch: TextBatch): string[] {
+  const texts = new Array<string>(batch.offsets.length - 1)
+  unpackInto(batch, texts, 0)
+  return texts
+}
+
+/** The same, put into `texts` from place `at` on. */
+export function unpackInto({ bytes, offsets }: TextBatch, texts: string[], at: number): void {
   const count = offsets.length - 1
-  const texts = new Array<string>(count)
   const first = offsets[0] as number
   const buffer = asBuffer(bytes)
   if (isAscii(bytes)) {
     const all = buffer.toString('latin1', first, offsets[count])
     for (let i = 0; i < count; i++)
-      texts[i] = all.slice((offsets[i] as number) - first, (offsets[i + 1] as number) - first)
-  } else for (let i = 0; i < count; i++) texts[i] = buffer.toString('utf8', offsets[i], offsets[i + 1])
-  return texts
+      texts[at + i] = all.slice((offsets[i] as number) - first, (offsets[i + 1] as number) - first)
+  } else for (let i = 0; i < count; i++) texts[at + i] = buffer.toString('utf8', offsets[i], offsets[i + 1])
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

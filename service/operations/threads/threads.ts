@@ -4,7 +4,7 @@ import type { KeyMaterial, OpenKernel, PseudonymKernel, RandomBytes } from '../.
 import { NONCE_BYTES } from '../../../lib/crypto/kernel.ts'
 import type { KernelName } from '../../../lib/crypto/open.ts'
 import { refusals, wiped } from '../../../lib/crypto/refusal.ts'
-import { countOf, packTexts, type TextBatch, unpackTexts } from '../../../lib/crypto/texts.ts'
+import { countOf, packTexts, type TextBatch, unpackInto } from '../../../lib/crypto/texts.ts'
 import type { Direction } from '../../../lib/wire/contract.ts'
 import { type Crew, crew } from './crew.ts'
 import type { SharedKey } from './protocol.ts'
@@ -194,7 +194,7 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
         how,
         pack,
         (from, made) => {
-          for (const [i, text] of unpackTexts(made).entries()) result[from + i] = text
+          unpackInto(made, result, from)
           made.bytes.fill(0)
         },
       )
