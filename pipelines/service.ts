@@ -27,6 +27,9 @@ export interface ServiceOutside {
   readonly say?: (note: string) => void
 }
 
+/** Two keep up with what one thread reads and writes, and each takes some 15 MB of `limits.memory_mb`. */
+const MOST_THREADS = 2
+
 /** Of the memory a run may use, what the cache of pseudonyms gets. */
 const CACHE_SHARE = 0.125
 
@@ -88,6 +91,7 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
     const { keyring, kernel } = service.embedded
     const openKernel = chooseKernel(kernel, (reason) => outside.say?.(reason))
     const threads = kernelThreads({
+      most: MOST_THREADS,
       kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
       say: (reason) => outside.say?.(reason),
     })

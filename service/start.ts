@@ -10,7 +10,7 @@ import { fileAudit } from './audit.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
-import { kernelThreads } from './operations/threads/threads.ts'
+import { kernelThreads, type Threads } from './operations/threads/threads.ts'
 
 export interface StartOptions extends Partial<ListenOptions> {
   /** Path of the keyring file. */
@@ -60,7 +60,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
     say: (reason) => log({ level: 'warn', event: 'no-threads', reason }),
   })
-  const keyring = await openKeyringFile(file, { openKernel: threads.wrap(openKernel), randomBytes: random })
+  const keyring = await openKeyringFile(file, { openKernel, randomBytes: random, threads })
   try {
     const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
     const app = createApp({
@@ -105,6 +105,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
 
 /**
  * Opens a keyring file for use in this process (`embedded`). The caller disposes of it.
+ * @param options `threads`: may work with its keys, until it is disposed of
  * @throws PseudolakeError `keyring/not-found`, `keyring/readable`, `keyring/invalid`
  */
 export async function openKeyringFile(
@@ -112,11 +113,12 @@ export async function openKeyringFile(
   {
     openKernel = chooseKernel(undefined, () => undefined),
     randomBytes: random = randomBytes,
-  }: { openKernel?: OpenKernel; randomBytes?: RandomBytes } = {},
+    threads,
+  }: { openKernel?: OpenKernel; randomBytes?: RandomBytes; threads?: Threads } = {},
 ): Promise<Keyring> {
   const data = await loadKeyring(file)
   try {
-    return openKeyring(data, openKernel, { randomBytes: random })
+    return openKeyring(data, threads ? threads.wrap(openKernel) : openKernel, { randomBytes: random })
   } finally {
     wipe(data)
   }

@@ -35,8 +35,10 @@ export interface How {
 }
 
 export interface ThreadsOptions {
-  /** 0: none, everything is done in this thread. @default one for each processor, 4 at most */
+  /** 0: none, everything is done in this thread. @default one for each processor, `most` at most; none where there is one processor */
   readonly threads?: number | undefined
+  /** @default 4 */
+  readonly most?: number
   /** @default wasm */
   readonly kernel?: KernelName
   /** Values that are asked for before the first thread is started. @default 65_536: about 50 ms of this thread's time */
@@ -63,7 +65,7 @@ interface Entry {
 }
 
 export function kernelThreads(options: ThreadsOptions = {}): Threads {
-  const threads = options.threads ?? defaultThreads()
+  const threads = options.threads ?? defaultThreads(options.most ?? MOST_THREADS)
   const { startAfter = START_AFTER } = options
   const entries = new Map<PseudonymKernel, Entry>()
   let keys = 0
@@ -239,9 +241,9 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
   }
 }
 
-function defaultThreads(): number {
+function defaultThreads(most: number): number {
   const processors = availableParallelism()
-  return processors === 1 ? 0 : Math.min(processors, MOST_THREADS)
+  return processors === 1 ? 0 : Math.min(processors, most)
 }
 
 /** Pseudonyms are ASCII; what is not becomes what no kernel takes for one. @throws PseudolakeError where an identifier is not well-formed */
