@@ -31,8 +31,8 @@ export interface CrewOptions {
   readonly entry?: URL
 }
 
-/** For each thread: one that it works on, and one that waits, so that it never does. Bounds what is held, too. */
-const JOBS_PER_THREAD = 2
+/** For each thread: one that it works on and two that wait, so that it never does. Bounds what is held, too. */
+const JOBS_PER_THREAD = 3
 /** A thread has this long to finish its job and wipe its keys. */
 const GRACE_MS = 2_000
 

@@ -4,7 +4,7 @@ import type { KeyMaterial, OpenKernel, PseudonymKernel, RandomBytes } from '../.
 import { NONCE_BYTES } from '../../../lib/crypto/kernel.ts'
 import type { KernelName } from '../../../lib/crypto/open.ts'
 import { refusals, wiped } from '../../../lib/crypto/refusal.ts'
-import { countOf, packTexts, type TextBatch, unpackInto } from '../../../lib/crypto/texts.ts'
+import { countOf, lengthOf, packTexts, type TextBatch, unpackInto } from '../../../lib/crypto/texts.ts'
 import type { Direction } from '../../../lib/wire/contract.ts'
 import { type Crew, crew } from './crew.ts'
 import type { SharedKey } from './protocol.ts'
@@ -55,13 +55,22 @@ const START_AFTER = 65_536
 const LEAST_VALUES = 256
 const LEAST_PART = 1_024
 /** Values of a part, and bytes: enough to make handing over cheap, few enough to keep all threads busy and memory flat. */
-const PART_VALUES = 4_096
+const PART_VALUES = 8_192
 const PART_BYTES = 1 << 20
 
 interface Entry {
   readonly shared: SharedKey
   readonly kernel: PseudonymKernel
   readonly randomBytes: RandomBytes
+}
+
+/** A batch, by its parts. */
+interface Work {
+  readonly count: number
+  readonly sizeOf: (i: number) => number
+  readonly pack: (from: number, to: number) => TextBatch
+  /** Gets each part's answer, in any order. */
+  readonly put: (from: number, made: TextBatch) => void
 }
 
 export function kernelThreads(options: ThreadsOptions = {}): Threads {
@@ -128,14 +137,8 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
       : entry.kernel.reidentifyBytes(pack())
   }
 
-  /** The parts of a batch, as many at a time as there is room for; `put` gets each answer, in any order. */
-  async function inParts(
-    kernel: PseudonymKernel,
-    cuts: readonly number[],
-    how: How,
-    pack: (from: number, to: number) => TextBatch,
-    put: (from: number, made: TextBatch) => void,
-  ): Promise<void> {
+  /** The parts of a batch, as many at a time as there is room for. */
+  async function inParts(kernel: PseudonymKernel, how: How, { count, sizeOf, pack, put }: Work): Promise<void> {
     const refused = refusals(how.direction === 'pseudonymize' ? 'identifier/invalid' : 'pseudonym/invalid')
     const under = new Set<Promise<void>>()
     const failures: unknown[] = []
@@ -148,11 +151,18 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
         leave?.()
       }
     }
+    // As many for each thread, so that none is left to wait for at the end; cut as they go, so that the first starts at once.
+    const rounds = Math.ceil(count / threads / PART_VALUES)
+    const values = Math.max(LEAST_PART, Math.ceil(count / threads / Math.max(rounds, 2)))
     try {
-      for (let i = 0; i + 1 < cuts.length && failures.length === 0; i++) {
+      for (let from = 0, to = 0; from < count && failures.length === 0; from = to) {
         await how.pause?.()
         const place = await theTeam()?.place()
-        const done = one(cuts[i] as number, cuts[i + 1] as number, place)
+        for (let bytes = 0; to < count && to - from < values; to++) {
+          bytes += sizeOf(to)
+          if (bytes > PART_BYTES && to > from) break
+        }
+        const done = one(from, to, place)
           .catch((error: unknown) => void failures.push(error))
           .finally(() => under.delete(done))
         under.add(done)
@@ -161,7 +171,7 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
       await Promise.all(under)
     }
     if (failures.length > 0) throw failures[0]
-    refused.throwIfAny(cuts.at(-1) ?? 0)
+    refused.throwIfAny(count)
   }
 
   return {
@@ -189,32 +199,27 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
 
     async run(kernel, texts, how) {
       const result = new Array<string>(texts.length)
-      const pack = (from: number, to: number) => packed(texts.slice(from, to), how.direction)
-      await inParts(
-        kernel,
-        cut(texts.length, (i) => (texts[i] as string).length),
-        how,
-        pack,
-        (from, made) => {
+      await inParts(kernel, how, {
+        count: texts.length,
+        sizeOf: (i) => (texts[i] as string).length,
+        pack: (from, to) => packed(texts.slice(from, to), how.direction),
+        put(from, made) {
           unpackInto(made, result, from)
           made.bytes.fill(0)
         },
-      )
+      })
       return result
     },
 
     async runBytes(kernel, batch, how) {
-      const count = countOf(batch)
-      const parts = new Map<number, TextBatch>()
-      const cuts = cut(count, (i) => (batch.offsets[i + 1] as number) - (batch.offsets[i] as number))
-      await inParts(
-        kernel,
-        cuts,
-        how,
-        (from, to) => copied(batch, from, to),
-        (from, made) => parts.set(from, made),
-      )
-      return joined(cuts.slice(0, -1).map((from) => parts.get(from) as TextBatch))
+      const parts = how.direction === 'pseudonymize' ? partsForward(kernel, batch) : partsBack()
+      await inParts(kernel, how, {
+        count: countOf(batch),
+        sizeOf: (i) => lengthOf(batch, i),
+        pack: (from, to) => copied(batch, from, to),
+        put: parts.put,
+      })
+      return parts.whole()
     },
 
     get running() {
@@ -222,22 +227,6 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
     },
 
     close,
-  }
-
-  function cut(count: number, sizeOf: (i: number) => number): number[] {
-    const values = Math.max(LEAST_PART, Math.min(PART_VALUES, Math.ceil(count / threads / 2)))
-    const cuts = [0]
-    for (let i = 0, n = 0, bytes = 0; i < count; i++) {
-      if (n === values || (n > 0 && bytes + sizeOf(i) > PART_BYTES)) {
-        cuts.push(i)
-        n = 0
-        bytes = 0
-      }
-      n++
-      bytes += sizeOf(i)
-    }
-    if (count > 0) cuts.push(count)
-    return cuts
   }
 }
 
@@ -266,18 +255,47 @@ function copied(batch: TextBatch, from: number, to: number): TextBatch {
   return { bytes: batch.bytes.slice(start, batch.offsets[to]), offsets }
 }
 
-function joined(parts: readonly TextBatch[]): TextBatch {
-  const count = parts.reduce((sum, { offsets }) => sum + offsets.length - 1, 0)
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.bytes.length, 0))
-  const offsets = new Uint32Array(count + 1)
-  let at = 0
-  let i = 0
-  for (const part of parts) {
-    bytes.set(part.bytes, at)
-    for (let j = 1; j < part.offsets.length; j++) offsets[++i] = at + (part.offsets[j] as number)
-    at += part.bytes.length
+interface Parts {
+  put(from: number, made: TextBatch): void
+  whole(): TextBatch
+}
+
+/** How long pseudonyms are is known, so each part goes to its place while others are worked on. */
+function partsForward(kernel: PseudonymKernel, batch: TextBatch): Parts {
+  let whole: TextBatch | undefined
+  function room(): TextBatch {
+    const offsets = new Uint32Array(batch.offsets.length)
+    for (let i = 0; i + 1 < offsets.length; i++)
+      offsets[i + 1] = (offsets[i] as number) + kernel.pseudonymLength(lengthOf(batch, i))
+    return { bytes: new Uint8Array(offsets.at(-1) as number), offsets }
   }
-  return { bytes, offsets }
+  return {
+    put(from, made) {
+      whole ??= room()
+      whole.bytes.set(made.bytes, whole.offsets[from])
+    },
+    whole: () => whole ?? room(),
+  }
+}
+
+function partsBack(): Parts {
+  const parts: { readonly from: number; readonly made: TextBatch }[] = []
+  return {
+    put: (from, made) => void parts.push({ from, made }),
+    whole() {
+      const count = parts.reduce((sum, { made }) => sum + made.offsets.length - 1, 0)
+      const bytes = new Uint8Array(parts.reduce((sum, { made }) => sum + made.bytes.length, 0))
+      const offsets = new Uint32Array(count + 1)
+      let at = 0
+      for (const { from, made } of parts.sort((a, b) => a.from - b.from)) {
+        bytes.set(made.bytes, at)
+        for (let j = 1; j < made.offsets.length; j++) offsets[from + j] = at + (made.offsets[j] as number)
+        at += made.bytes.length
+        made.bytes.fill(0)
+      }
+      return { bytes, offsets }
+    },
+  }
 }
 
 function share(material: KeyMaterial, key: number): SharedKey {
