@@ -151,6 +151,27 @@ test('disposing of a key wipes it for every thread, of the last one ends them', 
   await expect(threads.run(b, IDENTIFIERS, how)).rejects.toThrow(/wiped/)
 })
 
+test('the one copy of a key that threads share is overwritten, while they have it and when nobody has', async () => {
+  const buffers: SharedArrayBuffer[] = []
+  const Own = SharedArrayBuffer
+  vi.stubGlobal('SharedArrayBuffer', function make(bytes: number) {
+    buffers.push(new Own(bytes))
+    return buffers.at(-1)
+  })
+  onTestFinished(() => void vi.unstubAllGlobals())
+  const threads = pool()
+  const kernels = KEYS.slice(0, 3).map(({ material }) => threads.wrap(wasmKernel)(material, { randomBytes }))
+  expect(buffers).toHaveLength(3)
+  const used = () => buffers.map((buffer) => new Uint8Array(buffer).some((byte) => byte !== 0))
+  await threads.run(kernels[0] as PseudonymKernel, IDENTIFIERS, { direction: 'pseudonymize', deterministic: true })
+  expect(used()).toEqual([true, true, true])
+  kernels[1]?.dispose()
+  expect(used()).toEqual([true, false, true])
+  kernels[0]?.dispose()
+  kernels[2]?.dispose()
+  expect(used()).toEqual([false, false, false])
+})
+
 test('a key that is wiped while threads work gives no answer that is wrong', async () => {
   const threads = pool()
   const kernel = threads.wrap(wasmKernel)(key(), { randomBytes })
@@ -193,6 +214,11 @@ test('the portable kernel works in threads too', async () => {
   const some = IDENTIFIERS.slice(0, 3_000)
   const made = await threads.run(kernel, some, { direction: 'pseudonymize', deterministic: true })
   expect(made).toEqual(wasm().pseudonymize(some, { deterministic: true }))
+})
+
+test('a number of threads that is none is refused', () => {
+  for (const threads of [-1, 1.5, Number.NaN])
+    expect(() => kernelThreads({ threads })).toThrow(expect.objectContaining({ code: 'options/invalid' }))
 })
 
 test('without threads nothing is wrapped and nothing taken', () => {

@@ -76,6 +76,8 @@ interface Work {
 export function kernelThreads(options: ThreadsOptions = {}): Threads {
   const threads = options.threads ?? defaultThreads(options.most ?? MOST_THREADS)
   const { startAfter = START_AFTER } = options
+  if (!Number.isSafeInteger(threads) || threads < 0)
+    throw new PseudolakeError('options/invalid', `threads: expected a whole number from 0 on, got ${threads}`)
   const entries = new Map<PseudonymKernel, Entry>()
   let keys = 0
   let asked = 0
