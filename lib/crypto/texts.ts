@@ -82,6 +82,16 @@ export function unpackInto({ bytes, offsets }: TextBatch, texts: string[], at: n
   } else for (let i = 0; i < count; i++) texts[at + i] = buffer.toString('utf8', offsets[i], offsets[i + 1])
 }
 
+/**
+ * Overwrites bytes that nobody needs any more, and gives their memory back now: buffers that wait for the garbage collector make it run
+ * more often than all strings of a batch do.
+ */
+export function discard(bytes: Uint8Array): void {
+  bytes.fill(0)
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) buffer.transfer(0)
+}
+
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

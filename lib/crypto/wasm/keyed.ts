@@ -2,6 +2,7 @@ import { createCipheriv } from 'node:crypto'
 import { formatOf, type PseudonymFormat } from '../format.ts'
 import type { KeyMaterial } from '../kernel.ts'
 import { NONCE_BYTES } from '../kernel.ts'
+import { discard } from '../texts.ts'
 import { type Engine, loadEngine } from './engine.ts'
 
 /**
@@ -59,7 +60,7 @@ export function keyed(material: KeyMaterial): Keyed {
     const at = places.derived
     const keys = master.update(memory.subarray(at, at + n * DERIVED_BYTES))
     memory.set(keys, at)
-    keys.fill(0)
+    discard(keys)
   }
 
   return {

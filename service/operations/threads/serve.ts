@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { isPseudolakeError } from '../../../lib/core/errors.ts'
 import type { KeyMaterial, PseudonymKernel } from '../../../lib/crypto/kernel.ts'
 import { chooseKernel } from '../../../lib/crypto/open.ts'
+import { discard } from '../../../lib/crypto/texts.ts'
 import type { Answer, Job, Message, SharedKey, WorkerSettings } from './protocol.ts'
 
 /** The worker thread's part: the kernel, tried on known answers as everywhere, and one job after the other. */
@@ -44,7 +45,7 @@ function work({ job, key, direction, bytes, offsets, nonces: given }: Job): Answ
     return { job, refusal: { code: error.code, message: error.message, context: error.context } }
   } finally {
     nonces = undefined
-    bytes.fill(0)
+    discard(bytes)
   }
 }
 

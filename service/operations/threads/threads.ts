@@ -4,7 +4,7 @@ import type { KeyMaterial, OpenKernel, PseudonymKernel, RandomBytes } from '../.
 import { NONCE_BYTES } from '../../../lib/crypto/kernel.ts'
 import type { KernelName } from '../../../lib/crypto/open.ts'
 import { refusals, wiped } from '../../../lib/crypto/refusal.ts'
-import { countOf, lengthOf, packTexts, type TextBatch, unpackInto } from '../../../lib/crypto/texts.ts'
+import { countOf, discard, lengthOf, packTexts, type TextBatch, unpackInto } from '../../../lib/crypto/texts.ts'
 import type { Direction } from '../../../lib/wire/contract.ts'
 import { type Crew, crew } from './crew.ts'
 import type { SharedKey } from './protocol.ts'
@@ -207,7 +207,7 @@ export function kernelThreads(options: ThreadsOptions = {}): Threads {
         pack: (from, to) => packed(texts.slice(from, to), how.direction),
         put(from, made) {
           unpackInto(made, result, from)
-          made.bytes.fill(0)
+          discard(made.bytes)
         },
       })
       return result
@@ -267,14 +267,24 @@ function partsForward(kernel: PseudonymKernel, batch: TextBatch): Parts {
   let whole: TextBatch | undefined
   function room(): TextBatch {
     const offsets = new Uint32Array(batch.offsets.length)
-    for (let i = 0; i + 1 < offsets.length; i++)
-      offsets[i + 1] = (offsets[i] as number) + kernel.pseudonymLength(lengthOf(batch, i))
-    return { bytes: new Uint8Array(offsets.at(-1) as number), offsets }
+    let total = 0
+    let last = -1
+    let length = 0
+    for (let i = 0; i + 1 < offsets.length; i++) {
+      const bytes = lengthOf(batch, i)
+      // Identifiers are mostly of one length.
+      if (bytes !== last) length = kernel.pseudonymLength(bytes)
+      last = bytes
+      total += length
+      offsets[i + 1] = total
+    }
+    return { bytes: new Uint8Array(total), offsets }
   }
   return {
     put(from, made) {
       whole ??= room()
       whole.bytes.set(made.bytes, whole.offsets[from])
+      discard(made.bytes)
     },
     whole: () => whole ?? room(),
   }
@@ -293,7 +303,7 @@ function partsBack(): Parts {
         bytes.set(made.bytes, at)
         for (let j = 1; j < made.offsets.length; j++) offsets[from + j] = at + (made.offsets[j] as number)
         at += made.bytes.length
-        made.bytes.fill(0)
+        discard(made.bytes)
       }
       return { bytes, offsets }
     },
