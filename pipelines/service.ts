@@ -9,9 +9,11 @@ import type { Clock } from '../lib/core/clock.ts'
 import { PseudolakeError } from '../lib/core/errors.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel } from '../lib/crypto/open.ts'
 import { loadKeyring } from '../service/keys/file.ts'
 import { embeddedService } from '../service/operations/embedded.ts'
+import { kernelThreads, type Threads } from '../service/operations/threads/threads.ts'
 import type { BatchSettings } from './config/native.ts'
 
 export interface ServiceOutside {
@@ -21,9 +23,12 @@ export interface ServiceOutside {
   readonly clock: Clock
   readonly random: () => number
   readonly randomBytes: RandomBytes
-  /** Is told why the portable cipher serves, where the fast one can't. @default nobody */
+  /** Is told why the portable cipher serves where the fast one can't, and why threads don't. @default nobody */
   readonly say?: (note: string) => void
 }
+
+/** Two keep up with what one thread reads and writes, and each takes some 15 MB of `limits.memory_mb`. */
+const MOST_THREADS = 2
 
 /** Of the memory a run may use, what the cache of pseudonyms gets. */
 const CACHE_SHARE = 0.125
@@ -85,7 +90,13 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
   if (service.embedded) {
     const { keyring, kernel } = service.embedded
     const openKernel = chooseKernel(kernel, (reason) => outside.say?.(reason))
-    return embedded(await openFile(resolve(outside.cwd, keyring), openKernel, outside.randomBytes))
+    const threads = kernelThreads({
+      most: MOST_THREADS,
+      kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
+      say: (reason) => outside.say?.(reason),
+    })
+    const file = resolve(outside.cwd, keyring)
+    return embedded(await openFile(file, threads.wrap(openKernel), outside.randomBytes), threads)
   }
   return httpTransport({
     url: service.url as string,
@@ -106,8 +117,14 @@ async function openFile(file: string, openKernel: OpenKernel, randomBytes: Rando
   }
 }
 
-function embedded(keyring: Keyring): Transport {
-  return { ...inProcessTransport(embeddedService(keyring, setImmediate)), close: async () => keyring.dispose() }
+function embedded(keyring: Keyring, threads: Threads): Transport {
+  return {
+    ...inProcessTransport(embeddedService(keyring, setImmediate, threads)),
+    async close() {
+      keyring.dispose()
+      await threads.close()
+    },
+  }
 }
 
 function apiKeyOf(source: BatchSettings['service']['api_key'], env: ServiceOutside['env']): string | undefined {

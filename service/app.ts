@@ -19,6 +19,7 @@ import { type Identify, mayCall } from './auth.ts'
 import { rateLimit } from './limits.ts'
 import { metrics } from './metrics.ts'
 import { type OperationAnswer, pseudonymize, reidentify } from './operations/operations.ts'
+import type { Threads } from './operations/threads/threads.ts'
 
 /**
  * The service, apart from any server: a request object in, an answer object out. Order matters: nobody who is not known makes it
@@ -57,6 +58,8 @@ export interface AppOptions {
   readonly requestId: () => string
   /** Lets other calls have the thread. */
   readonly pause: () => Promise<unknown>
+  /** For large requests, and many at once. @default this thread does everything */
+  readonly threads?: Threads
   /** Which `Host` may be asked for. @default any */
   readonly allowsHost?: (host: string | undefined) => boolean
   readonly log: (entry: LogEntry) => void
@@ -168,6 +171,7 @@ export function createApp(options: AppOptions): App {
           await pause()
           request.signal?.throwIfAborted()
         },
+        threads: options.threads,
       }
       answer = await (call.direction === 'pseudonymize' ? pseudonymize : reidentify)(keyring, { ...query, values }, own)
     } catch (error) {

@@ -5,6 +5,14 @@
 export type { RandomBytes } from '../lib/crypto/kernel.ts'
 export type { DomainSummary, Keyring, KeyringData, KeyState } from '../lib/crypto/keyring.ts'
 export { summaryOf, wipe } from '../lib/crypto/keyring.ts'
+export type { Choices, KeyChoice, MixedBytes, MixedStrings } from '../lib/crypto/mixed.ts'
+export {
+  pseudonymizeMixed,
+  pseudonymizeMixedBytes,
+  reidentifyMixed,
+  reidentifyMixedBytes,
+} from '../lib/crypto/mixed.ts'
+export { packTexts, type TextBatch, unpackTexts } from '../lib/crypto/texts.ts'
 export type { LogEntry } from './app.ts'
 export { verifyAudit } from './audit.ts'
 export type { AuthOptions } from './env.ts'
@@ -12,4 +20,5 @@ export { createKeyring, importOriginal } from './keys/create.ts'
 export { loadKeyring, saveKeyring } from './keys/file.ts'
 export type { EmbeddedAnswer, EmbeddedRequest } from './operations/embedded.ts'
 export { embeddedService } from './operations/embedded.ts'
+export { kernelThreads, type Threads, type ThreadsOptions } from './operations/threads/threads.ts'
 export { openKeyringFile, type RunningService, type StartOptions, startService } from './start.ts'

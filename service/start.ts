@@ -3,12 +3,14 @@ import { setImmediate } from 'node:timers/promises'
 import { type Clock, systemClock } from '../lib/core/clock.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
 import { createApp, type LogEntry } from './app.ts'
 import { fileAudit } from './audit.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
+import { kernelThreads, type Threads } from './operations/threads/threads.ts'
 
 export interface StartOptions extends Partial<ListenOptions> {
   /** Path of the keyring file. */
@@ -28,6 +30,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly requestsPerSecond?: number
   /** @default `wasm`; `noble` where that can't run, which is logged */
   readonly kernel?: KernelName
+  /** Threads for large requests, and for many at once; 0: none. They start when there is that much to do. @default a processor each, 4 at most */
+  readonly threads?: number
   readonly clock?: Clock
   readonly randomBytes?: RandomBytes
 }
@@ -51,7 +55,12 @@ export async function startService(options: StartOptions): Promise<RunningServic
 
   const access = await readAccess(auth, host)
   const openKernel = chooseKernel(options.kernel, (reason) => log({ level: 'warn', event: 'slow-kernel', reason }))
-  const keyring = await openKeyringFile(file, { openKernel, randomBytes: random })
+  const threads = kernelThreads({
+    threads: options.threads,
+    kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
+    say: (reason) => log({ level: 'warn', event: 'no-threads', reason }),
+  })
+  const keyring = await openKeyringFile(file, { openKernel, randomBytes: random, threads })
   try {
     const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
     const app = createApp({
@@ -61,6 +70,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       clock,
       requestId: randomUUID,
       pause: setImmediate,
+      threads,
       log,
       ...(maxInFlight !== undefined && { maxInFlight }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
@@ -75,8 +85,9 @@ export async function startService(options: StartOptions): Promise<RunningServic
           closing ??= listening
             .close()
             .then(() => audit.close())
-            .finally(() => {
+            .finally(async () => {
               keyring.dispose()
+              await threads.close()
               log({ level: 'info', event: 'stopped' })
             })
           return closing
@@ -94,6 +105,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
 
 /**
  * Opens a keyring file for use in this process (`embedded`). The caller disposes of it.
+ * @param options `threads`: may work with its keys, until it is disposed of
  * @throws PseudolakeError `keyring/not-found`, `keyring/readable`, `keyring/invalid`
  */
 export async function openKeyringFile(
@@ -101,11 +113,12 @@ export async function openKeyringFile(
   {
     openKernel = chooseKernel(undefined, () => undefined),
     randomBytes: random = randomBytes,
-  }: { openKernel?: OpenKernel; randomBytes?: RandomBytes } = {},
+    threads,
+  }: { openKernel?: OpenKernel; randomBytes?: RandomBytes; threads?: Threads } = {},
 ): Promise<Keyring> {
   const data = await loadKeyring(file)
   try {
-    return openKeyring(data, openKernel, { randomBytes: random })
+    return openKeyring(data, threads ? threads.wrap(openKernel) : openKernel, { randomBytes: random })
   } finally {
     wipe(data)
   }

@@ -1,3 +1,5 @@
+import type { TextBatch } from './texts.ts'
+
 /**
  * Turns identifiers into pseudonyms and back under one key. The port behind which the cryptography can be replaced: everything
  * above it hands over whole batches, because a fast kernel earns its speed by doing many messages at once.
@@ -18,6 +20,15 @@ export interface PseudonymKernel {
 
   /** @throws PseudolakeError `pseudonym/invalid`, with the same: not canonical, cut, altered, or of another key */
   reidentify(pseudonyms: readonly string[]): string[]
+
+  /**
+   * The same from bytes to bytes. Invalid UTF-8 is refused like a lone surrogate; nothing is ever replaced.
+   * @throws RangeError where the batch's offsets are not what they must be
+   */
+  pseudonymizeBytes(identifiers: TextBatch, options: { readonly deterministic: boolean }): TextBatch
+
+  /** The way back of {@link pseudonymizeBytes}. */
+  reidentifyBytes(pseudonyms: TextBatch): TextBatch
 
   /** How many characters (all ASCII) the pseudonym of an identifier of `bytes` of UTF-8 has. */
   pseudonymLength(bytes: number): number

@@ -1,10 +1,13 @@
+import { isUtf8 } from 'node:buffer'
 import { gcmsiv } from '@noble/ciphers/aes.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { checkIdentifiers } from './check.ts'
 import { formatOf } from './format.ts'
 import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
 import { refusalFor, wiped } from './refusal.ts'
+import { countOf, type TextBatch, textAt } from './texts.ts'
 
 /**
  * The kernel in plain TypeScript over @noble: audited, runs wherever JavaScript does, 25 µs an identifier.
@@ -21,19 +24,29 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
     if (disposed) throw wiped(id)
   }
 
-  function seal(plain: Buffer, nonce: Uint8Array): string {
+  function seal(plain: Uint8Array, nonce: Uint8Array): string {
     const sealed = Buffer.allocUnsafe(NONCE_BYTES + plain.length + TAG_BYTES)
     sealed.set(nonce)
     sealed.set(gcmsiv(format.cipherKey, nonce, format.associatedData).encrypt(plain), NONCE_BYTES)
     return format.write(sealed)
   }
 
-  function unseal(text: string): string | undefined {
+  function sealAll(plain: readonly Uint8Array[], deterministic: boolean): string[] {
+    const random = deterministic ? undefined : randomBytes(NONCE_BYTES * plain.length)
+    return plain.map((bytes, i) => {
+      if (random) return seal(bytes, random.subarray(i * NONCE_BYTES, (i + 1) * NONCE_BYTES))
+      const mac = keyed.clone().update(format.macPrefix(bytes.length)).update(bytes).digest()
+      return seal(bytes, format.nonce(mac))
+    })
+  }
+
+  function unseal(text: string): Uint8Array | undefined {
     const sealed = format.read(text)
     if (!sealed) return undefined
     try {
       const cipher = gcmsiv(format.cipherKey, sealed.subarray(0, NONCE_BYTES), format.associatedData)
-      return UTF8.decode(cipher.decrypt(sealed.subarray(NONCE_BYTES)))
+      const plain = cipher.decrypt(sealed.subarray(NONCE_BYTES))
+      return isUtf8(plain) ? plain : undefined
     } catch {
       return undefined
     }
@@ -45,18 +58,24 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
 
     pseudonymize(identifiers, { deterministic }) {
       open()
-      const plain = complete(identifiers.map(encode), 'identifier/invalid', id)
-      const random = deterministic ? undefined : randomBytes(NONCE_BYTES * plain.length)
-      return plain.map((bytes, i) => {
-        if (random) return seal(bytes, random.subarray(i * NONCE_BYTES, (i + 1) * NONCE_BYTES))
-        const mac = keyed.clone().update(format.macPrefix(bytes.length)).update(bytes).digest()
-        return seal(bytes, format.nonce(mac))
-      })
+      return sealAll(complete(identifiers.map(encode), 'identifier/invalid', id), deterministic)
     },
 
     reidentify(pseudonyms) {
       open()
-      return complete(pseudonyms.map(unseal), 'pseudonym/invalid', id)
+      return complete(pseudonyms.map(unseal), 'pseudonym/invalid', id).map((plain) => UTF8.decode(plain))
+    },
+
+    pseudonymizeBytes(batch, { deterministic }) {
+      open()
+      const plain = Array.from({ length: checkIdentifiers(batch, id) }, (_, i) => textAt(batch, i))
+      return gathered(sealAll(plain, deterministic).map((text) => Buffer.from(text, 'latin1')))
+    },
+
+    reidentifyBytes(batch) {
+      open()
+      const texts = Array.from({ length: countOf(batch) }, (_, i) => LATIN1.decode(textAt(batch, i)))
+      return gathered(complete(texts.map(unseal), 'pseudonym/invalid', id))
     },
 
     dispose() {
@@ -70,6 +89,17 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
 
 /** Keeps a byte order mark: it is part of the identifier. */
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** A byte above 127 becomes a letter that no pseudonym has. */
+const LATIN1 = new TextDecoder('latin1')
+
+function gathered(texts: readonly Uint8Array[]): TextBatch {
+  const offsets = new Uint32Array(texts.length + 1)
+  for (const [i, text] of texts.entries()) offsets[i + 1] = (offsets[i] as number) + text.length
+  const bytes = new Uint8Array(offsets.at(-1) as number)
+  for (const [i, text] of texts.entries()) bytes.set(text, offsets[i])
+  return { bytes, offsets }
+}
 
 function encode(identifier: string): Buffer | undefined {
   // A lone surrogate would be encoded as U+FFFD, and then two identifiers would share a pseudonym.

@@ -1,4 +1,6 @@
-import { PseudolakeError } from '../core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
+
+export type RefusalCode = 'identifier/invalid' | 'pseudonym/invalid'
 
 /** Collects which texts of a batch are refused: by index, never by value. */
 export interface Refusal {
@@ -12,7 +14,7 @@ export interface Refusal {
 /** An error that lists every value of a batch helps nobody. */
 const MAX_INDICES = 100
 
-export function refusalFor(code: 'identifier/invalid' | 'pseudonym/invalid', key: string): Refusal {
+export function refusalFor(code: RefusalCode, key: string): Refusal {
   const indices: number[] = []
   let count = 0
   const message =
@@ -27,6 +29,47 @@ export function refusalFor(code: 'identifier/invalid' | 'pseudonym/invalid', key
     throwIfAny() {
       const [index] = indices
       if (index !== undefined) throw new PseudolakeError(code, `${message} (index ${index})`, { index, indices, count })
+    },
+  }
+}
+
+/** Puts the refusals of several calls to kernels together, as if the batch had been one call. */
+export interface Refusals {
+  /** In any order. @param code where it is another than the batch's */
+  add(index: number, code?: string): void
+  /** Takes what a kernel threw over a part of the batch; what is no refusal goes on. @param indexOf of the part's place i */
+  absorb(error: unknown, indexOf: (i: number) => number): void
+  /** @throws PseudolakeError with `index`, `indices`, `codes` (one each) and `count` */
+  throwIfAny(of: number): void
+}
+
+export function refusals(code: RefusalCode): Refusals {
+  const found: { readonly index: number; readonly code: string }[] = []
+  let unlisted = 0
+  return {
+    add(index, its = code) {
+      found.push({ index, code: its })
+    },
+
+    absorb(error, indexOf) {
+      if (!isPseudolakeError(error, code)) throw error
+      const { indices, count } = error.context as { indices: readonly number[]; count: number }
+      for (const i of indices) found.push({ index: indexOf(i), code })
+      // They come after those that were listed.
+      unlisted += count - indices.length
+    },
+
+    throwIfAny(of) {
+      const [first] = found.sort((a, b) => a.index - b.index)
+      if (!first) return
+      const count = found.length + unlisted
+      const named = found.slice(0, MAX_INDICES)
+      throw new PseudolakeError(code, `${count} of ${of} values are refused, the first at index ${first.index}`, {
+        index: first.index,
+        indices: named.map((item) => item.index),
+        codes: named.map((item) => item.code),
+        count,
+      })
     },
   }
 }

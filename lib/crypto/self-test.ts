@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { KeyMaterial, OpenKernel } from './kernel.ts'
+import { packTexts, type TextBatch, unpackTexts } from './texts.ts'
 
 /**
  * Known answers, both ways: every format, lengths about the edges of AES blocks, SHA-256 blocks and the kernel's lanes, texts of one to
- * four bytes a character, random nonces, and pseudonyms that must be refused. A few milliseconds.
+ * four bytes a character, random nonces, strings and bytes, and pseudonyms that must be refused. A few milliseconds.
  *
  * The answers were made with another implementation; test/crypto/self-test.test.ts makes them again with two.
  *
@@ -19,6 +20,11 @@ export function selfTest(openKernel: OpenKernel): string | undefined {
       const random = kernel.pseudonymize(identifiers, { deterministic: false })
       for (const pseudonyms of [made, random])
         if (digest(kernel.reidentify(pseudonyms)) !== digest(identifiers)) return `wrong way back (${material.format})`
+      const bytes = kernel.pseudonymizeBytes(packed(identifiers), { deterministic: true })
+      if (digest(unpackTexts(bytes)) !== ANSWERS[material.format])
+        return `wrong pseudonyms in bytes (${material.format})`
+      if (digest(unpackTexts(kernel.reidentifyBytes(bytes))) !== digest(identifiers))
+        return `wrong way back in bytes (${material.format})`
       for (const pseudonym of made)
         if (!refuses(() => kernel.reidentify([altered(pseudonym)])))
           return `an altered pseudonym is not refused (${material.format})`
@@ -62,6 +68,12 @@ export function texts(): string[] {
 /** @internal */
 export function digest(parts: readonly string[]): string {
   return createHash('sha256').update(parts.join('\n')).digest('hex')
+}
+
+function packed(identifiers: readonly string[]): TextBatch {
+  const batch = packTexts(identifiers)
+  if (!batch) throw new Error('a text that is not well-formed')
+  return batch
 }
 
 function counting(length: number, from: number): Uint8Array {

@@ -159,7 +159,7 @@ async function readBody(
       request.resume()
       resolve(problem)
     })
-    request.once('end', () => resolve(Buffer.concat(chunks, bytes)))
+    request.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)))
     request.once('error', reject)
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     if (signal.aborted) reject(signal.reason)

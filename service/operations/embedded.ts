@@ -2,6 +2,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { Keyring } from '../../lib/crypto/keyring.ts'
 import type { Direction } from '../../lib/wire/contract.ts'
 import { type OperationAnswer, pseudonymize, reidentify } from './operations.ts'
+import type { Threads } from './threads/threads.ts'
 
 /** A request of the client stack (lib/client/pseudonymizer.ts), by its shape. */
 export interface EmbeddedRequest {
@@ -23,10 +24,12 @@ export interface EmbeddedAnswer {
  * The service as a function in this process, for the client's in-process transport. The same operations as over HTTP; its errors
  * are the operations' own (`keyring/*`, `identifier/invalid`, `pseudonym/invalid`).
  * @param pause lets others have the thread between slices of the work, as `setImmediate` of node:timers/promises does
+ * @param threads that the keyring's kernels were opened with; without them this thread does everything
  */
 export function embeddedService(
   keyring: Keyring,
   pause?: () => Promise<unknown>,
+  threads?: Threads,
 ): (request: EmbeddedRequest) => Promise<EmbeddedAnswer> {
   return async (request) => {
     const { direction, signal } = request
@@ -36,6 +39,7 @@ export function embeddedService(
         await pause?.()
         signal?.throwIfAborted()
       },
+      threads,
     }
     return texts(await (direction === 'pseudonymize' ? pseudonymize : reidentify)(keyring, request, options))
   }

@@ -1,8 +1,10 @@
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import type { Keyring } from '../../lib/crypto/keyring.ts'
+import { refusals } from '../../lib/crypto/refusal.ts'
+import { kernelFor, sharesOf } from '../../lib/crypto/shares.ts'
 import { MAX_IDENTIFIER_BYTES } from '../../lib/wire/contract.ts'
-import { MAX_ITEM_ERRORS } from '../../lib/wire/problem.ts'
+import { type RunOptions, run } from './run.ts'
 
 /**
  * What the service does, apart from how it is asked: for the HTTP server, and for a client in the same process. No I/O.
@@ -26,15 +28,10 @@ export interface OperationAnswer {
   readonly keys: readonly string[]
 }
 
-export interface OperationOptions {
+export interface OperationOptions extends RunOptions {
   /** Most bytes of the answer as a JSON list. Looked at before the work is done; forward only. @default no limit */
   readonly maxListBytes?: number
-  /** Awaited between slices of the work: lets others have the thread, or stops it by throwing. */
-  readonly pause?: () => Promise<void>
 }
-
-/** Values between two pauses; 50 ms of the slowest kernel. */
-const SLICE = 2_000
 
 /**
  * @throws PseudolakeError `keyring/unknown-domain`, `keyring/unknown-key`, `service/too-large`; `identifier/invalid` with `indices`
@@ -43,31 +40,26 @@ const SLICE = 2_000
 export async function pseudonymize(
   keyring: Keyring,
   request: OperationRequest & { readonly deterministic: boolean },
-  { maxListBytes = Number.POSITIVE_INFINITY, pause }: OperationOptions = {},
+  { maxListBytes = Number.POSITIVE_INFINITY, ...options }: OperationOptions = {},
 ): Promise<OperationAnswer> {
   const { domain, deterministic, values } = request
   const kernel = keyring.forward(domain, request.key)
-  const refused = refusals('identifier/invalid')
-  let listBytes = '[]'.length
-  for (const [i, value] of values.entries()) {
-    const bytes = typeof value === 'string' ? Buffer.byteLength(value) : 0
-    if (value === null) listBytes += 'null,'.length
-    else if (value === undefined || bytes > MAX_IDENTIFIER_BYTES) refused.add(i)
-    else if (!value.isWellFormed()) refused.add(i, 'identifier/not-unicode')
-    else listBytes += '"",'.length + kernel.pseudonymLength(bytes)
+  const { texts, places } = textsOf(values)
+  if (values.includes(undefined)) refuse(values)
+  if (mostListBytes(kernel, values, texts) > maxListBytes) {
+    refuse(values)
+    const bytes = listBytes(kernel, values)
+    if (bytes > maxListBytes)
+      throw new PseudolakeError('service/too-large', `the answer would have ${bytes} bytes`, { bytes })
   }
-  refused.throwIfAny(values.length)
-  if (values.length > 0) listBytes -= ','.length
-  if (listBytes > maxListBytes)
-    throw new PseudolakeError('service/too-large', `the answer would have ${listBytes} bytes`, { bytes: listBytes })
-
-  const answer = new Array<string | null>(values.length).fill(null)
-  for (const places of slices(placesOf(values))) {
-    const made = kernel.pseudonymize(at(values, places), { deterministic })
-    scatter(made, places, answer)
-    await pause?.()
+  try {
+    const made = await run(kernel, texts, { direction: 'pseudonymize', deterministic }, options)
+    return { values: scattered(made, places, values.length), domain, keys: [kernel.key.id] }
+  } catch (error) {
+    // The kernel looks at every identifier anyway; only where it refuses one is it asked which, and why.
+    if (isPseudolakeError(error, 'identifier/invalid')) refuse(values)
+    throw error
   }
-  return { values: answer, domain, keys: [kernel.key.id] }
 }
 
 /**
@@ -76,87 +68,78 @@ export async function pseudonymize(
 export async function reidentify(
   keyring: Keyring,
   { domain, key, values }: OperationRequest,
-  { pause }: OperationOptions = {},
+  options: OperationOptions = {},
 ): Promise<OperationAnswer> {
   const keys = keyring.back(domain, key)
   const refused = refusals('pseudonym/invalid')
-  const byKernel = new Map<PseudonymKernel, number[]>()
-  for (const [i, value] of values.entries()) {
-    if (value === null) continue
-    const kernel =
-      value === undefined ? undefined : value.startsWith('p2.') ? keys.byId(value.slice(3, 7)) : keys.original
-    if (!kernel) {
-      refused.add(i)
-      continue
-    }
-    const places = byKernel.get(kernel)
-    if (places) places.push(i)
-    else byKernel.set(kernel, [i])
-  }
-
-  const answer = new Array<string | null>(values.length).fill(null)
-  for (const [kernel, all] of byKernel)
-    for (const places of slices(all)) {
-      try {
-        scatter(kernel.reidentify(at(values, places)), places, answer)
-      } catch (error) {
-        if (!isPseudolakeError(error, 'pseudonym/invalid')) throw error
-        const indices = error.context.indices as readonly number[]
-        for (const i of indices) refused.add(places[i] ?? -1)
-        refused.more(Number(error.context.count) - indices.length)
+  const shares = sharesOf(values.length, (i) => {
+    const value = values[i]
+    if (value === null) return undefined
+    const kernel = value === undefined ? undefined : kernelFor(keys, value)
+    if (!kernel) refused.add(i)
+    return kernel
+  })
+  const how = { direction: 'reidentify', deterministic: true } as const
+  let answer: (string | null)[] | undefined
+  for (const { kernel, places } of shares) {
+    const whole = places.length === values.length
+    try {
+      const texts = whole ? (values as readonly string[]) : places.map((i) => values[i] as string)
+      const made = await run(kernel, texts, how, options)
+      if (whole) answer = made as string[]
+      else {
+        answer ??= new Array<string | null>(values.length).fill(null)
+        for (let i = 0; i < made.length; i++) answer[places[i] as number] = made[i] as string
       }
-      await pause?.()
+    } catch (error) {
+      refused.absorb(error, (i) => places[i] as number)
     }
+  }
   refused.throwIfAny(values.length)
-  return { values: answer, domain, keys: [...byKernel.keys()].map((kernel) => kernel.key.id) }
+  answer ??= values.map(() => null)
+  return { values: answer, domain, keys: shares.map(({ kernel }) => kernel.key.id) }
 }
 
-function placesOf(values: readonly (string | null | undefined)[]): number[] {
+type Values = OperationRequest['values']
+
+/** The texts among the values, and their places where there are others; no copy where there are none. */
+function textsOf(values: Values): { texts: readonly string[]; places: readonly number[] | undefined } {
+  if (!values.some((value) => typeof value !== 'string'))
+    return { texts: values as readonly string[], places: undefined }
   const places: number[] = []
   for (let i = 0; i < values.length; i++) if (typeof values[i] === 'string') places.push(i)
-  return places
+  return { texts: places.map((i) => values[i] as string), places }
 }
 
-function* slices(places: readonly number[]): Generator<readonly number[]> {
-  for (let i = 0; i < places.length; i += SLICE) yield places.slice(i, i + SLICE)
+function scattered(made: readonly string[], places: readonly number[] | undefined, count: number) {
+  if (!places) return made
+  const answer = new Array<string | null>(count).fill(null)
+  for (const [i, place] of places.entries()) answer[place] = made[i] as string
+  return answer
 }
 
-/** The texts at `places`, where there are texts. */
-function at(values: readonly (string | null | undefined)[], places: readonly number[]): string[] {
-  return places.map((i) => values[i] as string)
-}
-
-function scatter(results: readonly string[], places: readonly number[], into: (string | null)[]): void {
-  // A kernel that dropped one would shift all that follow onto other people.
-  if (results.length !== places.length)
-    throw new PseudolakeError('internal/bug', `the kernel answered ${results.length} of ${places.length} values`)
-  for (const [i, place] of places.entries()) into[place] = results[i] as string
-}
-
-function refusals(code: 'identifier/invalid' | 'pseudonym/invalid') {
-  const found: { index: number; code: string }[] = []
-  let unlisted = 0
-  return {
-    /** Some that were not listed; they come after those that were. */
-    more(count: number) {
-      unlisted += count
-    },
-    add(index: number, itsCode: string = code) {
-      found.push({ index, code: itsCode })
-    },
-    throwIfAny(of: number) {
-      const [first] = found.sort((a, b) => a.index - b.index)
-      if (!first) return
-      const named = found.slice(0, MAX_ITEM_ERRORS)
-      throw new PseudolakeError(
-        code,
-        `${found.length + unlisted} of ${of} values are refused, the first at index ${first.index}`,
-        {
-          index: first.index,
-          indices: named.map((item) => item.index),
-          codes: named.map((item) => item.code),
-        },
-      )
-    },
+/** @throws PseudolakeError where a value can't have a pseudonym */
+function refuse(values: Values): void {
+  const refused = refusals('identifier/invalid')
+  for (const [i, value] of values.entries()) {
+    if (value === null) continue
+    if (value === undefined || Buffer.byteLength(value) > MAX_IDENTIFIER_BYTES) refused.add(i)
+    else if (!value.isWellFormed()) refused.add(i, 'identifier/not-unicode')
   }
+  refused.throwIfAny(values.length)
+}
+
+/** A bound of {@link listBytes} that costs an addition a text: three bytes of UTF-8 for each UTF-16 unit, four characters for three bytes. */
+function mostListBytes(kernel: PseudonymKernel, values: Values, texts: readonly string[]): number {
+  let units = 0
+  for (let i = 0; i < texts.length; i++) units += (texts[i] as string).length
+  return '[]'.length + values.length * ('"",'.length + kernel.pseudonymLength(0) + 4) + units * 4
+}
+
+function listBytes(kernel: PseudonymKernel, values: Values): number {
+  let bytes = values.length > 0 ? '[]'.length - ','.length : '[]'.length
+  for (const value of values)
+    bytes +=
+      typeof value === 'string' ? '"",'.length + kernel.pseudonymLength(Buffer.byteLength(value)) : 'null,'.length
+  return bytes
 }

@@ -7,8 +7,11 @@ import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/crypto/texts.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
+import { kernelThreads } from '../../service/operations/threads/threads.ts'
 import { PYTHON } from '../helpers/interop.ts'
 import { randomRounds } from './random-cases.ts'
 
@@ -17,7 +20,9 @@ const SEED = Number(process.env.PSEUDOLAKE_CRYPTO_SEED ?? 20_260_801)
 const ORACLE = fileURLToPath(new URL('oracle.py', import.meta.url))
 const LONG = 60_000 + CASES
 
-test(`${CASES} random identifiers have the pseudonyms that @noble makes, and come back`, { timeout: LONG }, () => {
+test(`${CASES} random identifiers have the pseudonyms that @noble makes, as strings and as bytes, and come back`, {
+  timeout: LONG,
+}, () => {
   let compared = 0
   for (const { material, identifiers } of randomRounds(SEED, CASES)) {
     const kernel = wasmKernel(material, { randomBytes })
@@ -25,6 +30,9 @@ test(`${CASES} random identifiers have the pseudonyms that @noble makes, and com
     const made = kernel.pseudonymize(identifiers, { deterministic: true })
     expectSame(made, other.pseudonymize(identifiers, { deterministic: true }), SEED)
     expectSame(kernel.reidentify(made), identifiers, SEED)
+    const bytes = kernel.pseudonymizeBytes(packTexts(identifiers) as TextBatch, { deterministic: true })
+    expectSame(unpackTexts(bytes), made, SEED)
+    expectSame(unpackTexts(kernel.reidentifyBytes(bytes)), identifiers, SEED)
     compared += made.length
     kernel.dispose()
     other.dispose()
@@ -66,6 +74,32 @@ test(`${CASES} random identifiers, deterministic and random, are what OpenSSL ma
     oracle.stdin.end()
     oracle.kill()
   }
+})
+
+test(`${CASES} random identifiers are in threads what they are in this one`, { timeout: LONG }, async () => {
+  const threads = kernelThreads({ threads: 2, startAfter: 0 })
+  let last: PseudonymKernel | undefined
+  let compared = 0
+  for (const { material, identifiers } of randomRounds(SEED + 2, CASES, 20_000)) {
+    const kernel = threads.wrap(wasmKernel)(material, { randomBytes })
+    // The last key keeps the threads alive for the next.
+    last?.dispose()
+    last = kernel
+    const how = { direction: 'pseudonymize', deterministic: true } as const
+    const expected = kernel.pseudonymize(identifiers, { deterministic: true })
+    const made = await threads.run(kernel, identifiers, how)
+    expectSame(made, expected, SEED + 2)
+    expectSame(await threads.run(kernel, made, { ...how, direction: 'reidentify' }), identifiers, SEED + 2)
+    const bytes = await threads.runBytes(kernel, packTexts(identifiers) as TextBatch, how)
+    expectSame(unpackTexts(bytes), expected, SEED + 2)
+    const back = await threads.runBytes(kernel, bytes, { ...how, direction: 'reidentify' })
+    expectSame(unpackTexts(back), identifiers, SEED + 2)
+    expect(threads.running).toBe(2)
+    compared += identifiers.length
+  }
+  expect(compared).toBe(CASES)
+  last?.dispose()
+  await threads.close()
 })
 
 /** One assertion a round: a matcher for each of a million strings would take longer than the ciphers. */

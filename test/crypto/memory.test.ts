@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { KeyMaterial } from '../../lib/crypto/kernel.ts'
+import { packTexts, type TextBatch } from '../../lib/crypto/texts.ts'
 import { loadEngine } from '../../lib/crypto/wasm/engine.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 
@@ -31,6 +32,15 @@ test.each(materials)('after a call nothing of texts and keys is left in the kern
   }
   expect(() => kernel.pseudonymize(['SECRET', '\ud800'], { deterministic: true })).toThrow()
   expect(leftovers()).toEqual([])
+  for (const deterministic of [true, false]) {
+    const made = kernel.pseudonymizeBytes(packTexts(identifiers) as TextBatch, { deterministic })
+    expect(leftovers()).toEqual([])
+    kernel.reidentifyBytes(made)
+    expect(leftovers()).toEqual([])
+    made.bytes[100] = 0
+    expect(() => kernel.reidentifyBytes(made)).toThrow()
+    expect(leftovers()).toEqual([])
+  }
 
   function leftovers(): number[] {
     const found: number[] = []

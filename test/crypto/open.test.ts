@@ -7,6 +7,7 @@ import type { OpenKernel, PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { chooseKernel } from '../../lib/crypto/open.ts'
 import { ANSWERS, digest, KEYS, selfTest, texts } from '../../lib/crypto/self-test.ts'
+import type { TextBatch } from '../../lib/crypto/texts.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pseudolake-kernel-'))
@@ -65,6 +66,11 @@ test('the self-test finds a kernel that errs in one text, one way, or takes what
   const oneOff = (texts: string[]) => texts.with(-1, `${texts.at(-1)}x`)
   expect(selfTest(changed((k) => ({ pseudonymize: (ids, how) => oneOff(k.pseudonymize(ids, how)) })))).toMatch(/wrong/)
   expect(selfTest(changed((k) => ({ reidentify: (texts) => oneOff(k.reidentify(texts)) })))).toMatch(/wrong way back/)
+  const bytesOff = (batch: TextBatch) => ({ ...batch, bytes: batch.bytes.with(5, 0x41) })
+  const bytesThere = changed((k) => ({ pseudonymizeBytes: (ids, how) => bytesOff(k.pseudonymizeBytes(ids, how)) }))
+  expect(selfTest(bytesThere)).toMatch(/wrong pseudonyms in bytes/)
+  const bytesBack = changed((k) => ({ reidentifyBytes: (ids) => bytesOff(k.reidentifyBytes(ids)) }))
+  expect(selfTest(bytesBack)).toMatch(/wrong way back in bytes/)
   const lenient = changed((k) => ({
     reidentify(texts) {
       try {

@@ -111,6 +111,26 @@ test('the types of every export stand on their own', { timeout: 60_000 }, async 
   expect(stdout).toBe('')
 })
 
+test('worker threads start from the built files too', { timeout: 60_000 }, async (context) => {
+  needsInstall(context)
+  const script = `
+    import { createKeyring, embeddedService, kernelThreads, openKeyringFile, saveKeyring } from 'pseudolake/service'
+    import { randomBytes } from 'node:crypto'
+    await saveKeyring('threads.json', createKeyring({ domains: ['d'], randomBytes, now: Date.now() }), randomBytes)
+    const said = []
+    const threads = kernelThreads({ threads: 2, startAfter: 0, say: (reason) => said.push(reason) })
+    const keyring = await openKeyringFile('threads.json', { threads })
+    const values = Array.from({ length: 9000 }, (_, i) => 'VIN' + i)
+    const request = { direction: 'pseudonymize', domain: 'd', deterministic: true, values }
+    const there = await embeddedService(keyring, undefined, threads)(request)
+    const here = await embeddedService(keyring)(request)
+    console.log(threads.running, said.join(), there.values.join() === here.values.join())
+    keyring.dispose()
+    await threads.close()`
+  const { stdout } = await run(NODE, ['--input-type=module', '-e', script], user)
+  expect(stdout.trim()).toBe('2  true')
+})
+
 function needsInstall(context: TestContext): void {
   if (offline !== undefined) context.skip(offline)
 }

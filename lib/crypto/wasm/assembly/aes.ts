@@ -3,6 +3,17 @@
 // on a key or a text.
 import { BLOCKS, PLANES, ROUND_KEYS, WORK } from './layout'
 
+// Where the sixteen bytes of a vector go; 255 gives zero. Constants in memory: V8 makes a shuffle's operand anew each time, at three times the
+// cost of loading it. Byte 4c + r of the state is row r of column c (§3.4); row r moves r columns to the left (§5.1.2).
+const SHIFTED = memory.data<u8>([0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11], 16)
+const SHIFTED_TURNED = memory.data<u8>([5, 10, 15, 0, 9, 14, 3, 4, 13, 2, 7, 8, 1, 6, 11, 12], 16)
+const TURNED_TWICE = memory.data<u8>([2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13], 16)
+/** The last word everywhere; the same, turned by a byte; words moved up by one and by two. */
+const LAST = memory.data<u8>([12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15], 16)
+const LAST_TURNED = memory.data<u8>([13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12], 16)
+const UP_ONE = memory.data<u8>([255, 255, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 16)
+const UP_TWO = memory.data<u8>([255, 255, 255, 255, 255, 255, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7], 16)
+
 /** Encrypts the eight blocks at BLOCKS, in place, under the round keys at ROUND_KEYS. */
 export function encryptBlocks(): void {
   transpose(BLOCKS, PLANES)
@@ -24,7 +35,6 @@ export function encryptBlocks(): void {
 export function expandKeys(firstHalves: usize, secondHalves: usize): void {
   transpose(firstHalves, ROUND_KEYS)
   transpose(secondHalves, ROUND_KEYS + 128)
-  const zero = i64x2.splat(0)
   // Byte 0 of each word, in all eight blocks.
   const firstBytes = i32x4.splat(0xff)
   for (let i: u32 = 2; i < 15; i++) {
@@ -33,13 +43,9 @@ export function expandKeys(firstHalves: usize, secondHalves: usize): void {
     const before = to - 256
     const even = (i & 1) === 0
     // The last word of the round key before, in all four columns; rotated by a byte for every other round key.
-    for (let k: usize = 0; k < 128; k += 16) {
-      const x = v128.load(previous + k)
-      const word = even
-        ? i8x16.shuffle(x, x, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12)
-        : i8x16.shuffle(x, x, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15)
-      v128.store(WORK + k, word)
-    }
+    const word = v128.load(even ? LAST_TURNED : LAST)
+    for (let k: usize = 0; k < 128; k += 16)
+      v128.store(WORK + k, i8x16.relaxed_swizzle(v128.load(previous + k), word))
     subBytes(WORK)
     if (even) {
       const rcon = WORK + ((i >> 1) - 1) * 16
@@ -48,31 +54,30 @@ export function expandKeys(firstHalves: usize, secondHalves: usize): void {
     // Word c of the new key is the sum of words 0 to c of the one two before, and the word above.
     for (let k: usize = 0; k < 128; k += 16) {
       let x = v128.load(before + k)
-      x = v128.xor(x, i8x16.shuffle(x, zero, 16, 16, 16, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
-      x = v128.xor(x, i8x16.shuffle(x, zero, 16, 16, 16, 16, 16, 16, 16, 16, 0, 1, 2, 3, 4, 5, 6, 7))
+      x = v128.xor(x, i8x16.relaxed_swizzle(x, v128.load(UP_ONE)))
+      x = v128.xor(x, i8x16.relaxed_swizzle(x, v128.load(UP_TWO)))
       v128.store(to + k, v128.xor(x, v128.load(WORK + k)))
     }
   }
 }
 
-// Byte 4c + r of the state is row r of column c (§3.4); row r moves r columns to the left (§5.1.2).
 // @ts-ignore: decorator
 @inline
 function shiftRows(x: v128): v128 {
-  return i8x16.shuffle(x, x, 0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11)
+  return i8x16.relaxed_swizzle(x, v128.load(SHIFTED))
 }
 
 /** The same, and each column turned by one row. */
 // @ts-ignore: decorator
 @inline
 function shiftRowsTurned(x: v128): v128 {
-  return i8x16.shuffle(x, x, 5, 10, 15, 0, 9, 14, 3, 4, 13, 2, 7, 8, 1, 6, 11, 12)
+  return i8x16.relaxed_swizzle(x, v128.load(SHIFTED_TURNED))
 }
 
 // @ts-ignore: decorator
 @inline
 function turnTwice(x: v128): v128 {
-  return i8x16.shuffle(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+  return i8x16.relaxed_swizzle(x, v128.load(TURNED_TWICE))
 }
 
 // @ts-ignore: decorator

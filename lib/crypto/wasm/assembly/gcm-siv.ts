@@ -8,7 +8,7 @@ import {
   AAD, BAD, BLOCKS, DERIVED, FLAGS, KEY_TEXT_BYTES, LANES, LANE_BYTES, LENGTHS, MESSAGES, MESSAGE_BYTES, NONCES, OUT, OUT_BYTES,
   PREFIX, SEALED, SEALED_BYTES, SOLO_BYTES, STARTS, TAGS, TEXT, TEXT_BYTES, WIDE, WORK,
 } from './layout'
-import { polyvalBlock, polyvalStart, polyvalStore, polyvalUpdate, polyvalWipe } from './polyval'
+import { polyvalEnd, polyvalStart, polyvalStore, polyvalUpdate, polyvalWipe } from './polyval'
 
 const NONCE: u32 = 12
 const TAG: u32 = 16
@@ -202,8 +202,7 @@ function computeTags(m: u32, lanes: u32, aadBytes: u32): void {
     const derived = DERIVED + (m + j) * 96
     polyvalStart(load<u64>(derived), load<u64>(derived, 16))
     polyvalUpdate(AAD, aadBytes)
-    polyvalUpdate(lane + DATA, bytes)
-    polyvalBlock((aadBytes as u64) << 3, (bytes as u64) << 3)
+    polyvalEnd(lane + DATA, bytes, aadBytes)
     const block = BLOCKS + j * 16
     polyvalStore(block)
     store<u64>(block, load<u64>(block) ^ load<u64>(lane, 4))

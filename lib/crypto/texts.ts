@@ -1,0 +1,97 @@
+import { isAscii } from 'node:buffer'
+
+/**
+ * A batch of texts as bytes: no string is made where none is wanted (Parquet's pages are UTF-8), and it goes to another thread
+ * without a copy.
+ *
+ * Text i is `bytes[offsets[i]]` up to, not including, `bytes[offsets[i + 1]]`. So there is one offset more than there are texts; they never
+ * descend, the first need not be 0, and bytes before the first and after the last are nobody's. Arrow's string columns have this shape.
+ */
+export interface TextBatch {
+  /** UTF-8; pseudonyms are all ASCII. What a kernel answers has a buffer of its own, exactly filled. */
+  readonly bytes: Uint8Array
+  /** In bytes. */
+  readonly offsets: Uint32Array | Int32Array
+}
+
+/** How many texts. @throws RangeError where the offsets are not what they must be; it names the first such text */
+export function countOf({ bytes, offsets }: TextBatch): number {
+  if (offsets.length === 0) throw new RangeError('offsets: expected one more than there are texts, got none')
+  let before = offsets[0] as number
+  if (before < 0) throw new RangeError(`offsets: expected 0 or more, got ${before} for text 0`)
+  for (let i = 1; i < offsets.length; i++) {
+    const end = offsets[i] as number
+    if (end < before) throw new RangeError(`offsets: text ${i - 1} ends before it starts`)
+    before = end
+  }
+  if (before > bytes.length)
+    throw new RangeError(`offsets: expected at most ${bytes.length}, the length of bytes, got ${before}`)
+  return offsets.length - 1
+}
+
+export function lengthOf({ offsets }: TextBatch, i: number): number {
+  return (offsets[i + 1] as number) - (offsets[i] as number)
+}
+
+/** A view, not a copy. */
+export function textAt({ bytes, offsets }: TextBatch, i: number): Uint8Array {
+  return bytes.subarray(offsets[i], offsets[i + 1])
+}
+
+/** Strings as bytes in a buffer of their own; undefined where a string is not well-formed, since it has no UTF-8. */
+export function packTexts(texts: readonly string[]): TextBatch | undefined {
+  const offsets = new Uint32Array(texts.length + 1)
+  let units = 0
+  for (let i = 0; i < texts.length; i++) {
+    units += (texts[i] as string).length
+    offsets[i + 1] = units
+  }
+  const joined = texts.join('')
+  const total = Buffer.byteLength(joined)
+  if (total !== units) {
+    let end = 0
+    for (let i = 0; i < texts.length; i++) {
+      const text = texts[i] as string
+      if (!text.isWellFormed()) return undefined
+      end += Buffer.byteLength(text)
+      offsets[i + 1] = end
+    }
+  }
+  // Not out of Node's pool: a pooled buffer can't be handed to a thread.
+  const bytes = new Uint8Array(total)
+  asBuffer(bytes).write(joined, 'utf8')
+  return { bytes, offsets }
+}
+
+/** Bytes as strings. They must be UTF-8, as every kernel's answer is. */
+export function unpackTexts(batch: TextBatch): string[] {
+  const texts = new Array<string>(batch.offsets.length - 1)
+  unpackInto(batch, texts, 0)
+  return texts
+}
+
+/** The same, put into `texts` from place `at` on. */
+export function unpackInto({ bytes, offsets }: TextBatch, texts: string[], at: number): void {
+  const count = offsets.length - 1
+  const first = offsets[0] as number
+  const buffer = asBuffer(bytes)
+  if (isAscii(bytes)) {
+    const all = buffer.toString('latin1', first, offsets[count])
+    for (let i = 0; i < count; i++)
+      texts[at + i] = all.slice((offsets[i] as number) - first, (offsets[i + 1] as number) - first)
+  } else for (let i = 0; i < count; i++) texts[at + i] = buffer.toString('utf8', offsets[i], offsets[i + 1])
+}
+
+/**
+ * Overwrites bytes that nobody needs any more, and gives their memory back now: buffers that wait for the garbage collector make it run
+ * more often than all strings of a batch do.
+ */
+export function discard(bytes: Uint8Array): void {
+  bytes.fill(0)
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) buffer.transfer(0)
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}

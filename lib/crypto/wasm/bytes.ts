@@ -1,0 +1,152 @@
+import { isUtf8 } from 'node:buffer'
+import { checkIdentifiers } from '../check.ts'
+import { MAX_ENCODED } from '../format.ts'
+import { NONCE_BYTES, type RandomBytes, TAG_BYTES } from '../kernel.ts'
+import { refusalFor } from '../refusal.ts'
+import { countOf, lengthOf, type TextBatch, textAt } from '../texts.ts'
+import { BACK_TEXT, FORWARD_TEXT, sealedShare } from './chunk.ts'
+import { BAD, MESSAGES, WIDE } from './engine.ts'
+import type { Keyed } from './keyed.ts'
+
+/** Bytes in, bytes out: a chunk is one copy into the engine's memory and one out of it, and no string is made. */
+
+export function sealBytes(keyed: Keyed, batch: TextBatch, randomBytes: RandomBytes | undefined): TextBatch {
+  const { format } = keyed
+  const { memory, places, lengths } = keyed.engine
+  const count = checkIdentifiers(batch, keyed.id)
+  const offsets = new Uint32Array(count + 1)
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    total += format.length(lengthOf(batch, i))
+    offsets[i + 1] = total
+  }
+  requireRoom(total)
+  const bytes = new Uint8Array(total)
+  for (const [from, to] of chunks(batch, count, FORWARD_TEXT)) {
+    const n = to - from
+    const random = randomBytes?.(NONCE_BYTES * n)
+    const textBytes = (batch.offsets[to] as number) - (batch.offsets[from] as number)
+    let longest = 0
+    let outBytes = 0
+    try {
+      memory.set(batch.bytes.subarray(batch.offsets[from], batch.offsets[to]), places.text)
+      for (let i = 0; i < n; i++) {
+        const length = lengthOf(batch, from + i)
+        lengths[i] = length
+        if (length > longest) longest = length
+      }
+      outBytes = keyed.seal(n, random)
+      bytes.set(memory.subarray(places.out, places.out + outBytes), offsets[from])
+    } finally {
+      keyed.forget(n, textBytes, outBytes, 0, longest)
+    }
+  }
+  return { bytes, offsets }
+}
+
+export function openBytes(keyed: Keyed, batch: TextBatch): TextBatch {
+  const { memory, places, lengths } = keyed.engine
+  const count = countOf(batch)
+  const refusal = refusalFor('pseudonym/invalid', keyed.id)
+  const most = MAX_ENCODED + keyed.prefixBytes
+  const bytes = new Uint8Array(plainBytes(keyed, batch, count, most))
+  const offsets = new Uint32Array(count + 1)
+  let total = 0
+  for (const [from, to] of chunks(batch, count, BACK_TEXT, most)) {
+    const n = to - from
+    let textBytes = 0
+    let longest = 0
+    let outBytes = 0
+    try {
+      textBytes = place(keyed, batch, from, to, most)
+      longest = keyed.open(n)
+      const { flags, out } = places
+      for (let i = 0; i < n; i++) {
+        const flag = memory[flags + i]
+        const length = flag === BAD ? 0 : (lengths[i] as number)
+        // Each by itself: what is joined may be valid where its parts are not.
+        if (flag === BAD || (flag === WIDE && !isUtf8(memory.subarray(out + outBytes, out + outBytes + length))))
+          refusal.add(from + i)
+        outBytes += length
+        offsets[from + i + 1] = total + outBytes
+      }
+      if (!refusal.any) bytes.set(memory.subarray(out, out + outBytes), total)
+      total += outBytes
+    } finally {
+      keyed.forget(n, textBytes, outBytes, sealedShare(textBytes, n), longest)
+    }
+  }
+  if (refusal.any) bytes.fill(0)
+  refusal.throwIfAny()
+  if (total !== bytes.length) throw new Error(`the way back has ${total} bytes instead of ${bytes.length}`)
+  return { bytes, offsets }
+}
+
+/** Puts a chunk's texts in place. What is too long for a pseudonym is none, as the empty text is. @returns bytes */
+function place(keyed: Keyed, batch: TextBatch, from: number, to: number, most: number): number {
+  const { memory, places, lengths } = keyed.engine
+  const start = batch.offsets[from] as number
+  const end = batch.offsets[to] as number
+  let all = true
+  for (let i = from; i < to; i++) {
+    const length = lengthOf(batch, i)
+    lengths[i - from] = length > most ? 0 : length
+    if (length > most) all = false
+  }
+  if (all) {
+    memory.set(batch.bytes.subarray(start, end), places.text)
+    return end - start
+  }
+  let at = 0
+  for (let i = from; i < to; i++) {
+    if (lengthOf(batch, i) > most) continue
+    memory.set(textAt(batch, i), places.text + at)
+    at += lengthOf(batch, i)
+  }
+  return at
+}
+
+/** Bytes of all identifiers, where every text is a pseudonym; else nothing is answered, and this is only a bound. */
+function plainBytes({ format, prefixBytes }: Keyed, batch: TextBatch, count: number, most: number): number {
+  const padded = format.alphabet === 'base64'
+  const { bytes, offsets } = batch
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    let digits = lengthOf(batch, i)
+    if (digits > most) continue
+    digits -= prefixBytes
+    const end = offsets[i + 1] as number
+    if (padded && digits > 2) digits -= bytes[end - 2] === PAD ? 2 : bytes[end - 1] === PAD ? 1 : 0
+    const plain = Math.floor((digits * 3) / 4) - NONCE_BYTES - TAG_BYTES
+    if (plain > 0) total += plain
+  }
+  return total
+}
+
+const PAD = 61
+
+function requireRoom(bytes: number): void {
+  if (bytes > 0xffffffff) throw new RangeError(`offsets: the answer would have ${bytes} bytes, more than they can say`)
+}
+
+/** From and to of each chunk; a text longer than `longest` takes no room. */
+function* chunks(
+  batch: TextBatch,
+  count: number,
+  most: number,
+  longest = Number.POSITIVE_INFINITY,
+): Generator<[number, number]> {
+  for (let from = 0; from < count; ) {
+    const end = Math.min(count, from + MESSAGES)
+    let to = from
+    let bytes = 0
+    for (; to < end; to++) {
+      const length = lengthOf(batch, to)
+      if (length > longest) continue
+      if (bytes + length > most && to > from) break
+      bytes += length
+    }
+    yield [from, to]
+    from = to
+  }
+}
