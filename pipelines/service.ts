@@ -1,17 +1,10 @@
 /** From a configuration's `service` section to a client: the one place that chooses a transport. */
 import { resolve } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { type Client, composeClient } from '../lib/client/compose.ts'
 import type { Transport } from '../lib/client/pseudonymizer.ts'
-import { httpTransport } from '../lib/client/transports/http.ts'
-import { inProcessTransport } from '../lib/client/transports/in-process.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
-import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
-import { chooseKernel } from '../lib/crypto/open.ts'
-import { loadKeyring } from '../service/keys/file.ts'
-import { embeddedService } from '../service/operations/embedded.ts'
+import type { RandomBytes } from '../lib/crypto/kernel.ts'
 import type { BatchSettings } from './config/native.ts'
 
 export interface ServiceOutside {
@@ -79,14 +72,16 @@ export function requireService({ service }: BatchSettings, env: ServiceOutside['
   apiKeyOf(service.api_key, env)
 }
 
+/** Loads the one transport that serves: the other’s packages would be half of what a small run costs. */
 async function transportOf(settings: BatchSettings, outside: ServiceOutside): Promise<Transport> {
   requireService(settings, outside.env)
   const { service, limits } = settings
   if (service.embedded) {
     const { keyring, kernel } = service.embedded
-    const openKernel = chooseKernel(kernel, (reason) => outside.say?.(reason))
-    return embedded(await openFile(resolve(outside.cwd, keyring), openKernel, outside.randomBytes))
+    const { embeddedTransport } = await import('./embedded.ts')
+    return embeddedTransport({ ...outside, keyring: resolve(outside.cwd, keyring), kernel })
   }
+  const { httpTransport } = await import('../lib/client/transports/http.ts')
   return httpTransport({
     url: service.url as string,
     apiKey: apiKeyOf(service.api_key, outside.env),
@@ -95,19 +90,6 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
     env: outside.env,
     clock: outside.clock,
   })
-}
-
-async function openFile(file: string, openKernel: OpenKernel, randomBytes: RandomBytes): Promise<Keyring> {
-  const data = await loadKeyring(file)
-  try {
-    return openKeyring(data, openKernel, { randomBytes })
-  } finally {
-    wipe(data)
-  }
-}
-
-function embedded(keyring: Keyring): Transport {
-  return { ...inProcessTransport(embeddedService(keyring, setImmediate)), close: async () => keyring.dispose() }
 }
 
 function apiKeyOf(source: BatchSettings['service']['api_key'], env: ServiceOutside['env']): string | undefined {

@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
 import { FIELDS, HEADERS, readKeys, writeQuery } from '../../wire/contract.ts'
@@ -7,6 +7,7 @@ import type { PseudonymAnswer, PseudonymRequest, Transport } from '../pseudonymi
 import { serviceAddress } from './address.ts'
 import { readAnswer } from './answer.ts'
 import { failureOf } from './status.ts'
+import { Agent, proxyAgent, request as requestBy } from './undici.ts'
 
 export interface HttpOptions {
   /** Address of either action; see {@link serviceAddress}. */
@@ -67,7 +68,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
       try {
         const key = typeof apiKey === 'function' ? await apiKey() : apiKey
         if (key !== undefined) checkApiKey(key)
-        const response = await dispatcher.request({
+        const response = await requestBy(dispatcher, {
           origin: address.origin,
           path: address.paths[direction] + writeQuery(direction, request),
           method: 'POST',
@@ -169,7 +170,7 @@ function dispatcherOf(options: HttpOptions, loopback: boolean, timeoutMs: number
   if (loopback || (httpProxy === '' && httpsProxy === '')) return new Agent(agentOptions)
   try {
     // Given as texts, so that undici does not look into the process's own environment.
-    return new EnvHttpProxyAgent({ ...agentOptions, httpProxy, httpsProxy, noProxy: proxy('NO_PROXY') })
+    return proxyAgent({ ...agentOptions, httpProxy, httpsProxy, noProxy: proxy('NO_PROXY') })
   } catch {
     // Its message repeats the URL, which may hold a password.
     throw new PseudolakeError('config/invalid', 'HTTPS_PROXY or HTTP_PROXY: expected the URL of a proxy', {
