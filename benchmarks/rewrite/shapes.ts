@@ -1,5 +1,6 @@
 /** The inputs: kinds of files that people have, each of which is hard on another part of a rewrite. */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { withDuckdb } from '../lib/duckdb.ts'
 import { measured } from '../lib/measure.ts'
@@ -26,7 +27,7 @@ const RUN_C_ROWS = 13_050_000
 /** Rows as the reference's generator makes them: all strings, vin 0 to 9,999. */
 const threeColumns = (vin: string) =>
   `floor(random() * 50)::int::varchar as dept_id, ${vin} as vin,
-   strftime(timestamp '2024-01-01' + to_microseconds(i * 4711), '%Y-%m-%dT%H:%M:%S.%f') as example_ts`
+   strftime(timestamp '2024-01-01' + to_microseconds(i * 37), '%Y-%m-%dT%H:%M:%S.%f') as example_ts`
 const UNIFORM = threeColumns('floor(random() * 10000)::int::varchar')
 const TEXTS = Array.from({ length: 20 }, (_, i) => `'text ' || (hash(i + ${i}) % 1000) as t${i}`)
 const NUMBERS = Array.from({ length: 40 }, (_, i) => `(hash(i * ${i + 1}) % 1000000)::int as n${i}`)
@@ -115,12 +116,18 @@ export const RUN_A: Shape = {
   holds: `count(*) filter (encodings not like '%DICTIONARY%') <= 100`,
 }
 
+/** So that inputs that another version of this file made are made again. */
+const VERSION = createHash('sha256')
+  .update(readFileSync(import.meta.filename))
+  .digest('hex')
+  .slice(0, 8)
+
 /** The input's folder, made where it is not there yet: a file is put there whole or not at all. */
 export async function inputOf(shape: Shape, scale: number, dir: string): Promise<{ folder: string; rows: number }> {
   // A shape of many files keeps their size, as far as it can.
   const files = Math.max(1, Math.round((shape.files ?? 1) * (shape.files === undefined ? 1 : Math.min(1, scale))))
   const perFile = Math.max(1, Math.round((shape.rows * scale) / files))
-  const folder = join(dir, 'inputs', `${shape.name}-${files}x${perFile}`)
+  const folder = join(dir, 'inputs', `${shape.name}-${files}x${perFile}-${VERSION}`)
   if (!existsSync(folder)) {
     const making = `${folder}.making`
     rmSync(making, { recursive: true, force: true })
