@@ -42,12 +42,20 @@ mkdirSync(results, { recursive: true })
 if (!existsSync(keyring)) measured({ words: [process.execPath, BIN, 'keys', 'create', '--out', keyring] })
 
 const service = await startService(keyring)
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    service.stop()
+    process.exit(1)
+  })
 try {
   for (const shape of shapes) {
     const started = performance.now()
     say(`${shape.name}: ${shape.what}`)
     const result = await measure(shape, service)
-    writeFileSync(join(results, `${shape.name}.json`), `${JSON.stringify(result, null, 2)}\n`)
+    writeFileSync(
+      join(results, `${shape.name}${scale === 1 ? '' : `-x${scale}`}.json`),
+      `${JSON.stringify(result, null, 2)}\n`,
+    )
     process.stdout.write(`${table(result)}\n`)
     say(`${shape.name}: ${round((performance.now() - started) / 1000, 0)} s`)
   }
