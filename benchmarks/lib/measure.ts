@@ -29,7 +29,9 @@ export function measured({ words, env }: Command): Usage & { readonly stdout: st
   })
   if (error) throw new Error(`python3, which measures, can't be run: ${error.message}`)
   const lines = stderr.trimEnd().split('\n')
-  const { exit, ...usage } = JSON.parse(lines.pop() ?? '') as Usage & { exit: number }
+  const last = lines.pop() ?? ''
+  if (!last.startsWith('{')) throw new Error(`python3, which measures, said: ${stderr.slice(-2000)}`)
+  const { exit, ...usage } = JSON.parse(last) as Usage & { exit: number }
   if (exit !== 0) throw new Error(`${words[0]} ended with ${exit}: ${lines.join('\n').slice(-2000)}`)
   return { ...usage, stdout }
 }
