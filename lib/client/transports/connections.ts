@@ -37,9 +37,18 @@ export interface ConnectionOptions {
   readonly connectTimeoutMs: number
 }
 
+/** Node's own servers end an idle connection after 5 s. */
+const IDLE_MS = 4000
+
 export function direct({ origin, maxConnections, connectTimeoutMs }: ConnectionOptions): Connections {
   const address = urlToHttpOptions(new URL(origin))
-  const kept: AgentOptions = { keepAlive: true, maxSockets: maxConnections, maxFreeSockets: maxConnections }
+  const kept: AgentOptions = {
+    keepAlive: true,
+    maxSockets: maxConnections,
+    maxFreeSockets: maxConnections,
+    // Of a connection that is not in use: what has been idle for longer may be ended by the other side just when a request is written.
+    timeout: IDLE_MS,
+  }
   const agent = address.protocol === 'https:' ? new Secure(kept, connectTimeoutMs) : new Plain(kept, connectTimeoutMs)
   let closed = false
   return {
