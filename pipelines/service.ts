@@ -1,19 +1,10 @@
 /** From a configuration's `service` section to a client: the one place that chooses a transport. */
 import { resolve } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { type Client, composeClient } from '../lib/client/compose.ts'
 import type { Transport } from '../lib/client/pseudonymizer.ts'
-import { httpTransport } from '../lib/client/transports/http.ts'
-import { inProcessTransport } from '../lib/client/transports/in-process.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
-import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
-import { nobleKernel } from '../lib/crypto/noble.ts'
-import { chooseKernel } from '../lib/crypto/open.ts'
-import { loadKeyring } from '../service/keys/file.ts'
-import { embeddedService } from '../service/operations/embedded.ts'
-import { kernelThreads, type Threads } from '../service/operations/threads/threads.ts'
+import type { RandomBytes } from '../lib/crypto/kernel.ts'
 import type { BatchSettings } from './config/native.ts'
 
 export interface ServiceOutside {
@@ -26,9 +17,6 @@ export interface ServiceOutside {
   /** Is told why the portable cipher serves where the fast one can't, and why threads don't. @default nobody */
   readonly say?: (note: string) => void
 }
-
-/** Two keep up with what one thread reads and writes, and each takes some 15 MB of `limits.memory_mb`. */
-const MOST_THREADS = 2
 
 /** Of the memory a run may use, what the cache of pseudonyms gets. */
 const CACHE_SHARE = 0.125
@@ -84,20 +72,16 @@ export function requireService({ service }: BatchSettings, env: ServiceOutside['
   apiKeyOf(service.api_key, env)
 }
 
+/** Loads the one transport that serves: the other’s packages would be half of what a small run costs. */
 async function transportOf(settings: BatchSettings, outside: ServiceOutside): Promise<Transport> {
   requireService(settings, outside.env)
   const { service, limits } = settings
   if (service.embedded) {
     const { keyring, kernel } = service.embedded
-    const openKernel = chooseKernel(kernel, (reason) => outside.say?.(reason))
-    const threads = kernelThreads({
-      most: MOST_THREADS,
-      kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
-      say: (reason) => outside.say?.(reason),
-    })
-    const file = resolve(outside.cwd, keyring)
-    return embedded(await openFile(file, threads.wrap(openKernel), outside.randomBytes), threads)
+    const { embeddedTransport } = await import('./embedded.ts')
+    return embeddedTransport({ ...outside, keyring: resolve(outside.cwd, keyring), kernel })
   }
+  const { httpTransport } = await import('../lib/client/transports/http.ts')
   return httpTransport({
     url: service.url as string,
     apiKey: apiKeyOf(service.api_key, outside.env),
@@ -106,25 +90,6 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
     env: outside.env,
     clock: outside.clock,
   })
-}
-
-async function openFile(file: string, openKernel: OpenKernel, randomBytes: RandomBytes): Promise<Keyring> {
-  const data = await loadKeyring(file)
-  try {
-    return openKeyring(data, openKernel, { randomBytes })
-  } finally {
-    wipe(data)
-  }
-}
-
-function embedded(keyring: Keyring, threads: Threads): Transport {
-  return {
-    ...inProcessTransport(embeddedService(keyring, setImmediate, threads)),
-    async close() {
-      keyring.dispose()
-      await threads.close()
-    },
-  }
 }
 
 function apiKeyOf(source: BatchSettings['service']['api_key'], env: ServiceOutside['env']): string | undefined {

@@ -1,8 +1,11 @@
-import avro from 'avsc'
+import { createRequire } from 'node:module'
 
 /**
  * Avro types by way of `avsc`, with longs as bigint: its own long throws above 2^53, where snapshot ids live. Pure but for a cache.
  */
+
+// The types alone: the package's index loads protocols, services and streams as well.
+const avro = createRequire(import.meta.url)('avsc/etc/browser/avsc-types.js') as typeof import('avsc')
 
 /** An Avro schema as JSON. Attributes that Avro does not know (`field-id`, `element-id`) stay where they are. */
 export type AvroSchema = string | AvroObject | readonly AvroSchema[]

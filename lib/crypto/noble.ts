@@ -1,7 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { gcmsiv } from '@noble/ciphers/aes.js'
-import { hmac } from '@noble/hashes/hmac.js'
-import { sha256 } from '@noble/hashes/sha2.js'
+import { createRequire } from 'node:module'
 import { checkIdentifiers } from './check.ts'
 import { formatOf } from './format.ts'
 import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
@@ -14,6 +12,7 @@ import { countOf, type TextBatch, textAt } from './texts.ts'
  * The node:crypto of Node 24 has no AES-256-GCM-SIV, that of Node 26 refuses the empty plaintext.
  */
 export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOptions): PseudonymKernel {
+  const { gcmsiv, hmac, sha256 } = noble()
   const { id, domain, format: name } = material
   const format = formatOf(material)
   // Keyed once: the two blocks of padded key need no hashing again for each identifier.
@@ -85,6 +84,15 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
       keyed.destroy()
     },
   }
+}
+
+/** Loaded where this kernel serves: it makes its tables when it is loaded, which takes longer than the other kernel's self-test. */
+function noble() {
+  const require = createRequire(import.meta.url)
+  const { gcmsiv } = require('@noble/ciphers/aes.js') as typeof import('@noble/ciphers/aes.js')
+  const { hmac } = require('@noble/hashes/hmac.js') as typeof import('@noble/hashes/hmac.js')
+  const { sha256 } = require('@noble/hashes/sha2.js') as typeof import('@noble/hashes/sha2.js')
+  return { gcmsiv, hmac, sha256 }
 }
 
 /** Keeps a byte order mark: it is part of the identifier. */

@@ -1,9 +1,14 @@
 /** Compression of pages. (parquet-format, Compression.md.) */
+import { createRequire } from 'node:module'
 import zlib from 'node:zlib'
 import { snappyUncompress } from 'hyparquet/src/snappy.js'
-import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
 import { sharedEngine } from './wasm/engine.ts'
+
+// The package's index would load decoders of other codecs too, and compile one of them, at each start.
+const { decompressLz4, decompressLz4Raw } = createRequire(import.meta.url)(
+  'hyparquet-compressors/src/lz4.js',
+) as typeof import('hyparquet-compressors')
 
 /** In the order of the format's enum. */
 export const CODECS = ['none', 'snappy', 'gzip', 'lzo', 'brotli', 'lz4', 'zstd', 'lz4_raw'] as const

@@ -1,6 +1,6 @@
-import picomatch from 'picomatch'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
+import { globMatcher } from './glob.ts'
 import { fixedPart } from './overlap.ts'
 
 export interface InputFile {
@@ -32,7 +32,7 @@ export async function* listInputs(
     return
   }
   const root = base === path && !base.endsWith('/') ? `${base}/` : base
-  const matches = base === path ? () => true : picomatch(path, { dot: true })
+  const matches = base === path ? () => true : globMatcher(path)
   let found = 0
   let passedOver = 0
   for await (const object of storage.list(root)) {

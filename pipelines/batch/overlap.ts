@@ -1,6 +1,6 @@
 /** Whether a run could read what it writes. Pure. */
-import picomatch from 'picomatch'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { globMatcher } from './glob.ts'
 
 export interface Places {
   /** File, folder or glob. */
@@ -35,7 +35,7 @@ function couldReach(path: string, folder: string): boolean {
   const folders = trimmed(folder).split('/')
   return (
     words.length > folders.length &&
-    folders.every((name, i) => words[i] === name || picomatch(words[i] as string, { dot: true })(name))
+    folders.every((name, i) => words[i] === name || globMatcher(words[i] as string)(name))
   )
 }
 

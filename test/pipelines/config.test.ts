@@ -55,6 +55,35 @@ test('JSON is read as YAML is', () => {
     output: { table: 'db.t', warehouse: '/lake' },
   })
   expect(readBatchConfig(json)).toEqual(readBatchConfig(NATIVE))
+  expect(readBatchConfig(JSON.stringify(JSON.parse(json), null, 2))).toEqual(readBatchConfig(NATIVE))
+  // YAML's flow form begins as JSON does.
+  expect(readBatchConfig(`{${NATIVE.trim().replaceAll('\n', ',\n')}}`)).toEqual(readBatchConfig(NATIVE))
+})
+
+test.each([
+  '{"job": "a", "job": "b"}',
+  '{"job": "a", "input": {"path": "x", "pa\\u0074h": "y"}}',
+  '{"job": "a" "input": 1}',
+  '{"job": "a"} {}',
+  '[{"job": "a"}]',
+])('JSON that says nothing, or one thing twice, is refused as YAML is: %s', (source) => {
+  expect(() => readBatchConfig(source)).toThrow(expect.objectContaining({ code: 'config/invalid' }))
+})
+
+test('text that looks like keys, in values of a JSON configuration, is text', () => {
+  const tricky = '{"job": "n", "job": "m"} \\" :'
+  const json = { ...JSON.parse(JSON.stringify({ input: { path: `/data/${tricky}` } })) }
+  const read = readBatchConfig(
+    JSON.stringify({
+      ...json,
+      job: 'nightly',
+      columns: { [tricky]: { mode: 'deterministic' } },
+      service: { embedded: { keyring: 'keys.json' } },
+      output: { table: 'db.t', warehouse: '/lake' },
+    }),
+  )
+  expect(read.input.path).toBe(`/data/${tricky}`)
+  expect([...read.columns.keys()]).toEqual([tricky])
 })
 
 test.each([

@@ -1,11 +1,11 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
 import { FIELDS, HEADERS, readKeys, writeQuery } from '../../wire/contract.ts'
 import { checkNumber } from '../options.ts'
 import type { PseudonymAnswer, PseudonymRequest, Transport } from '../pseudonymizer.ts'
-import { serviceAddress } from './address.ts'
+import { type ServiceAddress, serviceAddress } from './address.ts'
 import { readAnswer } from './answer.ts'
+import { type Answer, type Connections, direct, throughProxy } from './connections.ts'
 import { failureOf } from './status.ts'
 
 export interface HttpOptions {
@@ -37,7 +37,7 @@ const MAX_ERROR_BYTES = 64 * 1024
  * Speaks to a service over HTTP/1.1 with connections that are kept. Sends exactly what the original service's callers send; domain
  * and key only where they are not the default. One attempt per call: retrying, limits and checks of what comes back are layers above.
  *
- * Errors carry names and numbers only. Undici's own errors are not passed on as `cause`: some hold the request's headers.
+ * Errors carry names and numbers only. The client's own errors are not passed on as `cause`: some hold the request's headers.
  */
 export function httpTransport(options: HttpOptions): Transport & { close(): Promise<void> } {
   const { apiKey, clock } = options
@@ -45,10 +45,10 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs ?? 30_000, { min: 1, max: 2 ** 31 - 1 })
   const maxResponse = checkNumber('maxResponseBytes', options.maxResponseBytes ?? 16 * 1024 * 1024, { min: 1 })
   if (typeof apiKey === 'string') checkApiKey(apiKey)
-  const dispatcher = dispatcherOf(options, address.loopback, timeoutMs)
+  const connections = connectionsOf(options, address, timeoutMs)
 
   return {
-    close: () => dispatcher.destroy(),
+    close: () => connections.close(),
     async call(request) {
       const { direction, values, signal } = request
       signal?.throwIfAborted()
@@ -67,10 +67,8 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
       try {
         const key = typeof apiKey === 'function' ? await apiKey() : apiKey
         if (key !== undefined) checkApiKey(key)
-        const response = await dispatcher.request({
-          origin: address.origin,
+        const answer = await connections.post({
           path: address.paths[direction] + writeQuery(direction, request),
-          method: 'POST',
           headers: {
             'content-type': 'application/json',
             accept: 'application/json',
@@ -79,7 +77,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
           body: JSON.stringify({ [FIELDS[direction].request]: values }),
           signal: attempt.signal,
         })
-        return await answerOf(response, request)
+        return await answerOf(answer, request)
       } catch (error) {
         if (signal?.aborted) throw signal.reason
         if (late) {
@@ -94,8 +92,8 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
     },
   }
 
-  async function answerOf(response: Dispatcher.ResponseData, request: PseudonymRequest): Promise<PseudonymAnswer> {
-    const { statusCode: status, headers, body } = response
+  async function answerOf(answer: Answer, request: PseudonymRequest): Promise<PseudonymAnswer> {
+    const { status, headers, body } = answer
     if (status !== 200) {
       const read = await readBody(body, MAX_ERROR_BYTES)
       throw failureOf(
@@ -152,24 +150,25 @@ const TIMEOUTS = new Set([
   'ESOCKETTIMEDOUT',
 ])
 
-function dispatcherOf(options: HttpOptions, loopback: boolean, timeoutMs: number): Dispatcher {
+function connectionsOf(options: HttpOptions, { origin, loopback }: ServiceAddress, timeoutMs: number): Connections {
   const { env = {} } = options
-  const agentOptions = {
-    connections: checkNumber('maxConnections', options.maxConnections ?? 64, { min: 1 }),
-    // One request at a time on a connection: a slow answer must not hold up others.
-    pipelining: 1,
-    connect: { timeout: checkNumber('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, { min: 1 }) },
-    // The attempt's own limit comes first; these end sockets that it has left behind.
-    headersTimeout: timeoutMs + 1000,
-    bodyTimeout: timeoutMs + 1000,
+  const connection = {
+    origin,
+    maxConnections: checkNumber('maxConnections', options.maxConnections ?? 64, { min: 1 }),
+    connectTimeoutMs: checkNumber('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, { min: 1 }),
   }
   const proxy = (name: string) => env[name.toLowerCase()] ?? env[name] ?? ''
   const httpProxy = proxy('HTTP_PROXY')
   const httpsProxy = proxy('HTTPS_PROXY')
-  if (loopback || (httpProxy === '' && httpsProxy === '')) return new Agent(agentOptions)
+  if (loopback || (httpProxy === '' && httpsProxy === '')) return direct(connection)
   try {
-    // Given as texts, so that undici does not look into the process's own environment.
-    return new EnvHttpProxyAgent({ ...agentOptions, httpProxy, httpsProxy, noProxy: proxy('NO_PROXY') })
+    return throughProxy({
+      ...connection,
+      timeoutMs: timeoutMs + 1000,
+      httpProxy,
+      httpsProxy,
+      noProxy: proxy('NO_PROXY'),
+    })
   } catch {
     // Its message repeats the URL, which may hold a password.
     throw new PseudolakeError('config/invalid', 'HTTPS_PROXY or HTTP_PROXY: expected the URL of a proxy', {

@@ -1,0 +1,50 @@
+/** The service in this process: a keyring, a cipher, and the operations that the service over HTTP has too. */
+import { setImmediate } from 'node:timers/promises'
+import type { Transport } from '../lib/client/pseudonymizer.ts'
+import { inProcessTransport } from '../lib/client/transports/in-process.ts'
+import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
+import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { nobleKernel } from '../lib/crypto/noble.ts'
+import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
+import { loadKeyring } from '../service/keys/file.ts'
+import { embeddedService } from '../service/operations/embedded.ts'
+import { kernelThreads } from '../service/operations/threads/threads.ts'
+
+export interface EmbeddedOptions {
+  /** A path. */
+  readonly keyring: string
+  readonly kernel?: KernelName | undefined
+  readonly randomBytes: RandomBytes
+  /** Is told why the portable cipher serves where the fast one can't, and why threads don't. @default nobody */
+  readonly say?: (note: string) => void
+}
+
+/** Two keep up with what one thread reads and writes, and each takes some 15 MB of `limits.memory_mb`. */
+const MOST_THREADS = 2
+
+/** @throws PseudolakeError `keyring/*`; `config/invalid` for a cipher that can't run here */
+export async function embeddedTransport({ keyring, kernel, randomBytes, say }: EmbeddedOptions): Promise<Transport> {
+  const openKernel = chooseKernel(kernel, (reason) => say?.(reason))
+  const threads = kernelThreads({
+    most: MOST_THREADS,
+    kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
+    say: (reason) => say?.(reason),
+  })
+  const keys = await openFile(keyring, threads.wrap(openKernel), randomBytes)
+  return {
+    ...inProcessTransport(embeddedService(keys, setImmediate, threads)),
+    async close() {
+      keys.dispose()
+      await threads.close()
+    },
+  }
+}
+
+async function openFile(file: string, openKernel: OpenKernel, randomBytes: RandomBytes): Promise<Keyring> {
+  const data = await loadKeyring(file)
+  try {
+    return openKeyring(data, openKernel, { randomBytes })
+  } finally {
+    wipe(data)
+  }
+}
