@@ -296,7 +296,7 @@ export function parquetFile(
   const rowGroups = groups.map((rows) => {
     const chunks = shred(specs, rows).map((levels, i) => {
       // Bloom filters and indexes stand between chunks.
-      const gap = random.once(3) ? Buffer.from('plain-between-chunks') : new Uint8Array(0)
+      const gap = random.once(3) ? Buffer.from('gap-between-chunks') : new Uint8Array(0)
       parts.push(gap)
       at += gap.length
       const { meta, bytes } = chunk(leaves[i] as Leaf, levels, at, random, layout)
