@@ -11,6 +11,7 @@ import { columnName, corrupt, failure, type Place } from './place.ts'
 import type { LeafNode, SchemaNode } from './schema.ts'
 import { AmbiguousName, buildTree, flattenTree, PHYSICAL, type SchemaTree } from './schema-tree.ts'
 import { SharedParts } from './shared-parts.ts'
+import { refuseShortChunks } from './short-chunks.ts'
 import {
   get,
   need,
@@ -125,10 +126,11 @@ function parse(bytes: Uint8Array, limit: number, place: Place): Footer {
     rowGroups.push({ rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns })
   }
 
+  const createdBy = get.text(file, 6)
+  refuseShortChunks(createdBy, rowGroups, leaves, place)
   const counted = rowGroups.reduce((sum, group) => sum + group.rows, 0)
   if (counted !== rows) throw corrupt(place, `the footer says ${rows} rows, its row groups ${counted}`)
   checkDisjoint(rowGroups, leaves, place)
-  const createdBy = get.text(file, 6)
   return { root, leaves, rows, rowGroups, ...(createdBy !== undefined && { createdBy }) }
 }
 

@@ -180,6 +180,8 @@ export function outputTree(
         column: columnName(path),
       })
     }
+  if (columns.length === 0 && root.length === 0)
+    throw new PseudolakeError('input/unsupported', 'the file has no columns: nothing could be written of it')
   if (columns.length === 0)
     throw new PseudolakeError('config/invalid', 'every column is dropped: nothing is left to write')
   return renumber(nodes, columns, dropped)

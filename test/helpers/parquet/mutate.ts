@@ -46,7 +46,7 @@ const items = (field: ThriftField | undefined) =>
   ((field?.value as ThriftList | undefined)?.items ?? []) as readonly ThriftStruct[]
 
 /** Headers of all pages, by the footer. */
-function pagesOf(bytes: Uint8Array): Found[] {
+export function pagesOf(bytes: Uint8Array): Found[] {
   const found: Found[] = []
   for (const group of items(footerOf(bytes).footer.get(4)))
     for (const chunk of items(group.get(1))) {
