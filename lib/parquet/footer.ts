@@ -242,6 +242,9 @@ export interface WrittenRowGroup {
   readonly chunks: readonly WrittenChunk[]
 }
 
+/** Length and magic. */
+const TAIL_BYTES = 8
+
 /** The footer with its length and the magic: everything after the last chunk. */
 export function serializeFooter(
   root: readonly SchemaNode[],
@@ -249,7 +252,7 @@ export function serializeFooter(
   createdBy: string,
 ): Uint8Array {
   const columns = rowGroups[0]?.chunks.length ?? countLeaves(root)
-  const footer = writeStruct(
+  const out = writeStruct(
     struct({
       // 2 would promise nothing more, and some old readers refuse it.
       1: put.i32(1),
@@ -259,11 +262,11 @@ export function serializeFooter(
       6: put.text(createdBy),
       7: put.structs(Array.from({ length: columns }, () => struct({ 1: put.struct({}) }))),
     }),
+    TAIL_BYTES,
   )
-  const out = Buffer.allocUnsafe(footer.length + 8)
-  out.set(footer)
-  out.writeUInt32LE(footer.length, footer.length)
-  out.set(MAGIC, footer.length + 4)
+  const length = out.length - TAIL_BYTES
+  new DataView(out.buffer, out.byteOffset, out.length).setUint32(length, length, true)
+  out.set(MAGIC, length + 4)
   return out
 }
 

@@ -8,18 +8,28 @@ import {
   type ThriftValue,
 } from './thrift-values.ts'
 
-const GROWTH_BYTES = 8 << 20
+/** What is longer is held in blocks of this: a buffer that grew along would leave its smaller selves behind. */
+const BLOCK_BYTES = 1 << 20
 const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER)
 
-/** Field ids must ascend for the short form; others are written in the long one. */
-export function writeStruct(value: ThriftStruct): Uint8Array {
+/**
+ * Field ids must ascend for the short form; others are written in the long one.
+ * @param spare bytes behind the structure that are the caller's to fill
+ */
+export function writeStruct(value: ThriftStruct, spare = 0): Uint8Array {
+  const full: Uint8Array[] = []
   let out = Buffer.allocUnsafe(256)
   let at = 0
 
   function room(n: number): void {
     if (at + n <= out.length) return
-    // Doubled while it is small: what is left over of a footer of 50 MB would be as much again.
-    const larger = Buffer.allocUnsafe(Math.max(out.length + Math.min(out.length, GROWTH_BYTES), at + n))
+    if (at >= BLOCK_BYTES) {
+      full.push(out.subarray(0, at))
+      out = Buffer.allocUnsafe(Math.max(BLOCK_BYTES, n))
+      at = 0
+      return
+    }
+    const larger = Buffer.allocUnsafe(Math.max(out.length * 2, at + n))
     out.copy(larger, 0, 0, at)
     out = larger
   }
@@ -90,5 +100,13 @@ export function writeStruct(value: ThriftStruct): Uint8Array {
   }
 
   struct(value)
-  return out.subarray(0, at)
+  if (full.length === 0) {
+    room(spare)
+    return out.subarray(0, at + spare)
+  }
+  full.push(out.subarray(0, at))
+  return Buffer.concat(
+    full,
+    full.reduce((sum, block) => sum + block.length, spare),
+  )
 }

@@ -9,6 +9,7 @@ import { parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { describe, expect, test } from 'vitest'
 import { scanTexts } from '../../lib/parquet/index.ts'
+import { pyiceberg, testWith } from '../helpers/interop.ts'
 import { CODEC, ENC, type TestCodec } from '../helpers/parquet/encoders.ts'
 import { ENCODINGS } from '../helpers/parquet/file.ts'
 import { type Case, generate, shownBy } from '../helpers/parquet/generate.ts'
@@ -88,4 +89,28 @@ test('hyparquet reads what was mapped as DuckDB does', async () => {
     const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer
     expect(await parquetReadObjects({ file, compressors }), `seed ${seed}`).toEqual(of.expected as Row[])
   }
+})
+
+testWith('pyiceberg', 'PyArrow reads what was mapped, nested as it may be, with every checksum verified', async () => {
+  const files: [path: string, of: Case][] = []
+  for (let seed = 1; seed <= 60; seed++) {
+    const of = generate(SEED * 1000 + seed, { fates: ['deterministic', 'random', 'nullable'] })
+    files.push([duck.put(await judged(of)), of])
+  }
+  const read = await pyiceberg<Row[][]>(
+    `
+import pyarrow.parquet as pq
+def plain(v):
+    if isinstance(v, dict): return {k: plain(x) for k, x in v.items()}
+    if isinstance(v, tuple): return {'key': plain(v[0]), 'value': plain(v[1])}
+    return [plain(x) for x in v] if isinstance(v, list) else v
+result = []
+for path in args:
+    table = pq.read_table(path, page_checksum_verification=True)
+    table.validate(full=True)
+    result.append([plain(row) for row in table.to_pylist()])
+`,
+    files.map(([path]) => path),
+  )
+  for (const [i, [, of]] of files.entries()) expect(read[i], `seed ${of.seed}`).toEqual(of.expected)
 })
