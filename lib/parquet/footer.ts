@@ -40,6 +40,14 @@ export const ENCODING = {
   BYTE_STREAM_SPLIT: 9,
 } as const
 
+/** Whether the format has an encoding of this number. */
+export function isEncoding(number: number): boolean {
+  return number >= 0 && number <= ENCODING.BYTE_STREAM_SPLIT && number !== 1
+}
+
+/** Of the enum of page types: data, index, dictionary, data of version 2. */
+const PAGE_TYPES = 4
+
 export interface EncodingStat {
   readonly page: number
   readonly encoding: number
@@ -174,7 +182,9 @@ function parseChunk(
     encoding: need(get.i32(stat, 2), 'an encoding'),
     count: need(get.count(stat, 3), 'a count of pages'),
   }))
-  const encodingStats = stats && shared.list(JSON.stringify(stats), () => stats)
+  // One of a page that the format does not have would make the output's footer unreadable.
+  const known = stats?.every((stat) => stat.page >= 0 && stat.page < PAGE_TYPES)
+  const encodingStats = known ? shared.list(JSON.stringify(stats), () => stats) : undefined
   return {
     codec,
     encodings: shared.list(encodings.join(), () => encodings),

@@ -12,7 +12,6 @@ import type { Treatment } from '../../lib/parquet/index.ts'
 import { type Case, generate } from '../helpers/parquet/generate.ts'
 import { mutated } from '../helpers/parquet/mutate.ts'
 import { Random } from '../helpers/parquet/random.ts'
-import { leavesOf } from '../helpers/parquet/schema.ts'
 import { duckdb, fixture, pseudonym, REPLACE, run } from './helpers.ts'
 
 const duck = duckdb()
@@ -34,10 +33,7 @@ interface Subject {
   readonly bytes: Uint8Array
   readonly treatments: Readonly<Record<string, Treatment>>
   readonly options: Case['options']
-  /**
-   * Top-level columns of one leaf, which is protected. Where there are more leaves, a change of one's levels may make it contradict the
-   * others, which only who puts them together sees.
-   */
+  /** Top-level columns that are protected, and no list: only who puts the levels of several leaves or rows together sees them contradict. */
   readonly columns: readonly string[]
 }
 
@@ -74,7 +70,7 @@ async function survives(subject: Subject, seed: number, judge: boolean): Promise
 function generated(seed: number): Subject {
   const of = generate(seed)
   const columns = of.nodes
-    .filter(({ spec }) => leavesOf([spec]).length === 1 && leavesOf([spec])[0]?.spec.fate !== 'copy')
+    .filter(({ spec }) => spec.type && spec.repetition !== 'repeated' && spec.fate !== 'copy')
     .map((node) => node.spec.name)
   return { name: `file ${seed}`, bytes: of.bytes, treatments: of.treatments, options: of.options, columns }
 }
@@ -119,7 +115,7 @@ test.each(FIXTURES)(
       bytes: fixture(`${name}.parquet`),
       treatments: Object.fromEntries(protectedColumns.map((path) => [path, REPLACE])),
       options: { replace: async (_, texts) => texts.map(pseudonym), codec: 'none' },
-      columns: protectedColumns.map((path) => path.split('.')[0] as string),
+      columns: protectedColumns.filter((path) => !path.includes('.')),
     }
     const times = Math.ceil(MUTATIONS / 40)
     for (let i = 0; i < times; i++) await survives(subject, SEED * 9_000_011 + i, i % 4 === 0)

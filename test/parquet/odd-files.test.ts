@@ -1,7 +1,7 @@
 /** What writers do that no writer here does: laid out by the test's own writer. */
 import { describe, expect, test } from 'vitest'
 import { planRewrite } from '../../lib/parquet/index.ts'
-import { put } from '../../lib/parquet/thrift.ts'
+import { put, T, type ThriftStruct, writeStruct } from '../../lib/parquet/thrift.ts'
 import { ENC } from '../helpers/parquet/encoders.ts'
 import { parquetFile } from '../helpers/parquet/file.ts'
 import { generate, shownBy } from '../helpers/parquet/generate.ts'
@@ -109,4 +109,36 @@ test.each([
     message: expect.stringContaining('checksum'),
     context: { column: 'mail', rowGroup: 1, page },
   })
+})
+
+test('a page that is copied in an encoding that the format does not have is an error at the page', async () => {
+  const input = Uint8Array.from(fixture('writer-java-v1-lz4.parquet'))
+  const { file } = await opened(input)
+  const { start, end } = file.rowGroups[0]?.columns[2] ?? { start: 0, end: 0 }
+  const page = pagesOf(input).filter(({ at }) => at >= start && at < end)[1]
+  const data = page?.header.get(5)?.value as ThriftStruct
+  const header = new Map(page?.header).set(5, { type: T.STRUCT, value: new Map(data).set(2, put.i32(1)) })
+  input.set(writeStruct(header), page?.at)
+  await expect(run(input, { vin: REPLACE })).rejects.toMatchObject({
+    code: 'input/unsupported',
+    context: { column: 'code', rowGroup: 0, page: 1 },
+  })
+})
+
+test('a page without values says of its positions what every reader takes', async () => {
+  const layout = { codec: 'none', version: 1, dictionary: 1, dictionaryEncoding: ENC.RLE_DICTIONARY } as const
+  let broken = 0
+  for (let seed = 1; seed <= 20; seed++) {
+    const of = generate(seed, { layout, types: [STRING], fates: ['deterministic'], columns: 1, depth: 0, rows: 6 })
+    for (const { at, headBytes, bodyBytes, header } of pagesOf(of.bytes)) {
+      const body = of.bytes.subarray(at + headBytes, at + headBytes + bodyBytes)
+      // Levels of one run, all null, then a width and nothing.
+      if (header.has(4) || !header.has(5) || bodyBytes !== 7 || body[0] !== 2 || body[5] !== 0) continue
+      body[6] = 0xff
+      broken++
+    }
+    const { bytes } = await run(of.bytes, of.treatments, of.options)
+    expect(shownBy(of, await duck.rows(bytes)), `seed ${seed}`).toEqual(of.expected)
+  }
+  expect(broken).toBeGreaterThan(0)
 })

@@ -108,6 +108,18 @@ test('bounds that no value of the column’s type could be are not passed on', a
   expect(await duck.rows(bytes, 'count(id) AS n')).toEqual([{ n: '2000' }])
 })
 
+test('counts of pages that the format does not have are not passed on', async () => {
+  const stats = put.structs([struct({ 1: put.i32(99), 2: put.i32(0), 3: put.i32(1) })])
+  const { bytes } = await run(
+    edited(
+      fixture('leak-v1-none.parquet'),
+      chunks(0, (meta) => meta.set(13, stats)),
+    ),
+    { vin: REPLACE },
+  )
+  expect(await duck.rows(bytes, 'count(id) AS n')).toEqual([{ n: '2000' }])
+})
+
 test('fields that no version of the format knows are read over, and never passed on', async () => {
   const secret = put.text('plain-secret')
   const input = edited(fixture('leak-v1-none.parquet'), (footer) => {
