@@ -1,14 +1,9 @@
 /** Compression of pages. (parquet-format, Compression.md.) */
-import { createRequire } from 'node:module'
 import zlib from 'node:zlib'
 import { snappyUncompress } from 'hyparquet/src/snappy.js'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
+import { lz4, lz4Raw } from './lz4.ts'
 import { sharedEngine } from './wasm/engine.ts'
-
-// The package's index would load decoders of other codecs too, and compile one of them, at each start.
-const { decompressLz4, decompressLz4Raw } = createRequire(import.meta.url)(
-  'hyparquet-compressors/src/lz4.js',
-) as typeof import('hyparquet-compressors')
 
 /** In the order of the format's enum. */
 export const CODECS = ['none', 'snappy', 'gzip', 'lzo', 'brotli', 'lz4', 'zstd', 'lz4_raw'] as const
@@ -62,9 +57,9 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
     case 'brotli':
       return zlib.brotliDecompressSync(bytes, options)
     case 'lz4':
-      return decompressLz4(bytes, size)
+      return lz4(bytes, size)
     case 'lz4_raw':
-      return decompressLz4Raw(bytes, size)
+      return lz4Raw(bytes, size)
     default:
       throw new RangeError(`codec ${codec}`)
   }

@@ -170,8 +170,9 @@ function indices(bytes: Uint8Array, count: number, size: number | undefined, pla
   if (size === undefined) throw corrupt(place, 'its values are in a dictionary, and there is none')
   const out = new Int32Array(count)
   const width = bytes[0] ?? 0
-  // Zero bits for the one entry: nothing has to follow.
-  const tight = count > 0 && width > 0 ? decodeHybrid(bytes.subarray(1), width, out) : onlyZeros(bytes, 1)
+  // Zero bits for the one entry: nothing has to follow. DuckDB reads the width of a page without values too, and wants a possible one.
+  const nothing = bytes.length > 0 && width <= 32 && onlyZeros(bytes, 1)
+  const tight = count > 0 && width > 0 ? decodeHybrid(bytes.subarray(1), width, out) : nothing
   for (const index of out) if (index < 0 || index >= size) throw new RangeError('index beyond the dictionary')
   return { indices: out, tight }
 }

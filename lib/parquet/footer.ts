@@ -6,14 +6,18 @@
  * (statistics, key-value metadata, a schema copy) may hold values of a protected column.
  */
 import { CODECS, type Codec } from './codec.ts'
+import { checkDisjoint } from './disjoint.ts'
 import { columnName, corrupt, failure, type Place } from './place.ts'
 import type { LeafNode, SchemaNode } from './schema.ts'
 import { AmbiguousName, buildTree, flattenTree, PHYSICAL, type SchemaTree } from './schema-tree.ts'
+import { SharedParts } from './shared-parts.ts'
+import { refuseShortChunks } from './short-chunks.ts'
 import {
   get,
   need,
   put,
   readStruct,
+  readStructs,
   struct,
   ThriftEnd,
   ThriftInvalid,
@@ -35,6 +39,14 @@ export const ENCODING = {
   RLE_DICTIONARY: 8,
   BYTE_STREAM_SPLIT: 9,
 } as const
+
+/** Whether the format has an encoding of this number. */
+export function isEncoding(number: number): boolean {
+  return number >= 0 && number <= ENCODING.BYTE_STREAM_SPLIT && number !== 1
+}
+
+/** Of the enum of page types: data, index, dictionary, data of version 2. */
+const PAGE_TYPES = 4
 
 export interface EncodingStat {
   readonly page: number
@@ -86,7 +98,7 @@ export interface Footer extends SchemaTree {
  */
 export function parseFooter(bytes: Uint8Array, start: number, place: Place): Footer {
   try {
-    return parse(readStruct(bytes).value, start, place)
+    return parse(bytes, start, place)
   } catch (error) {
     if (error instanceof ThriftInvalid || error instanceof ThriftEnd)
       throw corrupt(place, `the footer cannot be read: ${error.message}`)
@@ -96,32 +108,37 @@ export function parseFooter(bytes: Uint8Array, start: number, place: Place): Foo
   }
 }
 
-function parse(file: ThriftStruct, limit: number, place: Place): Footer {
+/** Row groups, and chunks in them, are read one by one: as a tree, a footer of 50 MB takes two gigabytes. */
+function parse(bytes: Uint8Array, limit: number, place: Place): Footer {
+  const file = readStruct(bytes, 0, [4]).value
   if (file.has(8)) throw failure('input/encrypted', place, 'the file has encrypted columns')
   const { root, leaves } = buildTree(need(get.structs(file, 2), 'the schema'))
   const rows = need(get.count(file, 3), 'the number of rows')
   // 1 is TypeDefinedOrder. Without it min_value and max_value have no order that could be relied on.
   const ordered = (get.structs(file, 7) ?? []).map((order) => order.has(1))
 
-  const rowGroups = need(get.structs(file, 4), 'the row groups').map((group, index) => {
-    const at: Place = { ...place, rowGroup: index }
+  const rowGroups: RowGroup[] = []
+  const shared = new SharedParts()
+  for (const group of readStructs(bytes, need(get.later(file, 4), 'the row groups'), [1])) {
+    const at: Place = { ...place, rowGroup: rowGroups.length }
     const groupRows = need(get.count(group, 3), 'the number of rows of a row group')
-    const chunks = need(get.structs(group, 1), 'the columns of a row group')
-    if (chunks.length !== leaves.length)
-      throw corrupt(at, `has ${chunks.length} columns where the schema has ${leaves.length}`)
-    const columns = leaves.map((leaf, i) =>
-      parseChunk(chunks[i] as ThriftStruct, leaf, groupRows, ordered[i] === true, limit, {
-        ...at,
-        column: leaf.path,
-      }),
-    )
-    return { rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns }
-  })
+    const chunks = need(get.later(group, 1), 'the columns of a row group')
+    if (chunks.count !== leaves.length)
+      throw corrupt(at, `has ${chunks.count} columns where the schema has ${leaves.length}`)
+    const columns: ColumnChunk[] = []
+    for (const chunk of readStructs(bytes, chunks)) {
+      const leaf = leaves[columns.length] as LeafNode
+      const inOrder = ordered[columns.length] === true
+      columns.push(parseChunk(chunk, leaf, groupRows, inOrder, limit, { ...at, column: leaf.path }, shared))
+    }
+    rowGroups.push({ rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns })
+  }
 
+  const createdBy = get.text(file, 6)
+  refuseShortChunks(createdBy, rowGroups, leaves, place)
   const counted = rowGroups.reduce((sum, group) => sum + group.rows, 0)
   if (counted !== rows) throw corrupt(place, `the footer says ${rows} rows, its row groups ${counted}`)
   checkDisjoint(rowGroups, leaves, place)
-  const createdBy = get.text(file, 6)
   return { root, leaves, rows, rowGroups, ...(createdBy !== undefined && { createdBy }) }
 }
 
@@ -132,6 +149,7 @@ function parseChunk(
   ordered: boolean,
   limit: number,
   at: Place,
+  shared: SharedParts,
 ): ColumnChunk {
   if (chunk.has(8) || chunk.has(9)) throw failure('input/encrypted', at, 'is encrypted')
   if (get.text(chunk, 1)) throw failure('input/unsupported', at, 'its data is in another file')
@@ -157,15 +175,19 @@ function parseChunk(
   if (values > 0 && (start < MAGIC.length || end <= start || end > limit || dataPageOffset >= end))
     throw corrupt(at, `its bytes ${start} to ${end} are not inside the file’s data`)
 
-  const statistics = parseStatistics(get.struct(meta, 12), ordered)
-  const encodingStats = get.structs(meta, 13)?.map((stat) => ({
+  const statistics = parseStatistics(get.struct(meta, 12), leaf, ordered, shared)
+  const encodings = get.i32s(meta, 2) ?? []
+  const stats = get.structs(meta, 13)?.map((stat) => ({
     page: need(get.i32(stat, 1), 'a page type'),
     encoding: need(get.i32(stat, 2), 'an encoding'),
     count: need(get.count(stat, 3), 'a count of pages'),
   }))
+  // One of a page that the format does not have would make the output's footer unreadable.
+  const known = stats?.every((stat) => stat.page >= 0 && stat.page < PAGE_TYPES)
+  const encodingStats = known ? shared.list(JSON.stringify(stats), () => stats) : undefined
   return {
     codec,
-    encodings: get.i32s(meta, 2) ?? [],
+    encodings: shared.list(encodings.join(), () => encodings),
     values,
     start,
     end,
@@ -177,34 +199,36 @@ function parseChunk(
   }
 }
 
-function parseStatistics(statistics: ThriftStruct | undefined, ordered: boolean): ChunkStatistics | undefined {
+/** Bytes of a bound where the type says; texts may be cut. */
+const BOUND_BYTES: Partial<Record<LeafNode['physical'], number>> = {
+  BOOLEAN: 1,
+  INT32: 4,
+  INT64: 8,
+  FLOAT: 4,
+  DOUBLE: 8,
+}
+
+function parseStatistics(
+  statistics: ThriftStruct | undefined,
+  { physical }: LeafNode,
+  ordered: boolean,
+  shared: SharedParts,
+): ChunkStatistics | undefined {
   if (!statistics) return undefined
   const nulls = get.count(statistics, 3)
-  const [max, min] = ordered ? [get.bytes(statistics, 5), get.bytes(statistics, 6)] : []
+  const size = BOUND_BYTES[physical]
+  // One that can be no value of the column is none: a reader of the output would fail over it.
+  const [max, min] = [5, 6].map((id) => {
+    const bound = ordered ? get.bytes(statistics, id) : undefined
+    return size === undefined || bound?.length === size ? bound : undefined
+  })
   const [maxExact, minExact] = [get.bool(statistics, 7), get.bool(statistics, 8)]
   return {
     ...(nulls !== undefined && { nulls }),
-    ...(min && { min: min.slice() }),
-    ...(max && { max: max.slice() }),
+    ...(min && { min: shared.bound(min) }),
+    ...(max && { max: shared.bound(max) }),
     ...(maxExact !== undefined && { maxExact }),
     ...(minExact !== undefined && { minExact }),
-  }
-}
-
-/** A chunk that is copied must not reach into one that is protected, so ranges that overlap are refused. */
-function checkDisjoint(rowGroups: readonly RowGroup[], leaves: readonly LeafNode[], place: Place): void {
-  const ranges = rowGroups.flatMap((group, rowGroup) =>
-    group.columns.flatMap(({ start, end, values }, i) => (values > 0 ? [{ start, end, rowGroup, i }] : [])),
-  )
-  ranges.sort((a, b) => a.start - b.start)
-  let previous = 0
-  for (const { start, end, rowGroup, i } of ranges) {
-    if (start < previous)
-      throw corrupt(
-        { ...place, rowGroup, column: leaves[i]?.path ?? [] },
-        'its bytes overlap those of another column or row group',
-      )
-    previous = end
   }
 }
 
@@ -228,6 +252,9 @@ export interface WrittenRowGroup {
   readonly chunks: readonly WrittenChunk[]
 }
 
+/** Length and magic. */
+const TAIL_BYTES = 8
+
 /** The footer with its length and the magic: everything after the last chunk. */
 export function serializeFooter(
   root: readonly SchemaNode[],
@@ -235,27 +262,27 @@ export function serializeFooter(
   createdBy: string,
 ): Uint8Array {
   const columns = rowGroups[0]?.chunks.length ?? countLeaves(root)
-  const footer = writeStruct(
+  const out = writeStruct(
     struct({
       // 2 would promise nothing more, and some old readers refuse it.
       1: put.i32(1),
       2: put.structs(flattenTree(root)),
       3: put.i64(rowGroups.reduce((sum, group) => sum + group.rows, 0)),
-      4: put.structs(rowGroups.map(rowGroupStruct)),
+      4: put.series(rowGroups, rowGroupStruct),
       6: put.text(createdBy),
       7: put.structs(Array.from({ length: columns }, () => struct({ 1: put.struct({}) }))),
     }),
+    TAIL_BYTES,
   )
-  const out = Buffer.allocUnsafe(footer.length + 8)
-  out.set(footer)
-  out.writeUInt32LE(footer.length, footer.length)
-  out.set(MAGIC, footer.length + 4)
+  const length = out.length - TAIL_BYTES
+  new DataView(out.buffer, out.byteOffset, out.length).setUint32(length, length, true)
+  out.set(MAGIC, length + 4)
   return out
 }
 
 function rowGroupStruct({ rows, chunks }: WrittenRowGroup, ordinal: number): ThriftStruct {
   return struct({
-    1: put.structs(chunks.map(chunkStruct)),
+    1: put.series(chunks, chunkStruct),
     2: put.i64(chunks.reduce((sum, chunk) => sum + chunk.uncompressedBytes, 0)),
     3: put.i64(rows),
     5: put.i64(chunks[0]?.start ?? 0),

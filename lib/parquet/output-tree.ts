@@ -74,19 +74,23 @@ export function outputTree(
     return { ...rest, name: path.at(-1) ?? '', path, ...(fieldIds && { fieldId: fieldIds(path) }) }
   }
 
-  function convert(node: SchemaNode, above: readonly string[]): SchemaNode | undefined {
-    if (node.kind === 'leaf') return convertLeaf(node, above)
-    const path = [...above, renames.get(pathKey(node.path)) ?? node.name]
+  /** @param called its name, where that is not its own to choose: the element of a list that gets its third level here */
+  function convert(node: SchemaNode, above: readonly string[], called?: string): SchemaNode | undefined {
+    if (node.kind === 'leaf') return convertLeaf(node, above, called)
+    const path = [...above, called ?? newName(node)]
     if (node.kind === 'struct') {
       const children = convertAll(node.children, path)
       if (children.length === 0 && node.children.length > 0) return undefined
       if (children.length === 0) throw unsupported(node, 'a struct without fields')
-      if (node.repetition === 'repeated') throw unsupported(node, 'a repeated group that is no three-level list or map')
+      if (node.repetition === 'repeated') throw unsupported(node, 'a repeated group that is no list or map')
       return { ...named(node, path), kind: 'struct', children }
     }
     if (node.kind === 'list') {
-      const element = convert(node.element, [...path, node.element.path.at(-2) ?? 'list'])
-      return element && { ...named(node, path), kind: 'list', element }
+      const { spelled, ...list } = node
+      const element = spelled
+        ? convert(node.element, [...path, 'list'], 'element')
+        : convert(node.element, [...path, node.element.path.at(-2) ?? 'list'])
+      return element && { ...named(list, path), kind: 'list', element }
     }
     const entry = [...path, node.key.path.at(-2) ?? 'key_value']
     const keyTreatment = treatments.get(pathKey(node.key.path))
@@ -101,13 +105,20 @@ export function outputTree(
     return { ...named(node, path), kind: 'map', key, value }
   }
 
+  /** A column that is just repeated is list and element in one, and so is its treatment. */
+  function newName(node: SchemaNode): string {
+    const key = pathKey(node.path)
+    const treatment = node.kind === 'list' && node.spelled === 'repeated' ? treatments.get(key) : undefined
+    return renames.get(key) ?? (treatment?.kind === 'replace' ? treatment.as : node.name)
+  }
+
   function convertAll(nodes: readonly SchemaNode[], above: readonly string[]): SchemaNode[] {
     const kept = nodes.flatMap((node) => convert(node, above) ?? [])
     unique(kept, above)
     return kept
   }
 
-  function convertLeaf(node: LeafNode, above: readonly string[]): LeafNode | undefined {
+  function convertLeaf(node: LeafNode, above: readonly string[], called?: string): LeafNode | undefined {
     const key = pathKey(node.path)
     used.add(key)
     const treatment = treatments.get(key) ?? { kind: 'copy' }
@@ -115,8 +126,8 @@ export function outputTree(
       dropped.push(node)
       return undefined
     }
-    if (node.repetition === 'repeated') throw unsupported(node, 'a repeated column that is no three-level list')
-    const path = [...above, treatment.kind === 'replace' ? treatment.as : node.name]
+    if (node.repetition === 'repeated') throw unsupported(node, 'a repeated column that is no list')
+    const path = [...above, called ?? (treatment.kind === 'replace' ? treatment.as : node.name)]
     const { physical: _physical, typeLength: _length, logical: _logical, column: _column, ...rest } = named(node, path)
     const column = columns.length
     if (treatment.kind === 'copy') {
@@ -169,6 +180,8 @@ export function outputTree(
         column: columnName(path),
       })
     }
+  if (columns.length === 0 && root.length === 0)
+    throw new PseudolakeError('input/unsupported', 'the file has no columns: nothing could be written of it')
   if (columns.length === 0)
     throw new PseudolakeError('config/invalid', 'every column is dropped: nothing is left to write')
   return renumber(nodes, columns, dropped)

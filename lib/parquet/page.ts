@@ -1,7 +1,7 @@
 /** Pages of a column chunk and their headers. (parquet-format, parquet.thrift: PageHeader.) */
 import zlib from 'node:zlib'
-import type { ColumnChunk } from './footer.ts'
-import { corrupt, type Place } from './place.ts'
+import { type ColumnChunk, isEncoding } from './footer.ts'
+import { corrupt, failure, type Place } from './place.ts'
 import type { RangeReader } from './ranges.ts'
 import {
   get,
@@ -92,6 +92,8 @@ export async function* readPages(
     at = from + header.compressedBytes
     if (at > end) throw corrupt(here, `its ${header.compressedBytes} bytes reach beyond the column`)
     if (header.type === 'other') continue
+    // Its number would go into the output's footer, which no reader could read then.
+    if (!isEncoding(header.encoding)) throw failure('input/unsupported', here, `encoding ${header.encoding}`)
     if (header.type === PAGE.DICTIONARY && index > 0) throw corrupt(here, 'a dictionary after the first page')
     if (header.type !== PAGE.DICTIONARY) {
       if (dictionaryOnly) throw corrupt(here, 'is no dictionary, where the footer says that one is')

@@ -1,7 +1,8 @@
 /**
  * Between the flat SchemaElements of a footer and the tree of schema.ts. Pure.
- * (parquet-format, LogicalTypes.md: "Lists", "Maps", "Backward-compatibility rules".)
+ * (parquet-format, LogicalTypes.md.)
  */
+import { bareList, listOf, mapEntry } from './nested-types.ts'
 import type { LeafNode, LogicalType, PhysicalType, Repetition, SchemaNode, TimeUnit } from './schema.ts'
 import { get, need, put, struct, type ThriftField, ThriftInvalid, type ThriftStruct } from './thrift.ts'
 
@@ -114,18 +115,16 @@ export function buildTree(elements: readonly ThriftStruct[]): SchemaTree {
       const variant = above.variant || union?.has(16) === true
       const below = children(count, { path, definition, repetition: repeats, variant })
       const converted = get.i32(element, 6)
-      if (repetition !== 'repeated') {
-        if (converted === 3 || union?.has(3)) {
-          const found = listElement(name, below)
-          if (found) return { ...base, kind: 'list', element: found }
-        }
-        // MAP_KEY_VALUE (2) stood on the outer group in files of old Hive and Impala versions.
-        if (converted === 1 || converted === 2 || union?.has(2)) {
-          const found = mapEntry(below)
-          if (found) return { ...base, kind: 'map', ...found }
-        }
+      if (converted === 3 || union?.has(3)) {
+        const found = listOf(name, below)
+        return found ? { ...base, kind: 'list', ...found } : { ...base, kind: 'struct', children: below }
       }
-      return { ...base, kind: 'struct', children: below }
+      // MAP_KEY_VALUE (2) stood on the outer group in files of old Hive and Impala versions; newer ones have it inside, on the repeated one.
+      if (converted === 1 || (converted === 2 && repetition !== 'repeated') || union?.has(2)) {
+        const found = mapEntry(below)
+        return found ? { ...base, kind: 'map', ...found } : { ...base, kind: 'struct', children: below }
+      }
+      return { ...base, kind: 'struct', children: below.map(bareList) }
     }
 
     const typeLength = get.i32(element, 2)
@@ -150,26 +149,9 @@ export function buildTree(elements: readonly ThriftStruct[]): SchemaTree {
   const top = need(elements[0], 'the root of the schema')
   const count = need(get.i32(top, 5), 'the number of columns')
   if (count < 0) throw new ThriftInvalid('a negative number of columns')
-  const root = children(count, { path: [], definition: 0, repetition: 0, variant: false })
+  const root = children(count, { path: [], definition: 0, repetition: 0, variant: false }).map(bareList)
   if (next !== elements.length) throw new ThriftInvalid('schema elements that belong to no group')
   return { root, leaves }
-}
-
-/** The element of a three-level list. Two-level lists, as old writers made them, stay structs, which plans refuse to copy. */
-function listElement(list: string, below: readonly SchemaNode[]): SchemaNode | undefined {
-  const [middle, ...more] = below
-  if (middle?.kind !== 'struct' || more.length > 0 || middle.repetition !== 'repeated') return undefined
-  if (middle.name === 'array' || middle.name === `${list}_tuple`) return undefined
-  const [element, ...others] = middle.children
-  return element && others.length === 0 && element.repetition !== 'repeated' ? element : undefined
-}
-
-function mapEntry(below: readonly SchemaNode[]): { key: SchemaNode; value: SchemaNode } | undefined {
-  const [middle, ...more] = below
-  if (middle?.kind !== 'struct' || more.length > 0 || middle.repetition !== 'repeated') return undefined
-  const [key, value, ...others] = middle.children
-  if (!key || !value || others.length > 0) return undefined
-  return key.repetition === 'repeated' || value.repetition === 'repeated' ? undefined : { key, value }
 }
 
 function logicalOf(element: ThriftStruct): LogicalType | undefined {

@@ -55,6 +55,11 @@ export interface StructNode extends NodeBase {
 export interface ListNode extends NodeBase {
   readonly kind: 'list'
   readonly element: SchemaNode
+  /**
+   * How files of old or simple writers spell it. `two-level`: the element is what is repeated in this group. `repeated`: there is no group,
+   * and list and element have one path. The levels of their values are those of a list of three levels, so pages can be kept.
+   */
+  readonly spelled?: 'two-level' | 'repeated'
 }
 
 /** A map: this group, one repeated group in it, `key` and `value` in that. */

@@ -96,7 +96,7 @@ export function duckdb() {
   afterAll(async () => {
     ;(await connection)?.closeSync()
     rmSync(folder, { recursive: true, force: true })
-  })
+  }, 120_000)
 
   async function query(sql: string): Promise<Row[]> {
     connection ??= DuckDBInstance.create(':memory:', { threads: '1' }).then(async (instance) => {

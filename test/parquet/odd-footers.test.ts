@@ -95,6 +95,31 @@ test('bounds without an order of the columns are not passed on', async () => {
   expect(written.columns[0]).not.toHaveProperty('min')
 })
 
+test('bounds that no value of the column’s type could be are not passed on', async () => {
+  const input = edited(
+    fixture('leak-v1-none.parquet'),
+    chunks(0, (meta) => {
+      const statistics = new Map(meta.get(12)?.value as ThriftStruct).set(5, put.text('no integer'))
+      meta.set(12, { type: T.STRUCT, value: statistics })
+    }),
+  )
+  const { bytes } = await run(input, { vin: DROP, mail: DROP })
+  expect(Buffer.from(bytes).includes('no integer')).toBe(false)
+  expect(await duck.rows(bytes, 'count(id) AS n')).toEqual([{ n: '2000' }])
+})
+
+test('counts of pages that the format does not have are not passed on', async () => {
+  const stats = put.structs([struct({ 1: put.i32(99), 2: put.i32(0), 3: put.i32(1) })])
+  const { bytes } = await run(
+    edited(
+      fixture('leak-v1-none.parquet'),
+      chunks(0, (meta) => meta.set(13, stats)),
+    ),
+    { vin: REPLACE },
+  )
+  expect(await duck.rows(bytes, 'count(id) AS n')).toEqual([{ n: '2000' }])
+})
+
 test('fields that no version of the format knows are read over, and never passed on', async () => {
   const secret = put.text('plain-secret')
   const input = edited(fixture('leak-v1-none.parquet'), (footer) => {

@@ -3,6 +3,7 @@ import type { ColumnChunk } from '../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
 import { outputTree } from '../../lib/parquet/output-tree.ts'
 import { planRewrite } from '../../lib/parquet/plan.ts'
+import type { SchemaNode } from '../../lib/parquet/schema.ts'
 import { buildTree } from '../../lib/parquet/schema-tree.ts'
 import { put, struct, type ThriftStruct } from '../../lib/parquet/thrift.ts'
 import type { Version } from '../../lib/storage/storage.ts'
@@ -193,18 +194,74 @@ test('every node of the output gets the id of its path there; groups inside list
   expect(tree.columns[3]?.leaf).toMatchObject({ repetition: 'optional', maxDefinitionLevel: 1 })
 })
 
-test('lists of two levels and bare repeated columns are refused by name, unless they are dropped', () => {
-  const elements = [
-    root(3),
-    group('old', 1, 'optional', LIST),
-    leaf('array', INT32, 'repeated'),
-    leaf('bare', INT32, 'repeated'),
-    leaf('n', INT32),
-  ]
-  const { root: nodes } = buildTree(elements)
-  expect(() => outputTree(nodes, treat({ bare: DROP }))).toThrow('column old.array: a repeated column')
-  expect(() => outputTree(nodes, treat({ 'old.array': DROP }))).toThrow('column bare: a repeated column')
-  expect(outputTree(nodes, treat({ bare: DROP, 'old.array': DROP })).root.map((node) => node.name)).toEqual(['n'])
+describe('what is repeated is a list, by the rules for files of old writers', () => {
+  const outputOf = (...elements: ThriftStruct[]) => outputTree(buildTree([root(1), ...elements]).root, treat({}))
+  const shape = (node: SchemaNode): unknown => {
+    if (node.kind === 'leaf') return `${node.repetition} ${node.name}`
+    if (node.kind === 'list') return { [`${node.repetition} ${node.name}`]: [shape(node.element)] }
+    if (node.kind === 'map')
+      return { [`${node.repetition} ${node.name}`]: { key: shape(node.key), value: shape(node.value) } }
+    return { [`${node.repetition} ${node.name}`]: node.children.map(shape) }
+  }
+  const [x, n] = [leaf('x', INT32), leaf('n', INT32, 'required')]
+
+  test.each([
+    ['no group', [group('l', 1, 'optional', LIST), leaf('element', INT32, 'repeated')], ['required element']],
+    [
+      'several fields',
+      [group('l', 1, 'optional', LIST), group('element', 2, 'repeated'), x, n],
+      [{ 'required element': ['optional x', 'required n'] }],
+    ],
+    [
+      'one field, which is repeated',
+      [group('l', 1, 'optional', LIST), group('bag', 1, 'repeated'), leaf('x', INT32, 'repeated')],
+      [{ 'required element': [{ 'required x': ['required element'] }] }],
+    ],
+    [
+      'named array',
+      [group('l', 1, 'optional', LIST), group('array', 1, 'repeated'), x],
+      [{ 'required element': ['optional x'] }],
+    ],
+    [
+      'named _tuple',
+      [group('l', 1, 'optional', LIST), group('l_tuple', 1, 'repeated'), x],
+      [{ 'required element': ['optional x'] }],
+    ],
+    ['any other', [group('l', 1, 'optional', LIST), group('k_tuple', 1, 'repeated'), x], ['optional x']],
+  ])('a list: %s', (_, elements, inside) => {
+    expect(outputOf(...elements).root.map(shape)).toEqual([{ 'optional l': inside }])
+  })
+
+  test('a list of lists, and a repeated column in a struct, keep the levels of their values', () => {
+    const { columns } = outputOf(
+      group('s', 2, 'optional'),
+      group('ll', 1, 'optional', LIST),
+      group('array', 1, 'repeated', LIST),
+      leaf('array', INT32, 'repeated'),
+      leaf('bare', INT32, 'repeated'),
+    )
+    for (const { leaf: to, source } of columns)
+      expect([to.maxDefinitionLevel, to.maxRepetitionLevel]).toEqual([
+        source?.maxDefinitionLevel,
+        source?.maxRepetitionLevel,
+      ])
+    expect(columns.map(({ leaf: to }) => [to.path.join('.'), to.maxDefinitionLevel, to.maxRepetitionLevel])).toEqual([
+      ['s.ll.list.element.list.element', 4, 2],
+      ['s.bare.list.element', 2, 1],
+    ])
+  })
+
+  test('a map’s key may have any name, and its repeated group any annotation', () => {
+    const { root: nodes } = outputOf(group('m', 1, 'optional', MAP), group('map', 2, 'repeated', 2), n, x)
+    expect(nodes.map(shape)).toEqual([{ 'optional m': { key: 'required n', value: 'optional x' } }])
+  })
+
+  test('a map without values is none, and is refused by name unless it is dropped', () => {
+    const elements = [root(2), group('set', 1, 'optional', MAP), group('map', 1, 'repeated'), n, x]
+    const { root: nodes } = buildTree(elements)
+    expect(() => outputTree(nodes, treat({}))).toThrow('column set.map: a repeated group')
+    expect(outputTree(nodes, treat({ 'set.map.n': DROP })).root.map((node) => node.name)).toEqual(['x'])
+  })
 })
 
 test('treatments that do not go with the file are refused', () => {

@@ -1,0 +1,215 @@
+/**
+ * Reads Thrift that may be garbage: nothing is allocated for more elements than there are bytes left, and nesting is bounded. Pure.
+ */
+import {
+  T,
+  ThriftEnd,
+  type ThriftField,
+  ThriftInvalid,
+  type ThriftLater,
+  type ThriftStruct,
+  type ThriftValue,
+} from './thrift-values.ts'
+
+const MAX_DEPTH = 32
+
+/**
+ * @param later ids of fields whose lists are walked over and not read
+ * @throws ThriftEnd, ThriftInvalid
+ */
+export function readStruct(
+  bytes: Uint8Array,
+  start = 0,
+  later: readonly number[] = [],
+): { value: ThriftStruct; end: number } {
+  const reader = new Reader(bytes, start)
+  const value = reader.struct(0, later)
+  return { value, end: reader.at }
+}
+
+/** Items of a list of structures. @param later as for `readStruct`, in each of them @throws ThriftEnd, ThriftInvalid */
+export function* readStructs(
+  bytes: Uint8Array,
+  list: ThriftLater,
+  later: readonly number[] = [],
+): Generator<ThriftStruct> {
+  if (list.count > 0 && list.of !== T.STRUCT) throw new ThriftInvalid(`a list has elements of type ${list.of}`)
+  const reader = new Reader(bytes, list.at)
+  for (let i = 0; i < list.count; i++) yield reader.struct(1, later)
+}
+
+/** Seven bits in each of seven bytes are exact as a number. */
+const EXACT_BYTES = 7
+
+class Reader {
+  readonly #bytes: Uint8Array
+  at: number
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.#bytes = bytes
+    this.at = at
+  }
+
+  #byte(): number {
+    const b = this.#bytes[this.at++]
+    if (b === undefined) throw new ThriftEnd('ends inside a structure')
+    return b
+  }
+
+  #varint(): number | bigint {
+    let low = 0
+    for (let n = 0, scale = 1; n < EXACT_BYTES; n++, scale *= 128) {
+      const b = this.#byte()
+      low += (b & 0x7f) * scale
+      if (b < 0x80) return low
+    }
+    let value = BigInt(low)
+    for (let shift = 49n; shift < 70n; shift += 7n) {
+      const b = this.#byte()
+      value |= BigInt(b & 0x7f) << shift
+      if (b < 0x80) return value
+    }
+    throw new ThriftInvalid('a varint of more than ten bytes')
+  }
+
+  #int(): number {
+    const n = this.#varint()
+    if (typeof n === 'bigint' || n > 0xffffffff) throw new ThriftInvalid('an integer out of its range')
+    return n % 2 === 0 ? n / 2 : -(n + 1) / 2
+  }
+
+  #long(): bigint {
+    const n = BigInt(this.#varint())
+    return BigInt.asIntN(64, (n >> 1n) ^ -(n & 1n))
+  }
+
+  #size(): number {
+    const n = this.#varint()
+    if (n > this.#bytes.length - this.at) throw new ThriftEnd('a length beyond the end')
+    return Number(n)
+  }
+
+  #take(length: number): Uint8Array {
+    if (this.at + length > this.#bytes.length) throw new ThriftEnd('ends inside a value')
+    this.at += length
+    return this.#bytes.subarray(this.at - length, this.at)
+  }
+
+  #listHead(): { of: number; count: number } {
+    const head = this.#byte()
+    const count = head >> 4 === 15 ? this.#size() : head >> 4
+    if (count > this.#bytes.length - this.at) throw new ThriftEnd('a list beyond the end')
+    return { of: head & 15, count }
+  }
+
+  #read(type: number, depth: number): ThriftValue {
+    if (depth > MAX_DEPTH) throw new ThriftInvalid('nested too deeply')
+    switch (type) {
+      case T.BYTE:
+        return (this.#byte() << 24) >> 24
+      case T.I16:
+      case T.I32:
+        return this.#int()
+      case T.I64:
+        return this.#long()
+      case T.DOUBLE:
+        return this.#take(8)
+      case T.BINARY:
+        return this.#take(this.#size())
+      case T.LIST:
+      case T.SET: {
+        const { of, count } = this.#listHead()
+        const items: ThriftValue[] = []
+        for (let i = 0; i < count; i++) items.push(this.#element(of, depth + 1))
+        return { of, items }
+      }
+      case T.MAP: {
+        const count = this.#size()
+        if (count === 0) return { key: 0, value: 0, entries: [] }
+        const types = this.#byte()
+        const entries: [ThriftValue, ThriftValue][] = []
+        for (let i = 0; i < count; i++)
+          entries.push([this.#element(types >> 4, depth + 1), this.#element(types & 15, depth + 1)])
+        return { key: types >> 4, value: types & 15, entries }
+      }
+      case T.STRUCT:
+        return this.struct(depth + 1)
+      default:
+        throw new ThriftInvalid(`unknown type ${type}`)
+    }
+  }
+
+  /** Inside containers a boolean is a byte of its own; in a field its value is the type. */
+  #element(type: number, depth: number): ThriftValue {
+    return type === T.TRUE || type === T.FALSE ? this.#byte() === T.TRUE : this.#read(type, depth)
+  }
+
+  #fieldId(head: number, last: number): number {
+    const id = head >> 4 ? last + (head >> 4) : this.#int()
+    if (id < -32768 || id > 32767) throw new ThriftInvalid('a field id out of range')
+    return id
+  }
+
+  struct(depth: number, later: readonly number[] = []): ThriftStruct {
+    if (depth > MAX_DEPTH) throw new ThriftInvalid('nested too deeply')
+    const fields = new Map<number, ThriftField>()
+    for (let id = 0; ; ) {
+      const head = this.#byte()
+      if (head === 0) return fields
+      const type = head & 15
+      id = this.#fieldId(head, id)
+      if (fields.has(id)) throw new ThriftInvalid(`field ${id} twice`)
+      let value: ThriftValue
+      if (type === T.TRUE || type === T.FALSE) value = type === T.TRUE
+      else if (type === T.LIST && later.includes(id)) value = this.#later(depth)
+      else value = this.#read(type, depth)
+      fields.set(id, { type, value })
+    }
+  }
+
+  #later(depth: number): ThriftLater {
+    const { of, count } = this.#listHead()
+    const { at } = this
+    for (let i = 0; i < count; i++) this.#skip(of, depth + 1, true)
+    return { of, count, at }
+  }
+
+  #skip(type: number, depth: number, inContainer: boolean): void {
+    if (depth > MAX_DEPTH) throw new ThriftInvalid('nested too deeply')
+    switch (type) {
+      case T.TRUE:
+      case T.FALSE:
+        if (inContainer) this.#take(1)
+        return
+      case T.BYTE:
+        this.#take(1)
+        return
+      case T.I16:
+      case T.I32:
+      case T.I64:
+        this.#varint()
+        return
+      case T.DOUBLE:
+        this.#take(8)
+        return
+      case T.BINARY:
+        this.#take(this.#size())
+        return
+      case T.LIST:
+      case T.SET: {
+        const { of, count } = this.#listHead()
+        for (let i = 0; i < count; i++) this.#skip(of, depth + 1, true)
+        return
+      }
+      case T.STRUCT:
+        for (let id = 0; ; ) {
+          const head = this.#byte()
+          if (head === 0) return
+          id = this.#fieldId(head, id)
+          this.#skip(head & 15, depth + 1, false)
+        }
+      default:
+        this.#read(type, depth)
+    }
+  }
+}
