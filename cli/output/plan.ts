@@ -58,7 +58,7 @@ function columnRow(column: PlannedColumn): (string | number | null)[] {
 }
 
 function some(values: number, quality: Quality): string {
-  return `${{ exact: '', estimated: 'about ', 'at-most': 'at most ' }[quality]}${count(values)}`
+  return `${{ exact: '', estimated: 'about ', 'at-most': 'at most ', guessed: 'perhaps ' }[quality]}${count(values)}`
 }
 
 function created({ creates, table: name }: BatchPlan): string {

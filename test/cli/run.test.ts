@@ -76,6 +76,13 @@ test('batch --json prints the documented document and nothing else', async () =>
     table: 'db.t',
     location: home.table,
     snapshot_id: expect.stringMatching(/^\d+$/),
+    plan: {
+      basis: 'footers',
+      files: { planned: 1, actual: 1 },
+      rows: { planned: 1000, actual: 1000 },
+      requests: { planned: 2, actual: 2, quality: 'guessed' },
+      columns: [{ column: 'vin', action: 'replaced' }, { column: 'n' }],
+    },
   })
   const again = await pseudolake(['batch', '--config', 'job.yaml'], { cwd: home.dir })
   expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing to do') })
@@ -248,4 +255,4 @@ test('a run over a list of inputs, over recent ones, or over a few', async () =>
     ['--inputs-from', 'nowhere.txt'],
   ] as const)
     expect((await run(option, value)).error).toMatchObject({ code: 'options/invalid' })
-})
+}, 60_000)

@@ -2,7 +2,8 @@
  * Processes that are killed (-9) at random moments, alone and two of one job at once. `make crash` (PSEUDOLAKE_CRASH=full) kills 300 of them;
  * PSEUDOLAKE_CRASH_SEED repeats the moments as far as the machine lets them repeat.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { expect, test } from 'vitest'
@@ -45,8 +46,10 @@ test(`processes of a job, one or two at once, killed ${KILLS} times at random mo
       kills += ends.filter(({ signal }) => signal === 'SIGKILL').length
       overtaken += ends.filter((end) => isOvertaken(end, seed)).length
     }
-    expect(await pseudolake(BATCH, { cwd: home.dir }), `seed ${seed}`).toMatchObject({ code: 0 })
-    await check(home, `seed ${seed}, table ${table}, after ${kills} kills`)
+    await told(home, `seed ${seed}, table ${table}, after ${kills} kills`, async (where) => {
+      expect(await pseudolake(BATCH, { cwd: home.dir }), where).toMatchObject({ code: 0 })
+      await check(home, where)
+    })
     if (full)
       console.log(`seed ${seed}: ${table + 1} tables, ${kills} kills, ${overtaken} runners overtaken by another`)
   }
@@ -83,6 +86,17 @@ function put({ dir }: Lake, name: string, seed: number): void {
       }),
     ),
   )
+}
+
+/** Says where a check failed; what the long form finds is rare, so its lake is kept to be looked at. */
+async function told({ dir }: Lake, where: string, work: (where: string) => Promise<void>): Promise<void> {
+  try {
+    await work(where)
+  } catch (error) {
+    const kept = full ? mkdtempSync(join(tmpdir(), 'pseudolake-crash-')) : undefined
+    if (kept !== undefined) cpSync(dir, kept, { recursive: true, preserveTimestamps: true })
+    throw new Error(kept === undefined ? where : `${where}; the lake is kept in ${kept}`, { cause: error })
+  }
 }
 
 /** Every row once, every file there once, and whatever nothing names is on the list of `table verify`; also after one more commit. */

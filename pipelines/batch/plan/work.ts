@@ -5,8 +5,7 @@ import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { typeText } from '../../../lib/iceberg/types.ts'
 import { openParquet } from '../../../lib/parquet/open.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
-import { pinProperty, readPin, writeApproved } from '../../pins.ts'
-import { cacheBytes } from '../../service.ts'
+import { pinProperty, writeApproved } from '../../pins.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
@@ -15,9 +14,9 @@ import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from '.
 import { steps } from '../step.ts'
 import type { Target } from '../target.ts'
 import type { BatchPlan, Creates, PlannedService } from './document.ts'
-import { costOf, type Load, type Prices, timeOf } from './prices.ts'
-import { Senders } from './senders.ts'
-import { Tally } from './tally.ts'
+import { lookInside } from './look.ts'
+import type { Prices } from './prices.ts'
+import { Sums } from './sums.ts'
 
 export interface PlanWork {
   readonly job: BatchJob
@@ -41,22 +40,9 @@ const OPEN_AT_ONCE = 8
 /** @throws PseudolakeError what a run would throw before it writes: `input/*`, `config/invalid`, `table/schema-changed` */
 export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const { job, target, progress, storage, signal, pinned } = work
-  const { limits, commit, service } = job.settings
-  const rules = job.columns.filter(({ mode }) => mode !== 'drop')
-  const senders = new Senders(
-    { maxIdentifiers: limits.max_identifiers, maxRequestBytes: limits.max_request_bytes },
-    cacheBytes(job.settings),
-    rules,
-  )
-  const known = new Map(pinned.map(({ rule, identity }) => [rule.name, identity.format]))
-  const tally = new Tally({
-    storage,
-    signal,
-    senders,
-    sampleBytes: SAMPLE_BYTES,
-    formatOf: (rule) => known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
-  })
-  const first = await eachFile(work, progress.todo(), (file, input, shape) => tally.add(file, input, shape))
+  const { commit } = job.settings
+  const sums = new Sums(job, target, lookInside(storage, signal, SAMPLE_BYTES), pinned)
+  const first = await eachFile(work, progress.todo(), (file, input, shape) => sums.add(file, input, shape))
 
   let bytesIn = 0
   let stepCount = 0
@@ -64,49 +50,15 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
     stepCount++
     for (const { object } of step) bytesIn += object.bytes
   }
-  const sent = senders.total()
-  const keyChecks = keyChecksOf(work, first)
-  const requests = sent.requests + keyChecks
-  const load: Load = {
-    files: progress.todoFiles,
-    copiedBytes: tally.copiedBytes,
-    values: tally.values,
-    swappedCells: tally.swappedCells,
-    transcodedCells: tally.transcodedCells,
-    identifiers: sent.identifiers,
-    requests,
-    bytesOut: tally.bytesOut,
-    dataFiles: tally.dataFiles,
-    remote: service.embedded === undefined,
-    concurrency: limits.max_concurrency,
-    objectStore: /^[a-z0-9]+:\/\//i.test(target.location) && !target.location.startsWith('file:'),
-  }
-  const { seconds, cpu } = timeOf(load, work.prices)
+  const { job: name, ...sum } = sums.plan(work.prices, work.keyCheck)
   return {
-    job: job.name,
+    job: name,
     status: progress.todoFiles === 0 && !progress.adopting ? 'nothing-to-do' : 'planned',
-    table: `${job.database}.${job.table}`,
-    location: target.location,
-    files: progress.todoFiles,
+    ...sum,
     skipped_files: progress.done,
     bytes_in: bytesIn,
-    rows: tally.rows,
-    row_groups: tally.rowGroups,
     steps: stepCount,
-    columns: first ? tally.columns(first) : [],
-    distinct: sent.distinct,
-    service: {
-      requests,
-      key_checks: keyChecks,
-      identifiers: sent.identifiers + keyChecks,
-      request_bytes: sent.requestBytes,
-      response_bytes: sent.responseBytes,
-      key_check: work.keyCheck,
-    },
-    bytes_out: tally.bytesOut,
-    creates: await createsOf(work, first, tally.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
-    seconds,
-    cost: costOf(load, cpu, work.prices),
+    creates: await createsOf(work, first, sums.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
     notes: work.notes,
   }
 }
@@ -115,7 +67,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
 async function eachFile(
   { job, target, storage, signal }: PlanWork,
   inputs: Iterable<InputFile>,
-  visit: Tally['add'],
+  visit: Sums['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
@@ -143,19 +95,6 @@ async function eachFile(
     }
   }
   return first?.shape
-}
-
-/** One for each domain and key that the run's columns use. */
-function keyChecksOf({ job, target }: PlanWork, first: Shape | undefined): number {
-  const columns = first
-    ? first.replaced
-    : job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
-  if (!first && !target.metadata) return 0
-  const asked = columns.map(({ rule, column }) => {
-    const pin = readPin(target.properties, column)
-    return `${rule.domain}\0${rule.key ?? (pin?.domain === rule.domain ? pin.key : undefined) ?? ''}`
-  })
-  return new Set(asked).size
 }
 
 async function createsOf(
