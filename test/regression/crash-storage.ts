@@ -50,12 +50,19 @@ export function crashStorage(inner: Storage, at = 0, blow: Blow = 'dead before')
     const writer = await inner.write(location)
     await operation('open', location, () => inner.create(temporary, new Uint8Array(0)))
     let open = true
+    let content = new Uint8Array(0)
     return {
       get bytes() {
         return writer.bytes
       },
-      write: (bytes) => operation('write', location, () => writer.write(bytes)),
+      write: (bytes) =>
+        operation('write', location, async () => {
+          content = Buffer.concat([content, bytes])
+          await writer.write(bytes)
+        }),
       async close() {
+        // Whole before it gets its name: who dies between that and `unlink` leaves two files of one content.
+        if (!dead) await inner.replace(temporary, content)
         const made = await operation('close', location, () => writer.close())
         await operation('unlink', temporary, () => inner.delete(temporary)).catch((error) => {
           if (dead) throw error

@@ -1,4 +1,4 @@
-import { readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Client } from '../../../lib/client/compose.ts'
@@ -158,6 +158,21 @@ test('a service that goes away half-way ends the run; once it is back, the next 
   const report = await home.run({ columns: VIN })
   expect(report.rows + before).toBe(6000)
   expect(await home.query('select count(*), count(distinct s_vin) from t')).toEqual([['6000', '6000']])
+})
+
+test('a listing that was struck between its name and the end of its temporary costs no file that a later run took over', async () => {
+  const home = await lake()
+  await inputs(home, Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`${i}.parquet`, VEHICLES])))
+  await stoppedAfter(home, 3)
+  const folder = join(home.dir, 'warehouse', '_pseudolake', 'unpublished', 'db.t', 'test')
+  const [listed = ''] = readdirSync(folder).filter((name) => name.endsWith('.json'))
+  // One sorts before the other, and a listing has no order: both ways.
+  for (const temporary of [`_tmp-0-${listed}`, `zz-${listed}`])
+    copyFileSync(join(folder, listed), join(folder, temporary))
+  writeFileSync(join(folder, `${listed.replace(/-\d+\.json$/, '')}.begun`), '')
+  expect(await home.run({ columns: VIN })).toMatchObject({ rows: 4000, files: 4 })
+  expect(await home.query('select count(*), sum(n) from t')).toEqual([['4000', `${4 * 499500}`]])
+  expect(tree(folder)).toEqual([])
 })
 
 /** Stops a run when so many files are finished and listed. */
