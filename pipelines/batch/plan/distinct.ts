@@ -23,7 +23,8 @@ export interface DistinctEstimate {
 /** Counts distinct texts: exactly while they fit in their bytes, by a sketch from then on. */
 export class Distinct {
   readonly #maxBytes: number
-  readonly #sketch = new HyperLogLog()
+  /** Takes the texts' place where they are too many. */
+  #sketch: HyperLogLog | undefined
   #texts: Set<string> | undefined = new Set()
   #bytes = 0
   /** Cells whose values were not looked at. */
@@ -38,7 +39,7 @@ export class Distinct {
   /** Whether it is known to be new. */
   add(text: string): boolean {
     if (!this.#texts) {
-      this.#sketch.add(text)
+      this.#sketch?.add(text)
       return false
     }
     const before = this.#texts.size
@@ -46,6 +47,7 @@ export class Distinct {
     if (this.#texts.size === before) return false
     this.#bytes += 2 * text.length + ENTRY_BYTES
     if (this.#bytes > this.#maxBytes) {
+      this.#sketch = new HyperLogLog()
       for (const known of this.#texts) this.#sketch.add(known)
       this.#texts = undefined
     }
@@ -65,7 +67,7 @@ export class Distinct {
   }
 
   estimate(): DistinctEstimate {
-    const seen = this.#texts?.size ?? this.#sketch.count()
+    const seen = this.#texts?.size ?? this.#sketch?.count() ?? 0
     let [guessed, cells] = [0, 0]
     for (const pool of this.#pools) {
       guessed += pool.distinct

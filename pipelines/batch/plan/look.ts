@@ -5,7 +5,7 @@ import { allInDictionary, scanTexts } from '../../../lib/parquet/scan.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import type { ColumnRule } from '../job.ts'
-import { HyperLogLog } from './hyperloglog.ts'
+import { Distinct } from './distinct.ts'
 import type { Sender } from './senders.ts'
 import { type Found, NOTHING_FOUND, pseudonymBytes } from './sizes.ts'
 
@@ -33,6 +33,9 @@ export interface Lengths {
 /** Tells the sender what it will send, adds to the lengths, and says what was found. */
 export type Look = (chunk: Looked) => Promise<Found>
 
+/** Of a chunk's different values, until a sketch is enough to tell how large it will be. */
+const CHUNK_BYTES = 4 << 20
+
 /** @param sampleBytes of pages without a dictionary that may be read in all; dictionaries are read anyway */
 export function lookInside(storage: Storage, signal: AbortSignal, sampleBytes: number): Look {
   let sampleLeft = sampleBytes
@@ -52,7 +55,7 @@ export function lookInside(storage: Storage, signal: AbortSignal, sampleBytes: n
       return found
     }
     if (!whole && !sampled && chunk.dictionaryPageOffset === undefined) return unseen(0)
-    const different = new HyperLogLog()
+    const different = new Distinct(CHUNK_BYTES)
     for await (const { texts, dictionary } of scanTexts(storage, file, leaf, { signal, rowGroups: [rowGroup] })) {
       const sizes = random ? texts.map((text) => Buffer.byteLength(text)) : await sender.observe(texts)
       let pseudonyms = 0
@@ -75,7 +78,7 @@ export function lookInside(storage: Storage, signal: AbortSignal, sampleBytes: n
         for (const text of texts) different.add(text)
       }
     }
-    found.plainDistinct = different.count()
+    found.plainDistinct = different.estimate().values
     return whole || sampled ? found : unseen(found.entries)
   }
 }

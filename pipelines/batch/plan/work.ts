@@ -3,7 +3,9 @@ import { currentSchema } from '../../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { typeText } from '../../../lib/iceberg/types.ts'
-import { openParquet } from '../../../lib/parquet/open.ts'
+import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
+import { WINDOW_BYTES } from '../../../lib/parquet/ranges.ts'
+import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { pinProperty, writeApproved } from '../../pins.ts'
 import type { Pinned } from '../identities.ts'
@@ -16,6 +18,7 @@ import type { Target } from '../target.ts'
 import type { BatchPlan, Creates, PlannedService } from './document.ts'
 import { lookInside } from './look.ts'
 import type { Prices } from './prices.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { Sums } from './sums.ts'
 
 export interface PlanWork {
@@ -34,15 +37,18 @@ export interface PlanWork {
 /** Of pages without a dictionary that a plan reads in all. */
 const SAMPLE_BYTES = 64 << 20
 
-/** Footers in memory at a time. */
-const OPEN_AT_ONCE = 8
+/** Files that are opened at once: many of them while they are small, as footers grow with their files. */
+const TOGETHER = { maxFiles: 32, maxBytes: 512 << 20 }
+/** Of dictionaries that are read ahead. */
+const AHEAD_BYTES = 16 << 20
 
 /** @throws PseudolakeError what a run would throw before it writes: `input/*`, `config/invalid`, `table/schema-changed` */
 export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const { job, target, progress, storage, signal, pinned } = work
   const { commit } = job.settings
-  const sums = new Sums(job, target, lookInside(storage, signal, SAMPLE_BYTES), pinned)
-  const first = await eachFile(work, progress.todo(), (file, input, shape) => sums.add(file, input, shape))
+  const ahead = new ReadAhead(storage, job.settings.limits.max_concurrency, AHEAD_BYTES)
+  const sums = new Sums(job, target, lookInside(ahead.storage, signal, SAMPLE_BYTES), pinned)
+  const first = await eachFile(work, ahead, (file, input, shape) => sums.add(file, input, shape))
 
   let bytesIn = 0
   let stepCount = 0
@@ -65,21 +71,21 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
 
 /** @returns the shape of the first file */
 async function eachFile(
-  { job, target, storage, signal }: PlanWork,
-  inputs: Iterable<InputFile>,
+  { job, target, progress, signal }: PlanWork,
+  ahead: ReadAhead,
   visit: Sums['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
-  const limits = { maxFiles: OPEN_AT_ONCE, maxBytes: Number.POSITIVE_INFINITY }
-  for (const some of steps(inputs, limits)) {
+  for (const some of steps(progress.todo(), TOGETHER)) {
     signal.throwIfAborted()
-    const opened = await Promise.allSettled(some.map(({ object }) => openParquet(storage, object, { signal })))
+    ahead.forget()
+    const opened = await Promise.allSettled(some.map((input) => openAhead(input, job, approved, ahead, signal)))
     for (const [i, input] of some.entries()) {
-      const result = opened[i] as PromiseSettledResult<Awaited<ReturnType<typeof openParquet>>>
+      const result = opened[i] as (typeof opened)[number]
       if (result.status === 'rejected') throw result.reason
+      const { file, shape } = result.value
       const { location } = input.object
-      const shape = shapeOf(result.value, input, job, approved)
       if (approved && (!first || job.schemaChanges === 'add'))
         requireApproved(approved, approvedOf(shape), job.schemaChanges)
       if (!first) {
@@ -91,10 +97,33 @@ async function eachFile(
         }
       }
       requireSame(first.shape, first.location, shape, location, metadata ? job.schemaChanges : 'fail')
-      await visit(result.value, input, shape)
+      await visit(file, input, shape)
     }
   }
   return first?.shape
+}
+
+/** Opens a file, and begins to read the dictionaries that will be looked into. */
+async function openAhead(
+  input: InputFile,
+  job: BatchJob,
+  approved: Target['approved'],
+  ahead: ReadAhead,
+  signal: AbortSignal,
+): Promise<{ readonly file: ParquetFile; readonly shape: Shape }> {
+  const file = await openParquet(ahead.holding, input.object, { signal })
+  const shape = shapeOf(file, input, job, approved)
+  for (const decision of shape.decisions) {
+    if (decision.kind !== 'replace' || decision.rule.mode === 'random') continue
+    for (const { columns } of file.rowGroups) {
+      const chunk = columns[decision.leaf.column]
+      if (!chunk || chunk.values === 0 || chunk.dictionaryPageOffset === undefined) continue
+      // As much as the look into it asks for at first.
+      const end = allInDictionary(chunk) ? chunk.dataPageOffset : Math.min(chunk.end, chunk.start + WINDOW_BYTES)
+      ahead.start(input.object, [chunk.start, end])
+    }
+  }
+  return { file, shape }
 }
 
 async function createsOf(

@@ -1,14 +1,21 @@
 /** The plan that every run makes of the footers it opens anyway. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { openParquet } from '../../../lib/parquet/open.ts'
 import { localStorage } from '../../../lib/storage/local.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
+import { type BatchJob, batchJob } from '../../../pipelines/batch/job.ts'
+import { Outline } from '../../../pipelines/batch/plan/outline.ts'
 import { Pool, poolOf } from '../../../pipelines/batch/plan/pool.ts'
 import { shippedPrices } from '../../../pipelines/batch/plan/prices.ts'
 import type { PlanAgainstActual } from '../../../pipelines/batch/report.ts'
+import { shapeOf } from '../../../pipelines/batch/shape.ts'
+import type { Target } from '../../../pipelines/batch/target.ts'
+import { readBatchConfig } from '../../../pipelines/config/load.ts'
 import { type Lake, lake } from '../../helpers/lake.ts'
 
 const VIN = { vin: { mode: 'deterministic' } }
@@ -19,6 +26,23 @@ async function inputs(home: Lake, files: Record<string, string>, options = 'row_
   mkdirSync(join(home.dir, 'in'), { recursive: true })
   for (const [name, select] of Object.entries(files))
     await home.sql(`copy (${select}) to '{dir}/in/${name}' (format parquet, ${options})`)
+}
+
+/** The collector, which Node shows only when asked to. */
+const gc = (() => {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+})()
+
+function jobOf({ dir }: Lake): BatchJob {
+  const source = {
+    job: 'test',
+    input: { path: join(dir, 'in') },
+    columns: VIN,
+    service: { embedded: { keyring: 'none' } },
+    output: { table: 'db.t', warehouse: '/warehouse' },
+  }
+  return batchJob(readBatchConfig(JSON.stringify(source)), '/')
 }
 
 /** A disk that counts what is read of inputs. */
@@ -170,6 +194,29 @@ test('a step that the gate refuses was planned, and came to nothing', async () =
   expect(report).toMatchObject({ status: 'gate-failed', files: 1, rows: 100 })
   expect(report.plan).toMatchObject({ files: { planned: 2, actual: 1 }, rows: { planned: 200, actual: 100 } })
 })
+
+test('of footers nothing is kept: twenty thousand of them leave the heap as one does', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': DRAWN(100, 50) })
+  const storage = localStorage()
+  const object = await storage.stat(join(home.dir, 'in', 'a.parquet'))
+  const [job, target] = [jobOf(home), { properties: {}, location: '/t', metadata: undefined } as unknown as Target]
+  const outline = new Outline(job, target)
+  const add = async () => {
+    const file = await openParquet(storage, object)
+    const input = { object, partitions: [] }
+    await outline.add(file, input, shapeOf(file, input, job, undefined))
+  }
+  const heap = () => {
+    gc()
+    return process.memoryUsage().heapUsed
+  }
+  for (let i = 0; i < 2000; i++) await add()
+  const before = heap()
+  for (let i = 0; i < 18_000; i++) await add()
+  expect(outline.plan(shippedPrices())).toMatchObject({ files: 20_000, rows: 2_000_000 })
+  expect(heap() - before).toBeLessThan(4 << 20)
+}, 120_000)
 
 test('a pool is found again from what was drawn of it', () => {
   fc.assert(
