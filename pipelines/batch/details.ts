@@ -29,7 +29,12 @@ export function against(plan: PlanSums, basis: PlanAgainstActual['basis'], actua
       actual: actual.distinct,
       quality,
     },
-    requests: { planned: service.requests, actual: actual.service.requests, quality },
+    // Which values are asked for together is not known to the value.
+    requests: {
+      planned: service.requests,
+      actual: actual.service.requests,
+      quality: quality === 'exact' ? 'estimated' : quality,
+    },
     identifiers: { planned: service.identifiers, actual: actual.service.identifiers, quality },
     bytes_out: { planned: plan.bytes_out, actual: actual.bytes_out, quality: sizeQuality(plan, basis) },
     seconds: { planned: plan.seconds, actual: actual.seconds - planning, quality: 'guessed' },
@@ -88,17 +93,17 @@ export function columnsWithCounts(
   const ids = new Map([...(schema ? fieldsOf(schema) : [])].map((field) => [field.path.join('.'), field.id]))
   const keys = new Map(pinned.map(({ column, identity }) => [column, identity.key]))
   return columns.map((column) => {
+    const key = column.as === undefined ? undefined : keys.get(column.as)
+    const keyed = key === undefined ? column : { ...column, key }
     const id = column.as === undefined ? undefined : ids.get(column.as)
-    if (id === undefined || published.files === 0) return column
+    if (id === undefined || published.files === 0) return keyed
     const [cells, nulls, bytes] = [
       published.sum('valueCounts', id),
       published.sum('nullCounts', id),
       published.sum('columnSizes', id),
     ]
-    const key = column.as === undefined ? undefined : keys.get(column.as)
     return {
-      ...column,
-      ...(key === undefined ? {} : { key }),
+      ...keyed,
       ...(cells === undefined ? {} : { cells }),
       ...(nulls === undefined ? {} : { nulls }),
       ...(bytes === undefined ? {} : { bytes_out: bytes }),

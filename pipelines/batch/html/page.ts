@@ -166,7 +166,7 @@ function columns(report: BatchReport, draw: Pictures): Markup | undefined {
       bytes_out: size,
     }) => html`<tr><th scope="row"><bdi>${column}</bdi></th>
 <td>${action}${mode !== undefined && action === 'replaced' ? `, ${mode}` : ''}</td><td>${as === undefined ? '' : html`<bdi>${as}</bdi>`}</td>
-<td>${domain ?? ''}</td><td class="id">${key ?? ''}</td>${number(cells)}${number(nulls)}<td class="number">${size === undefined ? '' : bytes(size)}</td></tr>
+<td>${domain ?? ''}</td><td class="id key">${key ?? ''}</td>${number(cells)}${number(nulls)}<td class="number">${size === undefined ? '' : bytes(size)}</td></tr>
 `,
   )
   return section(
@@ -245,7 +245,7 @@ function service(report: BatchReport): Markup {
     ['Identifiers in answered requests', identifiers],
     ['Retries', retries],
     ['Throttled', throttled],
-    ['Distinct values of deterministic columns', report.distinct],
+    ['Distinct values, and cells of mode random', report.distinct],
   ]
   return section(
     'service',

@@ -1,7 +1,7 @@
 /** A plan beside what came of it. Pure. */
 import type { Quality } from '../plan/distinct.ts'
 import type { Compared, PlanAgainstActual } from '../report.ts'
-import { bytes, count, seconds } from './format.ts'
+import { bytes, count, money, seconds } from './format.ts'
 import { html, type Markup } from './markup.ts'
 
 export function planTables(plan: PlanAgainstActual): Markup {
@@ -21,7 +21,7 @@ export function planTables(plan: PlanAgainstActual): Markup {
       html`<tr><th scope="row">${name}<small>${QUALITY[quality]}</small></th><td class="number">${said(planned)}</td><td class="number">${said(actual)}</td><td class="number">${difference(planned, actual)}</td></tr>
 `,
   )}</tbody></table></div>
-<p class="soft">Planned cost: ${plan.cost.currency} ${plan.cost.planned.toPrecision(2)}, by prices of ${plan.cost.prices_of}.</p>
+<p class="soft">Planned cost: ${money(plan.cost.planned, plan.cost.currency)}, by prices of ${plan.cost.prices_of}.</p>
 ${plan.columns.length > 0 ? treatments(plan.columns) : undefined}`
 }
 
@@ -44,7 +44,7 @@ function treatments(columns: PlanAgainstActual['columns']): Markup {
 `,
   )
   return html`<h3>How the chunks of each column were to be treated</h3>
-<div class="wide"><table><thead><tr><th scope="col">Column</th><th scope="col">Chunks</th><th scope="col" class="number">Cells planned</th><th scope="col" class="number">actual</th><th scope="col" class="number">Nulls planned</th><th scope="col" class="number">actual</th></tr></thead><tbody>${rows}</tbody></table></div>`
+<div class="wide"><table><thead><tr><th scope="col">Column</th><th scope="col">Chunks</th><th scope="col" class="number">Cells planned</th><th scope="col" class="number">Cells actual</th><th scope="col" class="number">Nulls planned</th><th scope="col" class="number">Nulls actual</th></tr></thead><tbody>${rows}</tbody></table></div>`
 }
 
 function difference(planned: number, actual: number): string {
