@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { memoryCatalog } from '../../../lib/iceberg/catalogs/memory.ts'
 import { openTable } from '../../../lib/iceberg/open.ts'
+import { planFiles } from '../../../lib/iceberg/scan.ts'
 import { localStorage } from '../../../lib/storage/local.ts'
 import { isHeader, readChain } from '../../../pipelines/ledger-file.ts'
 import { lake } from '../../helpers/lake.ts'
@@ -179,3 +180,75 @@ test('many runs later the ledger is still a few files, and knows every input', a
   await home.run({ columns: VIN, set: ['input.changed=replace'] })
   expect(await home.query('select count(*), sum(n) from t')).toEqual([[`${runs}`, `${(runs * (runs - 1)) / 2 + 100}`]])
 }, 60_000)
+
+test('three successive versions of one file: each replaces exactly the rows of the one before, in one snapshot', async () => {
+  const home = await lake()
+  await inputs(home, { 'kept.parquet': `select 'd' as dept, 'KEPT' || i as vin, i as n from range(5) r(i)` })
+  const kept = Array.from({ length: 5 }, (_, i) => ['d', `KEPT${i}`, i])
+  const snapshots: string[] = []
+  for (const [version, rows] of [4, 2, 7].entries()) {
+    await inputs(home, {
+      'a.parquet': `select 'v${version}' as dept, 'CAR' || (i + ${version}) as vin, 100 * ${version + 1} + i as n from range(${rows}) r(i)`,
+    })
+    const report = await home.run({ columns: VIN, set: ['input.changed=replace'] })
+    expect(report).toMatchObject({ commits: 1, rows: version === 0 ? rows + 5 : rows })
+    snapshots.push(...report.snapshots)
+    const found = await home.query('select dept, s_vin, n from t order by n')
+    const vins = await home.back(found.map((row) => row[1]))
+    const now = Array.from({ length: rows }, (_, i) => [`v${version}`, `CAR${i + version}`, 100 * (version + 1) + i])
+    expect(found.map(([dept, , n], i) => [dept, vins[i], Number(n)])).toEqual([...kept, ...now])
+  }
+  const { metadata } = await openTable(localStorage(), home.table)
+  expect(metadata.snapshots.map((snapshot) => String(snapshot['snapshot-id']))).toEqual(snapshots)
+  expect(metadata.snapshots.map(({ summary }) => [summary?.operation, summary?.['total-records']])).toEqual([
+    ['append', '9'],
+    ['overwrite', '7'],
+    ['overwrite', '12'],
+  ])
+  // What was there before is there still, for whoever asks for the snapshot of then.
+  const rowsThen: number[] = []
+  for (const id of snapshots) {
+    let rows = 0
+    for await (const { file } of planFiles(localStorage(), metadata, BigInt(id))) rows += file.rows
+    rowsThen.push(rows)
+  }
+  expect(rowsThen).toEqual([9, 7, 12])
+})
+
+test.each([
+  ['another mode', { vin: { mode: 'random' } }, 'table/schema-changed', /new table/],
+  ['another domain', { vin: { mode: 'deterministic', domain: 'people' } }, 'table/key-changed', /--allow-key-change/],
+  [
+    'another normalization',
+    { vin: { mode: 'deterministic', normalize: ['upper'] } },
+    'table/key-changed',
+    /--allow-key-change|new table/,
+  ],
+  ['a column left out', { ...VIN, dept: { mode: 'drop' } }, 'table/schema-changed', /new table/],
+  ['another name', { vin: { mode: 'deterministic', as: 'car' } }, 'table/schema-changed', /new table/],
+])(
+  '%s stops the run before anything is written, and the error says what resolves it',
+  async (_, columns, code, hint) => {
+    const home = await lake(['default', 'people'])
+    await inputs(home, { 'a.parquet': VEHICLES })
+    await home.run({ columns: VIN })
+    await inputs(home, { 'b.parquet': VEHICLES })
+    const before = tree(join(home.dir, 'warehouse'))
+    await expect(home.run({ columns })).rejects.toMatchObject({
+      code,
+      context: { outcome: 'nothing-published', hint: expect.stringMatching(hint) },
+    })
+    expect(tree(join(home.dir, 'warehouse'))).toEqual(before)
+  },
+)
+
+test('a column whose type no longer fits the table stops the run before anything is written', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': VEHICLES })
+  await home.run({ columns: VIN })
+  rmSync(join(home.dir, 'in'), { recursive: true })
+  await inputs(home, { 'b.parquet': `select dept, vin, n::varchar as n from (${VEHICLES})` })
+  const before = tree(join(home.dir, 'warehouse'))
+  await expect(home.run({ columns: VIN })).rejects.toMatchObject({ code: 'table/schema-changed' })
+  expect(tree(join(home.dir, 'warehouse'))).toEqual(before)
+})
