@@ -13,8 +13,7 @@ import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { failure } from '../../cli/output/failure.ts'
 import { runCli } from '../../cli/run.ts'
-import { composeClient } from '../../lib/client/compose.ts'
-import { systemClock } from '../../lib/core/clock.ts'
+import { type Clock, systemClock } from '../../lib/core/clock.ts'
 import { ERRORS, type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
@@ -23,8 +22,7 @@ import { localStorage } from '../../lib/storage/local.ts'
 import { Gate } from '../../pipelines/batch/gate/gate.ts'
 import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
-import { request } from '../client/support.ts'
-import { serve, transportTo } from '../client/transports/server.ts'
+import { serve } from '../client/transports/server.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import { type JobOverrides, type Lake, type LakeOutside, lake } from '../helpers/lake.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
@@ -81,14 +79,19 @@ function input({ sql }: Pick<Lake, 'sql'>, name = 'a', rows = 50): Promise<void>
   )
 }
 
-async function command(words: readonly string[], cwd: string, env: Record<string, string>): Promise<Failed> {
+async function command(
+  words: readonly string[],
+  cwd: string,
+  env: Record<string, string>,
+  { clock = systemClock(), signal = new AbortController().signal }: { clock?: Clock; signal?: AbortSignal } = {},
+): Promise<Failed> {
   let [stdout, stderr] = ['', '']
   const exit = await runCli(words, {
     env,
     cwd,
-    clock: systemClock(),
+    clock,
     random: Math.random,
-    signal: new AbortController().signal,
+    signal,
     tty: false,
     out: (text) => {
       stdout += text
@@ -110,14 +113,39 @@ async function otherKeys({ cli, dir }: Place): Promise<void> {
   await cli('keys', 'create', '--out', 'keys.json')
 }
 
-/** One request over HTTP to a service that answers what it is told to, and repeats what it was sent. */
-async function http(status: number, headers: Record<string, string> = {}): Promise<unknown> {
-  const { url } = await serve((received, response) => {
+/**
+ * The lake's job by the command line, with a service over HTTP that answers rightly unless `behave` does first.
+ */
+async function served(home: Place, behave: Parameters<typeof serve>[0], ...set: string[]): Promise<Failed> {
+  const { url } = await serve(behave)
+  const over = [`service.url=${url}`, 'service.api_key.env=KEY', ...set].flatMap((one) => ['--set', one])
+  const words = ['batch', '--config', 'job.yaml', '--json', '--quiet', ...over]
+  return command(words, home.dir, { KEY: API_KEY }, { clock: hurried() })
+}
+
+/** Waits between attempts pass at once; the half minute in which a request must be answered does not. */
+function hurried(): Clock {
+  const [clock, { sleep }] = [waitlessClock(), systemClock()]
+  return { ...clock, sleep: (ms, signal) => (ms < 30_000 ? clock : { sleep }).sleep(ms, signal) }
+}
+
+/** A service that answers so, and repeats what it was sent. */
+async function answering(status: number, headers: Record<string, string> = {}): Promise<Failed> {
+  return served(await place(), (received, response) => {
     response.writeHead(status, { 'content-type': 'application/json', ...headers })
     response.end(JSON.stringify({ message: received.body, title: PLANTED, pseudonyms: [PLANTED] }))
   })
-  return transportTo(url, { apiKey: API_KEY }).call(request([PLANTED]))
 }
+
+/** A run into the middle of which, when it asks for the first time, something comes. */
+async function interrupted(home: Place, meanwhile: () => Promise<unknown>): Promise<Failed> {
+  return served(home, async (_, __, nth) => {
+    if (nth === 1) await meanwhile()
+  })
+}
+
+/** A run with the service of `served`, as the one before an interrupted one: the key is the same. */
+const undisturbed = (home: Place) => served(home, () => undefined)
 
 async function keyringOf({ keyring }: Lake) {
   return openKeyring(await loadKeyring(keyring), nobleKernel, { randomBytes })
@@ -196,7 +224,7 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'storage/changed': async () => {
     const home = await place()
-    return home.job({}, { meanwhile: () => input(home, 'a', 51) })
+    return interrupted(home, () => input(home, 'a', 51))
   },
   'storage/full': async () => {
     const { dir } = await place()
@@ -206,27 +234,19 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return ended(promisify(execFile)('bash', ['-c', script, process.execPath, ...words], { cwd: dir }))
   },
   'storage/failed': async () => (await place()).cli('table', 'show', `/${'long'.repeat(100)}`),
-  'service/unavailable': () => http(500),
-  'service/throttled': () => http(429, { 'retry-after': '1' }),
+  'service/unavailable': () => answering(500),
+  'service/throttled': () => answering(429, { 'retry-after': '1' }),
   'service/timeout': async () => {
-    const { url } = await serve(() => new Promise((answer) => setTimeout(answer, 300)))
-    return transportTo(url, { timeoutMs: 100, apiKey: API_KEY }).call(request([PLANTED]))
+    const { url } = await serve((_, response) => new Promise((gone) => response.once('close', gone)))
+    const over = [`service.url=${url}`, 'service.api_key.env=KEY'].flatMap((one) => ['--set', one])
+    const words = ['batch', '--config', 'job.yaml', '--json', '--quiet', ...over]
+    // Here the half minute passes at once too.
+    return command(words, (await place()).dir, { KEY: API_KEY }, { clock: waitlessClock() })
   },
-  'service/denied': () => http(403),
-  'service/refused': () => http(400),
-  'service/too-large': () => http(413),
-  'service/bad-answer': async () => {
-    const { url } = await serve((_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json' })
-      response.end(JSON.stringify({ pseudonyms: [PLANTED] }))
-    })
-    const { client } = composeClient(transportTo(url, { apiKey: API_KEY }), {
-      clock: systemClock(),
-      random: Math.random,
-      cacheBytes: 1 << 20,
-    })
-    return client.call(request([PLANTED]))
-  },
+  'service/denied': () => answering(403),
+  'service/refused': () => answering(400),
+  'service/too-large': () => answering(413),
+  'service/bad-answer': () => answering(200),
   'service/no-callers': async () => (await place()).cli('service', 'start', '--keyring', 'keys.json', '--port', '0'),
   'service/port-in-use': async () => {
     const server = createServer()
@@ -285,15 +305,15 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'table/changed': async () => {
     const home = await place()
-    await home.job()
+    await undisturbed(home)
     await input(home, 'b')
-    return home.job({}, { meanwhile: () => damage.setProperty(home.table, 'pseudolake.columns', PLANTED) })
+    return interrupted(home, () => damage.setProperty(home.table, 'pseudolake.columns', PLANTED))
   },
   'table/mark-changed': async () => {
     const home = await place()
-    await home.job()
+    await undisturbed(home)
     await input(home, 'b')
-    return home.job({}, { meanwhile: () => home.job() })
+    return interrupted(home, () => undisturbed(home))
   },
   'table/mark-unreadable': async () => {
     const home = await place()
@@ -324,13 +344,10 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'table/commit-unknown': async () => {
     const home = await place()
-    const { catalog, clock } = brokenCatalog(home, {
-      async create(location, bytes) {
-        if (location.endsWith('.metadata.json')) throw new PseudolakeError('storage/failed', 'reset by peer')
-        return localStorage().create(location, bytes)
-      },
-    })
-    return home.job({}, { catalog, clock })
+    await undisturbed(home)
+    await input(home, 'b')
+    // What is in the way is no metadata that could be compared.
+    return interrupted(home, async () => mkdirSync(join(home.table, 'metadata', 'v2.metadata.json')))
   },
   'gate/failed': async () => {
     const home = await place()
@@ -354,8 +371,9 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return home.cli('query', 'select note::int from t', '--table', `t=${home.table}`)
   },
   'run/interrupted': async () => {
+    const home = await place()
     const signal = AbortSignal.abort(new Error(PLANTED))
-    return (await place()).job({}, { signal })
+    return command(['batch', '--config', 'job.yaml', '--json'], home.dir, {}, { signal })
   },
   'environment/missing': async () => {
     const home = await place()
