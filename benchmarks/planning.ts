@@ -2,7 +2,7 @@
  * What many inputs cost: to plan all of them (`--plan`), to know that there is nothing to do, and to find the few new ones among them. Time
  * and peak memory, each run a process of its own; what it reports is checked before its time counts.
  *
- *   node benchmarks/planning.ts [--inputs 100000] [--inputs 1000000] [--from disk|s3]
+ *   node benchmarks/planning.ts [--inputs 100000] [--inputs 1000000] [--from disk|s3] [--no-plan]
  *
  * From a disk the inputs are hard links, each looked at. From S3 they are listed, page by page, and read by the HTTP of a server of ours on
  * this machine (benchmarks/s3): its XML and a request for each read are in the figures, a network is not. The table is on the disk. The
@@ -32,9 +32,11 @@ import { keyOf } from './s3/keys.ts'
 import { s3Reader } from './s3/reader.ts'
 
 const { values } = parseArgs({
+  allowNegative: true,
   options: {
     inputs: { type: 'string', multiple: true, default: ['100000', '1000000'] },
     from: { type: 'string', default: 'disk' },
+    plan: { type: 'boolean', default: true },
     /** Of the process of one run. */
     run: { type: 'string' },
     dir: { type: 'string', default: '' },
@@ -68,6 +70,7 @@ async function measure(inputs: number): Promise<void> {
       ['nothing', 'nothing to do', { status: 'nothing-to-do', skipped_files: inputs }],
       ['new', 'three are new', { status: 'done', files: MORE, skipped_files: inputs }],
     ] as const) {
+      if (name === 'plan' && !values.plan) continue
       if (name === 'new') await grow(inputs, inputs + MORE)
       const report = await child(name, dir, store?.address)
       for (const [key, value] of Object.entries(wanted))

@@ -12,8 +12,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { failure } from '../../cli/output/failure.ts'
-import { runCli } from '../../cli/run.ts'
-import { type Clock, systemClock } from '../../lib/core/clock.ts'
+import { systemClock } from '../../lib/core/clock.ts'
 import { ERRORS, type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
@@ -24,85 +23,21 @@ import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { serve } from '../client/transports/server.ts'
 import { pseudolake } from '../helpers/cli.ts'
-import { type JobOverrides, type Lake, type LakeOutside, lake } from '../helpers/lake.ts'
+import type { Lake } from '../helpers/lake.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import * as damage from '../pipelines/verify/damage.ts'
-
-/** Stands in data, keys, answers and settings wherever a code can be provoked around it; no output may show it. */
-const PLANTED = 'PLANTED-7f3a'
-const API_KEY = `${PLANTED}-api-key`
-
-interface Failed {
-  readonly exit: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-interface Place extends Lake {
-  /** Runs the command line in this process, in the lake's folder, with `--json`. */
-  cli(...words: string[]): Promise<Failed>
-  /** The lake's job with more `--set`s, on the command line. */
-  batch(...set: string[]): Promise<Failed>
-  /** Runs the lake's job in this process. */
-  job(more?: Partial<JobOverrides>, outside?: LakeOutside): Promise<unknown>
-}
-
-const COLUMNS = { vin: { mode: 'deterministic' } }
-
-/** A folder with one input `in/a.parquet`, a keyring and a job. */
-async function place(env: Record<string, string> = {}): Promise<Place> {
-  const home = await lake()
-  mkdirSync(join(home.dir, 'in'))
-  await input(home)
-  writeFileSync(
-    join(home.dir, 'job.yaml'),
-    `job: test
-input: { path: in }
-columns: { vin: { mode: deterministic } }
-service: { embedded: { keyring: keys.json } }
-output: { table: db.t, warehouse: warehouse }
-`,
-  )
-  const cli = (...words: string[]) => command([...words, '--json'], home.dir, env)
-  return {
-    ...home,
-    cli,
-    batch: (...set) => cli('batch', '--config', 'job.yaml', ...set.flatMap((one) => ['--set', one])),
-    job: (more = {}, outside = {}) => home.run({ columns: COLUMNS, ...more }, {}, outside),
-  }
-}
-
-/** Writes an input of 50 rows whose `vin` and `note` hold planted values. */
-function input({ sql }: Pick<Lake, 'sql'>, name = 'a', rows = 50): Promise<void> {
-  return sql(
-    `copy (select '${PLANTED}-' || i as vin, '${PLANTED}' as note, i as n from range(${rows}) r(i)) to '{dir}/in/${name}.parquet'`,
-  )
-}
-
-async function command(
-  words: readonly string[],
-  cwd: string,
-  env: Record<string, string>,
-  { clock = systemClock(), signal = new AbortController().signal }: { clock?: Clock; signal?: AbortSignal } = {},
-): Promise<Failed> {
-  let [stdout, stderr] = ['', '']
-  const exit = await runCli(words, {
-    env,
-    cwd,
-    clock,
-    random: Math.random,
-    signal,
-    tty: false,
-    out: (text) => {
-      stdout += text
-    },
-    err: (text) => {
-      stderr += text
-    },
-    lines: async function* () {},
-  })
-  return { exit, stdout, stderr }
-}
+import {
+  API_KEY,
+  answering,
+  command,
+  type Failed,
+  input,
+  interrupted,
+  PLANTED,
+  type Place,
+  place,
+  undisturbed,
+} from './failing.ts'
 
 /** Writes `text` over an input. */
 const overwrite = ({ dir }: Lake, text: string | Uint8Array) => writeFileSync(join(dir, 'in', 'a.parquet'), text)
@@ -113,49 +48,8 @@ async function otherKeys({ cli, dir }: Place): Promise<void> {
   await cli('keys', 'create', '--out', 'keys.json')
 }
 
-/**
- * The lake's job by the command line, with a service over HTTP that answers rightly unless `behave` does first.
- */
-async function served(home: Place, behave: Parameters<typeof serve>[0], ...set: string[]): Promise<Failed> {
-  const { url } = await serve(behave)
-  const over = [`service.url=${url}`, 'service.api_key.env=KEY', ...set].flatMap((one) => ['--set', one])
-  const words = ['batch', '--config', 'job.yaml', '--json', '--quiet', ...over]
-  return command(words, home.dir, { KEY: API_KEY }, { clock: hurried() })
-}
-
-/** Waits between attempts pass at once; the half minute in which a request must be answered does not. */
-function hurried(): Clock {
-  const [clock, { sleep }] = [waitlessClock(), systemClock()]
-  return { ...clock, sleep: (ms, signal) => (ms < 30_000 ? clock : { sleep }).sleep(ms, signal) }
-}
-
-/** A service that answers so, and repeats what it was sent. */
-async function answering(status: number, headers: Record<string, string> = {}): Promise<Failed> {
-  return served(await place(), (received, response) => {
-    response.writeHead(status, { 'content-type': 'application/json', ...headers })
-    response.end(JSON.stringify({ message: received.body, title: PLANTED, pseudonyms: [PLANTED] }))
-  })
-}
-
-/** A run into the middle of which, when it asks for the first time, something comes. */
-async function interrupted(home: Place, meanwhile: () => Promise<unknown>): Promise<Failed> {
-  return served(home, async (_, __, nth) => {
-    if (nth === 1) await meanwhile()
-  })
-}
-
-/** A run with the service of `served`, as the one before an interrupted one: the key is the same. */
-const undisturbed = (home: Place) => served(home, () => undefined)
-
 async function keyringOf({ keyring }: Lake) {
   return openKeyring(await loadKeyring(keyring), nobleKernel, { randomBytes })
-}
-
-/** A catalog over a storage that fails as told. */
-function brokenCatalog({ dir }: Lake, failing: Partial<ReturnType<typeof localStorage>>) {
-  const storage = { ...localStorage(), ...failing }
-  const clock = waitlessClock()
-  return { storage, clock, catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }) }
 }
 
 /** Ways to each code: what fails ends with `Failed`, or throws. */
@@ -336,10 +230,11 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'table/conflict': async () => {
     const home = await place()
-    const { catalog, clock } = brokenCatalog(home, {})
+    const clock = waitlessClock()
     const commit = async () => {
       throw new PseudolakeError('table/conflict', 'somebody was first')
     }
+    const catalog = filesystemCatalog({ storage: localStorage(), warehouse: join(home.dir, 'warehouse'), clock })
     return home.job({}, { catalog: { ...catalog, commit }, clock })
   },
   'table/commit-unknown': async () => {
