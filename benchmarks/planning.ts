@@ -1,15 +1,16 @@
 /**
- * What it costs to know that there is nothing to do, and to find the few new inputs among many: time and peak memory of runs over a listing
- * of N inputs that the ledger knows. Each run is a process of its own; its report is checked before its time counts.
+ * What many inputs cost: to plan all of them (`--plan`), to know that there is nothing to do, and to find the few new ones among them. Time
+ * and peak memory, each run a process of its own; what it reports is checked before its time counts.
  *
- *   node benchmarks/planning.ts [--inputs 100000] [--inputs 1000000] [--local]
+ *   node benchmarks/planning.ts [--inputs 100000] [--inputs 1000000] [--from disk|s3] [--no-plan]
  *
- * The listing is made up (an object store’s would come page by page, and its network decides); with --local the inputs are hard links on
- * a disk, each looked at. The service is a hash: it is asked for the key check only.
+ * From a disk the inputs are hard links, each looked at. From S3 they are listed, page by page, and read by the HTTP of a server of ours on
+ * this machine (benchmarks/s3): its XML and a request for each read are in the figures, a network is not. The table is on the disk. The
+ * service is a hash: it is asked for the key check only.
  */
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,82 +22,132 @@ import { systemClock } from '../lib/core/clock.ts'
 import { keepHeapSmall } from '../lib/core/heap.ts'
 import { filesystemCatalog } from '../lib/iceberg/catalogs/filesystem.ts'
 import { localStorage } from '../lib/storage/local.ts'
-import type { Storage, StoredObject, Version } from '../lib/storage/storage.ts'
+import type { Storage } from '../lib/storage/storage.ts'
 import { batchJob } from '../pipelines/batch/job.ts'
-import { type BatchOptions, runBatch } from '../pipelines/batch/run.ts'
+import { shippedPrices } from '../pipelines/batch/plan/prices.ts'
+import { planBatch, runBatch } from '../pipelines/batch/run.ts'
 import { readBatchConfig } from '../pipelines/config/load.ts'
 import { cacheBytes } from '../pipelines/service.ts'
+import { keyOf } from './s3/keys.ts'
+import { s3Reader } from './s3/reader.ts'
 
 const { values } = parseArgs({
+  allowNegative: true,
   options: {
     inputs: { type: 'string', multiple: true, default: ['100000', '1000000'] },
-    local: { type: 'boolean', default: false },
+    from: { type: 'string', default: 'disk' },
+    plan: { type: 'boolean', default: true },
     /** Of the process of one run. */
     run: { type: 'string' },
     dir: { type: 'string', default: '' },
+    s3: { type: 'string' },
   },
 })
 
-function measure(inputs: number): void {
+const ROWS = 100
+/** A file has at most 65,000 names on ext4. */
+const LINKS = 60_000
+/** What is in the bucket after the first runs. */
+const MORE = 3
+
+async function measure(inputs: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'pseudolake-planning-'))
+  let store: Store | undefined
   try {
     mkdirSync(join(dir, 'in'))
-    child('seed', dir, 1)
-    if (values.local) for (let i = 0; i < inputs; i++) linkSync(join(dir, 'seed.parquet'), nameOf(dir, i))
-    for (const [name, wanted] of [
-      ['adopt', { status: 'done', files: 0 }],
-      ['nothing', { status: 'nothing-to-do', skipped_files: inputs }],
-      ['new', { status: 'done', files: 3, skipped_files: inputs }],
+    await child('seed', dir)
+    const grow = async (from: number, to: number) => {
+      if (values.from === 'disk') link(dir, from, to)
+      else {
+        store?.process.kill()
+        store = await startStore(to, join(dir, 'seed.parquet'))
+      }
+    }
+    await grow(0, inputs)
+    for (const [name, what, wanted] of [
+      ['plan', 'planned', { status: 'planned', files: inputs, rows: ROWS * inputs }],
+      ['adopt', 'first run, adopted', { status: 'done', files: 0 }],
+      ['nothing', 'nothing to do', { status: 'nothing-to-do', skipped_files: inputs }],
+      ['new', 'three are new', { status: 'done', files: MORE, skipped_files: inputs }],
     ] as const) {
-      if (name === 'new')
-        for (const i of [0, 1, 2])
-          writeFileSync(join(dir, 'in', `new-${i}.parquet`), readFileSync(join(dir, 'seed.parquet')))
-      const report = child(name, dir, inputs)
+      if (name === 'plan' && !values.plan) continue
+      if (name === 'new') await grow(inputs, inputs + MORE)
+      const report = await child(name, dir, store?.address)
       for (const [key, value] of Object.entries(wanted))
         if (report[key] !== value) throw new Error(`${name}: ${key} is ${report[key]}, expected ${value}`)
-      const { seconds, cpu_seconds: cpu, peak_rss_bytes: peak } = report as Record<string, number>
-      const metadata = readdirSync(join(dir, 'warehouse/db/t/metadata')).filter((file) =>
-        file.endsWith('.metadata.json'),
-      )
-      const largest = Math.max(...metadata.map((file) => statSync(join(dir, 'warehouse/db/t/metadata', file)).size))
+      const { wall, cpu, peak } = report as Record<string, number>
       process.stdout.write(
-        `${inputs} inputs, ${WHAT[name]}: ${seconds?.toFixed(2)} s, CPU ${cpu?.toFixed(2)} s, peak ${((peak ?? 0) / 2 ** 20).toFixed(0)} MB, metadata.json ${largest} bytes\n`,
+        `${inputs} inputs from ${values.from}, ${what}: ${wall?.toFixed(1)} s, CPU ${cpu?.toFixed(1)} s, peak ${((peak ?? 0) / 2 ** 20).toFixed(0)} MB, metadata.json ${largestMetadata(dir)} bytes\n`,
       )
     }
   } finally {
+    store?.process.kill()
     rmSync(dir, { recursive: true })
   }
 }
 
-const WHAT = { adopt: 'first run, adopted', nothing: 'nothing to do', new: 'three are new' }
-
-function child(name: string, dir: string, inputs: number): Record<string, unknown> {
-  const args = [fileURLToPath(import.meta.url), '--run', name, '--dir', dir, '--inputs', String(inputs)]
-  const { status, stdout, stderr } = spawnSync(process.execPath, values.local ? [...args, '--local'] : args, {
-    encoding: 'utf8',
-  })
-  if (status !== 0) throw new Error(`${name} failed: ${stderr.slice(-1000)}`)
-  return JSON.parse(stdout)
+function link(dir: string, from: number, to: number): void {
+  for (let i = from; i < to; i++) {
+    const copy = join(dir, `seed-${from}-${Math.floor((i - from) / LINKS)}.parquet`)
+    if ((i - from) % LINKS === 0) copyFileSync(join(dir, 'seed.parquet'), copy)
+    linkSync(copy, join(dir, keyOf(i)))
+  }
 }
 
-async function run(name: string, dir: string, inputs: number): Promise<void> {
+interface Store {
+  readonly process: ChildProcess
+  readonly address: string
+}
+
+async function startStore(objects: number, file: string): Promise<Store> {
+  const server = fileURLToPath(new URL('s3/server.ts', import.meta.url))
+  const store = spawn(process.execPath, [server, '--objects', String(objects), '--file', file], { stdio: 'pipe' })
+  const address = await new Promise<string>((done, fail) => {
+    store.stdout.once('data', (line: Buffer) => done(line.toString().trim()))
+    store.once('exit', (code) => fail(new Error(`the store ended with ${code}`)))
+  })
+  return { process: store, address }
+}
+
+function largestMetadata(dir: string): number {
+  const folder = join(dir, 'warehouse/db/t/metadata')
+  const files = readdirSync(folder).filter((file) => file.endsWith('.metadata.json'))
+  return Math.max(...files.map((file) => statSync(join(folder, file)).size))
+}
+
+async function child(name: string, dir: string, s3?: string): Promise<Record<string, unknown>> {
+  const args = [fileURLToPath(import.meta.url), '--run', name, '--dir', dir, ...(s3 ? ['--s3', s3] : [])]
+  const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let out = ''
+  running.stdout.on('data', (part: Buffer) => {
+    out += part.toString()
+  })
+  const code = await new Promise((done) => running.once('close', done))
+  if (code !== 0) throw new Error(`${name} ended with ${code}`)
+  return JSON.parse(out)
+}
+
+async function run(name: string, dir: string): Promise<void> {
   keepHeapSmall()
   const disk = localStorage()
-  if (name === 'seed') await generate({ location: join(dir, 'seed.parquet'), rows: 100 }, { storage: disk })
-  // Another job makes the table; without its mark the rows are anybody’s, so that the inputs can be adopted.
-  const storage = name === 'seed' || values.local ? disk : withListing(disk, dir, inputs)
+  if (name === 'seed') await generate({ location: join(dir, 'seed.parquet'), rows: ROWS }, { storage: disk })
+  const storage = values.s3 === undefined ? disk : withInputs(disk, join(dir, 'in'), s3Reader(values.s3, `${dir}/`))
   const settings = readBatchConfig(
     JSON.stringify({
+      // Another job makes the table; without its mark the rows are anybody’s, so that the inputs can be adopted.
       job: name === 'seed' ? 'seed' : 'planning',
-      input: { path: join(dir, name === 'seed' ? 'seed.parquet' : 'in') },
+      input: { path: join(dir, name === 'seed' ? 'seed.parquet' : 'in/') },
       columns: { vin: { mode: 'deterministic' } },
       service: { embedded: { keyring: 'none' } },
-      output: { table: 'db.t', warehouse: join(dir, 'warehouse') },
+      output: { table: name === 'plan' ? 'db.other' : 'db.t', warehouse: join(dir, 'warehouse') },
     }),
   )
   const clock = systemClock()
-  const catalog = filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock })
-  const options: BatchOptions = name === 'adopt' ? { adopt: 'all' } : {}
+  const catalog = filesystemCatalog({ storage: disk, warehouse: join(dir, 'warehouse'), clock })
+  const usage = () => {
+    const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+    return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakRssBytes: maxRSS * 1024 }
+  }
   const outside = {
     storage,
     catalog,
@@ -107,19 +158,27 @@ async function run(name: string, dir: string, inputs: number): Promise<void> {
     runId: name,
     createdBy: 'pseudolake version 0.0.0',
     command: 'none',
-    usage: () => {
-      const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
-      return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakRssBytes: maxRSS * 1024 }
-    },
+    usage,
     signal: new AbortController().signal,
   }
-  const report = await runBatch(batchJob(settings, '/'), outside, options)
+  const job = batchJob(settings, '/')
+  const started = performance.now()
+  const { status, files, rows, skipped_files } =
+    name === 'plan'
+      ? await planBatch(job, outside, { plan: shippedPrices() })
+      : await runBatch(job, outside, name === 'adopt' ? { adopt: 'all' } : {})
+  const wall = (performance.now() - started) / 1000
   if (name === 'seed') {
     const ident = { database: 'db', name: 't' }
     const state = await catalog.load(ident)
     await catalog.commit(ident, state, [{ action: 'remove-properties', removals: ['pseudolake.job.seed'] }])
   }
-  process.stdout.write(JSON.stringify({ ...report, published: [] }))
+  const { cpuSeconds: cpu, peakRssBytes: peak } = usage()
+  await new Promise((done) =>
+    process.stdout.write(JSON.stringify({ status, files, rows, skipped_files, wall, cpu, peak }), done),
+  )
+  // Connections that are kept alive would keep the process.
+  process.exit(0)
 }
 
 const service = inProcessTransport(({ values, domain }) => ({
@@ -128,30 +187,16 @@ const service = inProcessTransport(({ values, domain }) => ({
   keys: ['test'],
 }))
 
-function nameOf(dir: string, i: number): string {
-  return join(dir, 'in', `year=2026-part-${String(i).padStart(8, '0')}-of-a-name-as-spark-makes-it.c000.snappy.parquet`)
-}
-
-/** The disk, with as many more inputs in its listing. */
-function withListing(disk: Storage, dir: string, inputs: number): Storage {
+/** The disk, but for what is below the inputs' folder. */
+function withInputs(disk: Storage, folder: string, inputs: Pick<Storage, 'stat' | 'read' | 'list'>): Storage {
+  const at = (location: string) => (location.startsWith(folder) ? inputs : disk)
   return {
     ...disk,
-    async *list(prefix) {
-      yield* disk.list(prefix)
-      if (!prefix.startsWith(join(dir, 'in'))) return
-      for (let i = 0; i < inputs; i++) yield described(nameOf(dir, i), i)
-    },
+    stat: (location) => at(location).stat(location),
+    read: (location, options) => at(location).read(location, options),
+    list: (prefix) => at(prefix).list(prefix),
   }
 }
 
-function described(location: string, i: number): StoredObject {
-  return {
-    location,
-    bytes: 1_000_000 + i,
-    version: `"${i.toString(16).padStart(32, '0')}"` as Version,
-    modified: 1.7e12 + i,
-  }
-}
-
-if (values.run === undefined) for (const inputs of values.inputs) measure(Number(inputs))
-else await run(values.run, values.dir, Number(values.inputs[0]))
+if (values.run === undefined) for (const inputs of values.inputs) await measure(Number(inputs))
+else await run(values.run, values.dir)

@@ -73,15 +73,20 @@ export function checkAncestry(
   current: bigint | number | undefined,
 ) {
   const byId = new Map(snapshots.map((snapshot) => [String(snapshot.id), snapshot]))
+  const setTheMark = ({ summary }: MarkedSnapshot) =>
+    summary['pseudolake.job'] === job &&
+    Number(summary['pseudolake.epoch']) === mark.epoch &&
+    summary['pseudolake.digest'] === mark.digest
   let id = current
   while (id !== undefined) {
     const snapshot = byId.get(String(id))
-    if (!snapshot) return 'expired'
-    if (snapshot.summary['pseudolake.job'] === job) {
-      const epoch = Number(snapshot.summary['pseudolake.epoch'])
-      if (epoch === mark.epoch && snapshot.summary['pseudolake.digest'] === mark.digest) return 'found'
-      if (epoch <= mark.epoch) break
+    if (!snapshot) {
+      // The chain is cut, but the snapshot that set the mark is there: then it is no ancestor, and its rows are not in the table.
+      if (snapshots.some(setTheMark)) break
+      return 'expired'
     }
+    if (setTheMark(snapshot)) return 'found'
+    if (snapshot.summary['pseudolake.job'] === job && Number(snapshot.summary['pseudolake.epoch']) <= mark.epoch) break
     id = snapshot.parent
   }
   throw new PseudolakeError(

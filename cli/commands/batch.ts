@@ -77,6 +77,7 @@ export const batch: Command = {
     const priceFile = args.string('prices')
     const prices = priceFile === undefined ? shippedPrices() : await pricesOf(absolute(io.cwd, priceFile))
     const options = {
+      prices,
       allowKeyChange: args.flag('allow-key-change'),
       ...(adopt === undefined ? {} : { adopt }),
       ...(list === undefined ? {} : { inputsFrom: await readList(absolute(io.cwd, list), io.cwd) }),

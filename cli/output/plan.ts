@@ -26,7 +26,7 @@ export function planText(plan: BatchPlan): string {
     `output: about ${bytes(plan.bytes_out)} in ${files(creates.data_files)}`,
     `creates: ${created(plan)}`,
     `time: about ${duration(plan.seconds)}`,
-    `cost: about ${money(cost.total, cost.currency)} (prices of ${cost.date}: ${printable(cost.source)})`,
+    `cost: ${about(money(cost.total, cost.currency))} (prices of ${cost.date}: ${printable(cost.source)})`,
     ...cost.items.map(
       ({ name, quantity, unit, amount, monthly }) =>
         `  ${name}: ${quantity < 10 ? Number(quantity.toPrecision(3)) : count(Math.round(quantity))} ${unit}, ${money(amount, cost.currency)}${monthly ? ' a month' : ''}`,
@@ -58,7 +58,7 @@ function columnRow(column: PlannedColumn): (string | number | null)[] {
 }
 
 function some(values: number, quality: Quality): string {
-  return `${{ exact: '', estimated: 'about ', 'at-most': 'at most ' }[quality]}${count(values)}`
+  return `${{ exact: '', estimated: 'about ', 'at-most': 'at most ', guessed: 'perhaps ' }[quality]}${count(values)}`
 }
 
 function created({ creates, table: name }: BatchPlan): string {
@@ -86,7 +86,12 @@ export function duration(s: number): string {
   return s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`
 }
 
+function about(text: string): string {
+  return text.startsWith('less') ? text : `about ${text}`
+}
+
 function money(amount: number, currency: string): string {
+  if (amount > 0 && amount < 0.0001) return `less than ${currency} 0.0001`
   return `${currency} ${amount === 0 || amount >= 0.01 ? amount.toFixed(2) : amount.toPrecision(2)}`
 }
 

@@ -63,15 +63,15 @@ export function localStorage(): Storage {
       // A prefix need not end at a folder: `…/part-` lists its siblings that begin so.
       const folder = prefix.endsWith('/') ? path : dirname(path)
       const toLocation = prefix.startsWith('file:') ? (p: string) => pathToFileURL(p).href : (p: string) => p
+      let paths: string[] = []
       for await (const found of walk(folder)) {
         if (!found.startsWith(prefix.endsWith('/') ? join(path, '/') : path)) continue
-        const location = toLocation(found)
-        try {
-          yield described(location, await stat(found, { bigint: true }))
-        } catch (error) {
-          if (!gone(error)) throw translated(location, error)
-        }
+        paths.push(found)
+        if (paths.length < LOOKED_AT_ONCE) continue
+        yield* looked(paths, toLocation)
+        paths = []
       }
+      yield* looked(paths, toLocation)
     },
 
     async delete(location) {
@@ -79,6 +79,19 @@ export function localStorage(): Storage {
         if (!(error instanceof PseudolakeError && error.code === 'storage/not-found')) throw error
       })
     },
+  }
+}
+
+/** One after the other, each file of a listing would wait for its turn among the threads: four times the work. */
+const LOOKED_AT_ONCE = 64
+
+/** Those of the files that are still there. */
+async function* looked(paths: readonly string[], toLocation: (path: string) => string): AsyncGenerator<StoredObject> {
+  const stats = await Promise.allSettled(paths.map((path) => stat(path, { bigint: true })))
+  for (const [i, found] of stats.entries()) {
+    const location = toLocation(paths[i] as string)
+    if (found.status === 'fulfilled') yield described(location, found.value)
+    else if (!gone(found.reason)) throw translated(location, found.reason)
   }
 }
 
@@ -193,7 +206,7 @@ async function syncFolder(folder: string): Promise<void> {
 async function* walk(folder: string): AsyncGenerator<string> {
   let entries: Awaited<ReturnType<typeof opendir>>
   try {
-    entries = await opendir(folder)
+    entries = await opendir(folder, { bufferSize: 256 })
   } catch (error) {
     if (gone(error)) return
     throw translated(folder, error)

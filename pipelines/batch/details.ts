@@ -4,33 +4,66 @@ import { fieldsOf } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { BatchSettings } from '../config/native.ts'
 import type { Pinned } from './identities.ts'
-import type { BatchPlan } from './plan/document.ts'
-import type { ColumnReport, PlanAgainstActual } from './report.ts'
-import type { PhaseTime } from './timings.ts'
+import type { Quality } from './plan/distinct.ts'
+import type { PlannedColumn } from './plan/document.ts'
+import type { PlanSums } from './plan/sums.ts'
+import type { BatchReport, ColumnAgainstActual, ColumnReport, PlanAgainstActual } from './report.ts'
 import type { Totals } from './totals.ts'
 
-interface Actual {
-  readonly files: number
-  readonly rows: number
-  readonly distinct: number
-  readonly service: { readonly requests: number; readonly identifiers: number }
-  readonly bytes_out: number
-  readonly seconds: number
-}
-
-/** @param phases of the run: the time of planning is no part of what was planned */
-export function against(plan: BatchPlan, actual: Actual, phases: readonly PhaseTime[]): PlanAgainstActual {
-  const planning = phases.find(({ name }) => name === 'plan')?.seconds ?? 0
+/** @param basis what the plan was made from */
+export function against(plan: PlanSums, basis: PlanAgainstActual['basis'], actual: BatchReport): PlanAgainstActual {
   const { distinct, service, cost } = plan
+  const { quality } = distinct
+  // The time of planning is no part of what was planned.
+  const planning = actual.phases.find(({ name }) => name === 'plan')?.seconds ?? 0
+  const columns = new Map(actual.columns.map((column) => [column.column, column]))
+  // A report counts them as the client does: each cell of mode random is a value of its own.
+  const random = plan.columns.reduce((sum, column) => sum + randomCells(column), 0)
   return {
+    basis,
     files: { planned: plan.files, actual: actual.files },
     rows: { planned: plan.rows, actual: actual.rows },
-    distinct: { planned: distinct.values, actual: actual.distinct, quality: distinct.quality },
-    requests: { planned: service.requests, actual: actual.service.requests },
-    identifiers: { planned: service.identifiers, actual: actual.service.identifiers },
-    bytes_out: { planned: plan.bytes_out, actual: actual.bytes_out },
-    seconds: { planned: plan.seconds, actual: actual.seconds - planning },
+    distinct: {
+      planned: distinct.values + random,
+      at_most: distinct.at_most + random,
+      actual: actual.distinct,
+      quality,
+    },
+    // Which values are asked for together is not known to the value.
+    requests: {
+      planned: service.requests,
+      actual: actual.service.requests,
+      quality: quality === 'exact' ? 'estimated' : quality,
+    },
+    identifiers: { planned: service.identifiers, actual: actual.service.identifiers, quality },
+    bytes_out: { planned: plan.bytes_out, actual: actual.bytes_out, quality: sizeQuality(plan, basis) },
+    seconds: { planned: plan.seconds, actual: actual.seconds - planning, quality: 'guessed' },
     cost: { planned: cost.total, currency: cost.currency, prices_of: cost.date },
+    columns: plan.columns.map((column) => comparedColumn(column, columns.get(column.column))),
+  }
+}
+
+/** Compressed sizes are never exact; by footers alone those of pseudonyms are guessed, whatever is known of their number. */
+function sizeQuality({ columns, distinct }: PlanSums, basis: PlanAgainstActual['basis']): Quality {
+  if (basis === 'footers' && columns.some(({ action }) => action === 'replaced')) return 'guessed'
+  return distinct.quality === 'exact' ? 'estimated' : distinct.quality
+}
+
+function randomCells({ mode, chunks, cells, nulls }: PlannedColumn): number {
+  if (mode !== 'random') return 0
+  const isFolder = chunks.some(({ action }) => action === 'constant')
+  return isFolder ? 0 : cells - (nulls ?? 0)
+}
+
+function comparedColumn(planned: PlannedColumn, actual: ColumnReport | undefined): ColumnAgainstActual {
+  const { column, action, as, chunks, cells, nulls } = planned
+  return {
+    column,
+    action,
+    ...(as === undefined ? {} : { as }),
+    chunks,
+    cells: { planned: cells, actual: actual?.cells ?? null },
+    nulls: { planned: nulls, actual: actual?.nulls ?? null },
   }
 }
 
@@ -60,17 +93,17 @@ export function columnsWithCounts(
   const ids = new Map([...(schema ? fieldsOf(schema) : [])].map((field) => [field.path.join('.'), field.id]))
   const keys = new Map(pinned.map(({ column, identity }) => [column, identity.key]))
   return columns.map((column) => {
+    const key = column.as === undefined ? undefined : keys.get(column.as)
+    const keyed = key === undefined ? column : { ...column, key }
     const id = column.as === undefined ? undefined : ids.get(column.as)
-    if (id === undefined || published.files === 0) return column
+    if (id === undefined || published.files === 0) return keyed
     const [cells, nulls, bytes] = [
       published.sum('valueCounts', id),
       published.sum('nullCounts', id),
       published.sum('columnSizes', id),
     ]
-    const key = column.as === undefined ? undefined : keys.get(column.as)
     return {
-      ...column,
-      ...(key === undefined ? {} : { key }),
+      ...keyed,
       ...(cells === undefined ? {} : { cells }),
       ...(nulls === undefined ? {} : { nulls }),
       ...(bytes === undefined ? {} : { bytes_out: bytes }),

@@ -2,7 +2,7 @@
 import pLimit from 'p-limit'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import { openParquet } from '../../lib/parquet/open.ts'
+import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
 import type { InputFile } from './inputs.ts'
@@ -28,6 +28,9 @@ export interface OpenedStep {
   readonly replaced: Shape['replaced']
 }
 
+/** Sees each file while its footer is in memory. */
+export type Visit = (file: ParquetFile, input: InputFile, shape: Shape) => Promise<void>
+
 /**
  * @param first of an earlier step of the run
  * @throws PseudolakeError `input/*`, `config/invalid`, `table/schema-changed`
@@ -38,13 +41,16 @@ export async function openStep(
   job: BatchJob,
   target: Target,
   { storage, signal }: { readonly storage: Storage; readonly signal: AbortSignal },
+  visit?: Visit,
 ): Promise<OpenedStep> {
   const { approved: before, metadata } = target
   const limit = pLimit(OPEN_AT_ONCE)
   const opened = inputs.map((input) =>
     limit(async (): Promise<First> => {
       const file = await openParquet(storage, input.object, { signal })
-      return { location: input.object.location, shape: shapeOf(file, input, job, before) }
+      const shape = shapeOf(file, input, job, before)
+      await visit?.(file, input, shape)
+      return { location: input.object.location, shape }
     }),
   )
   const files = await settled(opened)

@@ -1,6 +1,7 @@
 /** What a run says of itself: the document of `batch --json`, and the events it is made from. Counts and ids, never values. */
 
 import type { GateReport } from './gate/check.ts'
+import type { PlannedChunks } from './plan/chunks.ts'
 import type { Quality } from './plan/distinct.ts'
 import type { Moment, PhaseTime } from './timings.ts'
 
@@ -22,7 +23,7 @@ export interface BatchReport {
   /** Input files that an earlier run had done. */
   readonly skipped_files: number
   readonly commits: number
-  /** Values of deterministic columns that were sent to the service. */
+  /** Values that were sent to the service: those of deterministic columns once, and each cell of mode random. */
   readonly distinct: number
   /** False where values were forgotten to stay within the memory limit, so that some were sent, and counted, again. */
   readonly distinct_exact: boolean
@@ -56,25 +57,46 @@ export interface BatchReport {
   readonly phases: readonly PhaseTime[]
   /** How the work went on; at most a few hundred moments. */
   readonly moments: readonly Moment[]
-  /** Missing where no plan was made first. */
+  /** Missing where the run ended before it knew what there was to do. */
   readonly plan?: PlanAgainstActual
 }
 
-/** A plan beside what came of it. */
+/** A plan beside what came of it; of a run that stopped early, the plan of the steps that it began. */
 export interface PlanAgainstActual {
+  /** `dictionaries` where the run was planned first, for its page; else what the footers of each step say before it is written. */
+  readonly basis: 'footers' | 'dictionaries'
+  /** By the footers: exact. */
   readonly files: Compared
   readonly rows: Compared
-  readonly distinct: Compared & { readonly quality: Quality }
-  readonly requests: Compared
-  readonly identifiers: Compared
-  readonly bytes_out: Compared
-  readonly seconds: Compared
+  readonly distinct: Estimated & { readonly at_most: number }
+  readonly requests: Estimated
+  readonly identifiers: Estimated
+  readonly bytes_out: Estimated
+  readonly seconds: Estimated
   readonly cost: { readonly planned: number; readonly currency: string; readonly prices_of: string }
+  readonly columns: readonly ColumnAgainstActual[]
 }
 
 export interface Compared {
   readonly planned: number
   readonly actual: number
+}
+
+export interface Estimated extends Compared {
+  /** Of what was planned. */
+  readonly quality: Quality
+}
+
+export interface ColumnAgainstActual {
+  readonly column: string
+  readonly action: ColumnReport['action']
+  readonly as?: string
+  /** How its chunks are treated, and why; empty for a dropped column. */
+  readonly chunks: readonly PlannedChunks[]
+  /** Nulls included; null for a dropped column, and where nothing was published. */
+  readonly cells: { readonly planned: number; readonly actual: number | null }
+  /** Null where a file does not say. */
+  readonly nulls: { readonly planned: number | null; readonly actual: number | null }
 }
 
 export interface PublishedFile {

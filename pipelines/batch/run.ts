@@ -21,7 +21,8 @@ import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
 import type { BatchPlan } from './plan/document.ts'
 import { planKeys } from './plan/key-check.ts'
-import type { Prices } from './plan/prices.ts'
+import { Outline } from './plan/outline.ts'
+import { type Prices, shippedPrices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
@@ -59,6 +60,8 @@ export interface BatchOptions extends Choice {
   readonly maxFiles?: number
   /** Plans the run first, by these prices and rates, so that its report can hold the plan against what came of it. */
   readonly plan?: Prices
+  /** For the plan that a run makes of footers as it goes, where it is not planned first. @default those that are shipped */
+  readonly prices?: Prices
 }
 
 /**
@@ -124,6 +127,7 @@ class BatchRun {
   #target: Target | undefined
   #progress: Progress | undefined
   #plan: BatchPlan | undefined
+  #outline: Outline | undefined
   readonly #snapshots: string[] = []
   readonly #timings: Timings
   readonly #seed: number
@@ -181,6 +185,7 @@ class BatchRun {
     const work = { job: this.#job, target, progress, storage, signal, pinned: [], notes: [] }
     if (prices)
       this.#plan = await this.#timings.time('plan', () => planWork({ ...work, prices, keyCheck: 'not-asked' }))
+    else this.#outline = new Outline(this.#job, target)
     const { max_files: maxFiles, max_bytes: maxBytes } = this.#job.settings.commit
     const listed = `${this.#job.state}/unpublished/${this.#job.database}.${this.#job.table}/${this.#job.name}`
     const unpublished = await Unpublished.open(storage, listed, this.#outside.runId, this.#outside.uuid(), (files) =>
@@ -225,7 +230,9 @@ class BatchRun {
   ): Promise<void> {
     const { onEvent } = this.#outside
     const { first, schema, approved, replaced } = await this.#timings.time('open', () =>
-      openStep(inputs, this.#first, this.#job, target, this.#outside),
+      openStep(inputs, this.#first, this.#job, target, this.#outside, (...opened) =>
+        this.#outline ? this.#outline.add(...opened) : Promise.resolve(),
+      ),
     )
     this.#first = first
     const known = new Set(this.#pinned?.map(({ column }) => column))
@@ -350,34 +357,27 @@ class BatchRun {
     const gate = this.#gate.report()
     const { cpuSeconds, peakRssBytes } = usage()
     const seconds = (clock.now() - this.#started) / 1000
-    const counts = {
-      files: this.#published.files,
-      rows: this.#published.rows,
-      distinct: stats?.distinct ?? 0,
-      service: { requests: stats?.requests ?? 0, identifiers: stats?.identifiers ?? 0 },
-      bytes_out: this.#published.bytesOut,
-      seconds,
-    }
-    return {
+    const report: BatchReport = {
       job: this.#job.name,
       run_id: runId,
       version: createdBy,
       config_digest: configDigest(this.#job.settings),
       started: new Date(clock.wall() - seconds * 1000).toISOString(),
       status: !gate.passed ? 'gate-failed' : this.#commits === 0 ? 'nothing-to-do' : 'done',
-      rows: counts.rows,
-      files: counts.files,
+      rows: this.#published.rows,
+      files: this.#published.files,
       skipped_files: progress?.done ?? 0,
       commits: this.#commits,
-      distinct: counts.distinct,
+      distinct: stats?.distinct ?? 0,
       distinct_exact: (stats?.evicted ?? 0) === 0 && (this.#runner?.exact ?? true),
       service: {
-        ...counts.service,
+        requests: stats?.requests ?? 0,
+        identifiers: stats?.identifiers ?? 0,
         retries: stats?.retries ?? 0,
         throttled: stats?.throttled ?? 0,
       },
       bytes_in: this.#published.bytesIn,
-      bytes_out: counts.bytes_out,
+      bytes_out: this.#published.bytesOut,
       seconds,
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
@@ -405,8 +405,10 @@ class BatchRun {
       })),
       phases: this.#timings.phases(),
       moments: this.#timings.moments(),
-      ...(this.#plan ? { plan: against(this.#plan, counts, this.#timings.phases()) } : {}),
     }
+    const plan = this.#plan ?? this.#outline?.plan(this.#options.prices ?? shippedPrices())
+    if (!plan) return report
+    return { ...report, plan: against(plan, this.#plan ? 'dictionaries' : 'footers', report) }
   }
 }
 

@@ -83,7 +83,8 @@ export class Unpublished {
         const table = new TextDecoder().decode(await storage.read(location).catch(nothingIfGone))
         unpublished.#begun.set(location, { run: location.slice(folder.length + 1, -BEGUN.length), table })
       }
-      if (!location.endsWith('.json')) continue
+      // Not one in the making: of a run that died between giving it its name and removing the temporary there are two, and one file.
+      if (!location.endsWith('.json') || location.startsWith('_', folder.length + 1)) continue
       const entry = parsed(await storage.read(location).catch(nothingIfGone))
       if (entry) entries.set(location, entry)
     }
@@ -159,9 +160,11 @@ export class Unpublished {
    */
   async clean(data: string, table: string, ledgersOf: (table: string) => string): Promise<number> {
     let removed = await this.#removeUnfinished(data, table, ledgersOf)
+    // By what is in the table and not by what stands on the list: a file that is there must stay, however often it is listed.
+    const kept = new Set([...this.#taken].map((location) => this.#entries.get(location)?.file?.location))
     for (const [location, { file }] of this.#entries) {
       try {
-        if (file && !this.#taken.has(location)) {
+        if (file && !kept.has(file.location)) {
           await this.#storage.delete(file.location)
           removed++
         }
@@ -189,8 +192,8 @@ export class Unpublished {
       }
     }
     try {
-      if (others.length > 0)
-        await remove(`${data}/_`, (location) => others.some(({ run }) => location.includes(`-${run}-`)))
+      for (const folder of others.length > 0 ? [data, this.#folder] : [])
+        await remove(`${folder}/_`, (location) => others.some(({ run }) => location.includes(`-${run}-`)))
       for (const other of others)
         if (other.table !== '' && other.table !== table)
           await remove(`${ledgersOf(other.table)}/`, (location) => location.endsWith(`-${other.run}.jsonl`))

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { ERRORS } from '../../lib/core/errors.ts'
 import { firstLine, pseudolake, start } from '../helpers/cli.ts'
 import { lake } from '../helpers/lake.ts'
+import { editMetadata } from '../pipelines/verify/damage.ts'
 
 async function job(rows = 1000) {
   const home = await lake()
@@ -76,6 +77,13 @@ test('batch --json prints the documented document and nothing else', async () =>
     table: 'db.t',
     location: home.table,
     snapshot_id: expect.stringMatching(/^\d+$/),
+    plan: {
+      basis: 'footers',
+      files: { planned: 1, actual: 1 },
+      rows: { planned: 1000, actual: 1000 },
+      requests: { planned: 2, actual: 2, quality: 'guessed' },
+      columns: [{ column: 'vin', action: 'replaced' }, { column: 'n' }],
+    },
   })
   const again = await pseudolake(['batch', '--config', 'job.yaml'], { cwd: home.dir })
   expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing to do') })
@@ -248,4 +256,21 @@ test('a run over a list of inputs, over recent ones, or over a few', async () =>
     ['--inputs-from', 'nowhere.txt'],
   ] as const)
     expect((await run(option, value)).error).toMatchObject({ code: 'options/invalid' })
-})
+}, 60_000)
+
+test('--adopt says what the rows of a table without a mark are', async () => {
+  const home = await job()
+  const run = async (...args: string[]) => {
+    const { code, stdout } = await pseudolake(['batch', '--config', 'job.yaml', '--json', ...args], { cwd: home.dir })
+    return { code, ...JSON.parse(stdout) }
+  }
+  expect(await run()).toMatchObject({ code: 0, rows: 1000 })
+  await editMetadata(home.table, ({ properties }) => void delete properties['pseudolake.job.nightly'])
+  expect(await run()).toMatchObject({
+    code: 2,
+    error: { code: 'table/no-mark', hint: expect.stringContaining('--adopt all') },
+  })
+  expect(await run('--adopt', 'some')).toMatchObject({ code: 2, error: { code: 'options/invalid' } })
+  expect(await run('--adopt', 'all')).toMatchObject({ code: 0, status: 'done', rows: 0, skipped_files: 1 })
+  expect(await run()).toMatchObject({ code: 0, status: 'nothing-to-do', skipped_files: 1 })
+}, 60_000)

@@ -12,8 +12,6 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { failure } from '../../cli/output/failure.ts'
-import { runCli } from '../../cli/run.ts'
-import { composeClient } from '../../lib/client/compose.ts'
 import { systemClock } from '../../lib/core/clock.ts'
 import { ERRORS, type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import { openKeyring } from '../../lib/crypto/keyring.ts'
@@ -23,83 +21,23 @@ import { localStorage } from '../../lib/storage/local.ts'
 import { Gate } from '../../pipelines/batch/gate/gate.ts'
 import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
-import { request } from '../client/support.ts'
-import { serve, transportTo } from '../client/transports/server.ts'
+import { serve } from '../client/transports/server.ts'
 import { pseudolake } from '../helpers/cli.ts'
-import { type JobOverrides, type Lake, type LakeOutside, lake } from '../helpers/lake.ts'
+import type { Lake } from '../helpers/lake.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import * as damage from '../pipelines/verify/damage.ts'
-
-/** Stands in data, keys, answers and settings wherever a code can be provoked around it; no output may show it. */
-const PLANTED = 'PLANTED-7f3a'
-const API_KEY = `${PLANTED}-api-key`
-
-interface Failed {
-  readonly exit: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-interface Place extends Lake {
-  /** Runs the command line in this process, in the lake's folder, with `--json`. */
-  cli(...words: string[]): Promise<Failed>
-  /** The lake's job with more `--set`s, on the command line. */
-  batch(...set: string[]): Promise<Failed>
-  /** Runs the lake's job in this process. */
-  job(more?: Partial<JobOverrides>, outside?: LakeOutside): Promise<unknown>
-}
-
-const COLUMNS = { vin: { mode: 'deterministic' } }
-
-/** A folder with one input `in/a.parquet`, a keyring and a job. */
-async function place(env: Record<string, string> = {}): Promise<Place> {
-  const home = await lake()
-  mkdirSync(join(home.dir, 'in'))
-  await input(home)
-  writeFileSync(
-    join(home.dir, 'job.yaml'),
-    `job: test
-input: { path: in }
-columns: { vin: { mode: deterministic } }
-service: { embedded: { keyring: keys.json } }
-output: { table: db.t, warehouse: warehouse }
-`,
-  )
-  const cli = (...words: string[]) => command([...words, '--json'], home.dir, env)
-  return {
-    ...home,
-    cli,
-    batch: (...set) => cli('batch', '--config', 'job.yaml', ...set.flatMap((one) => ['--set', one])),
-    job: (more = {}, outside = {}) => home.run({ columns: COLUMNS, ...more }, {}, outside),
-  }
-}
-
-/** Writes an input of 50 rows whose `vin` and `note` hold planted values. */
-function input({ sql }: Pick<Lake, 'sql'>, name = 'a', rows = 50): Promise<void> {
-  return sql(
-    `copy (select '${PLANTED}-' || i as vin, '${PLANTED}' as note, i as n from range(${rows}) r(i)) to '{dir}/in/${name}.parquet'`,
-  )
-}
-
-async function command(words: readonly string[], cwd: string, env: Record<string, string>): Promise<Failed> {
-  let [stdout, stderr] = ['', '']
-  const exit = await runCli(words, {
-    env,
-    cwd,
-    clock: systemClock(),
-    random: Math.random,
-    signal: new AbortController().signal,
-    tty: false,
-    out: (text) => {
-      stdout += text
-    },
-    err: (text) => {
-      stderr += text
-    },
-    lines: async function* () {},
-  })
-  return { exit, stdout, stderr }
-}
+import {
+  API_KEY,
+  answering,
+  command,
+  type Failed,
+  input,
+  interrupted,
+  PLANTED,
+  type Place,
+  place,
+  undisturbed,
+} from './failing.ts'
 
 /** Writes `text` over an input. */
 const overwrite = ({ dir }: Lake, text: string | Uint8Array) => writeFileSync(join(dir, 'in', 'a.parquet'), text)
@@ -110,24 +48,8 @@ async function otherKeys({ cli, dir }: Place): Promise<void> {
   await cli('keys', 'create', '--out', 'keys.json')
 }
 
-/** One request over HTTP to a service that answers what it is told to, and repeats what it was sent. */
-async function http(status: number, headers: Record<string, string> = {}): Promise<unknown> {
-  const { url } = await serve((received, response) => {
-    response.writeHead(status, { 'content-type': 'application/json', ...headers })
-    response.end(JSON.stringify({ message: received.body, title: PLANTED, pseudonyms: [PLANTED] }))
-  })
-  return transportTo(url, { apiKey: API_KEY }).call(request([PLANTED]))
-}
-
 async function keyringOf({ keyring }: Lake) {
   return openKeyring(await loadKeyring(keyring), nobleKernel, { randomBytes })
-}
-
-/** A catalog over a storage that fails as told. */
-function brokenCatalog({ dir }: Lake, failing: Partial<ReturnType<typeof localStorage>>) {
-  const storage = { ...localStorage(), ...failing }
-  const clock = waitlessClock()
-  return { storage, clock, catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }) }
 }
 
 /** Ways to each code: what fails ends with `Failed`, or throws. */
@@ -196,7 +118,7 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'storage/changed': async () => {
     const home = await place()
-    return home.job({}, { meanwhile: () => input(home, 'a', 51) })
+    return interrupted(home, () => input(home, 'a', 51))
   },
   'storage/full': async () => {
     const { dir } = await place()
@@ -206,27 +128,19 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return ended(promisify(execFile)('bash', ['-c', script, process.execPath, ...words], { cwd: dir }))
   },
   'storage/failed': async () => (await place()).cli('table', 'show', `/${'long'.repeat(100)}`),
-  'service/unavailable': () => http(500),
-  'service/throttled': () => http(429, { 'retry-after': '1' }),
+  'service/unavailable': () => answering(500),
+  'service/throttled': () => answering(429, { 'retry-after': '1' }),
   'service/timeout': async () => {
-    const { url } = await serve(() => new Promise((answer) => setTimeout(answer, 300)))
-    return transportTo(url, { timeoutMs: 100, apiKey: API_KEY }).call(request([PLANTED]))
+    const { url } = await serve((_, response) => new Promise((gone) => response.once('close', gone)))
+    const over = [`service.url=${url}`, 'service.api_key.env=KEY'].flatMap((one) => ['--set', one])
+    const words = ['batch', '--config', 'job.yaml', '--json', '--quiet', ...over]
+    // Here the half minute passes at once too.
+    return command(words, (await place()).dir, { KEY: API_KEY }, { clock: waitlessClock() })
   },
-  'service/denied': () => http(403),
-  'service/refused': () => http(400),
-  'service/too-large': () => http(413),
-  'service/bad-answer': async () => {
-    const { url } = await serve((_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json' })
-      response.end(JSON.stringify({ pseudonyms: [PLANTED] }))
-    })
-    const { client } = composeClient(transportTo(url, { apiKey: API_KEY }), {
-      clock: systemClock(),
-      random: Math.random,
-      cacheBytes: 1 << 20,
-    })
-    return client.call(request([PLANTED]))
-  },
+  'service/denied': () => answering(403),
+  'service/refused': () => answering(400),
+  'service/too-large': () => answering(413),
+  'service/bad-answer': () => answering(200),
   'service/no-callers': async () => (await place()).cli('service', 'start', '--keyring', 'keys.json', '--port', '0'),
   'service/port-in-use': async () => {
     const server = createServer()
@@ -285,15 +199,15 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'table/changed': async () => {
     const home = await place()
-    await home.job()
+    await undisturbed(home)
     await input(home, 'b')
-    return home.job({}, { meanwhile: () => damage.setProperty(home.table, 'pseudolake.columns', PLANTED) })
+    return interrupted(home, () => damage.setProperty(home.table, 'pseudolake.columns', PLANTED))
   },
   'table/mark-changed': async () => {
     const home = await place()
-    await home.job()
+    await undisturbed(home)
     await input(home, 'b')
-    return home.job({}, { meanwhile: () => home.job() })
+    return interrupted(home, () => undisturbed(home))
   },
   'table/mark-unreadable': async () => {
     const home = await place()
@@ -316,21 +230,19 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'table/conflict': async () => {
     const home = await place()
-    const { catalog, clock } = brokenCatalog(home, {})
+    const clock = waitlessClock()
     const commit = async () => {
       throw new PseudolakeError('table/conflict', 'somebody was first')
     }
+    const catalog = filesystemCatalog({ storage: localStorage(), warehouse: join(home.dir, 'warehouse'), clock })
     return home.job({}, { catalog: { ...catalog, commit }, clock })
   },
   'table/commit-unknown': async () => {
     const home = await place()
-    const { catalog, clock } = brokenCatalog(home, {
-      async create(location, bytes) {
-        if (location.endsWith('.metadata.json')) throw new PseudolakeError('storage/failed', 'reset by peer')
-        return localStorage().create(location, bytes)
-      },
-    })
-    return home.job({}, { catalog, clock })
+    await undisturbed(home)
+    await input(home, 'b')
+    // What is in the way is no metadata that could be compared.
+    return interrupted(home, async () => mkdirSync(join(home.table, 'metadata', 'v2.metadata.json')))
   },
   'gate/failed': async () => {
     const home = await place()
@@ -354,8 +266,9 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return home.cli('query', 'select note::int from t', '--table', `t=${home.table}`)
   },
   'run/interrupted': async () => {
+    const home = await place()
     const signal = AbortSignal.abort(new Error(PLANTED))
-    return (await place()).job({}, { signal })
+    return command(['batch', '--config', 'job.yaml', '--json'], home.dir, {}, { signal })
   },
   'environment/missing': async () => {
     const home = await place()

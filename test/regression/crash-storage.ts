@@ -28,8 +28,26 @@ export interface CrashStorage {
   readonly struck: string | undefined
 }
 
+/** Storage that waits at one operation, before it takes place, until `meanwhile` is done: a process that was paused there. */
+export function pausedStorage(inner: Storage, at: number, meanwhile: () => Promise<unknown>): CrashStorage {
+  return strikable(inner, at, async (work) => {
+    await meanwhile()
+    return work()
+  })
+}
+
 /** @param at the operation to strike, counted from 1; none when it is 0 */
 export function crashStorage(inner: Storage, at = 0, blow: Blow = 'dead before'): CrashStorage {
+  return strikable(inner, at, async (work, what, location) => {
+    if (blow === 'dead after' || blow === 'answer lost') await work()
+    if (blow.startsWith('dead')) throw new Dead()
+    throw new PseudolakeError('storage/failed', `${what} failed`, { location, errno: 'EIO' })
+  })
+}
+
+type Strike = <T>(work: () => Promise<T>, what: string, location: string) => Promise<T>
+
+function strikable(inner: Storage, at: number, strike: Strike): CrashStorage {
   let operations = 0
   let struck: string | undefined
   let dead = false
@@ -38,10 +56,13 @@ export function crashStorage(inner: Storage, at = 0, blow: Blow = 'dead before')
     if (dead) throw new Dead()
     if (++operations !== at) return work()
     struck = `${name} ${location}`
-    dead = blow.startsWith('dead')
-    if (blow === 'dead after' || blow === 'answer lost') await work()
-    if (dead) throw new Dead()
-    throw new PseudolakeError('storage/failed', `${name} of ${location} failed`, { location, errno: 'EIO' })
+    try {
+      return await strike(work, struck, location)
+    } catch (error) {
+      // Whoever is dead does nothing any more.
+      dead = error instanceof Dead
+      throw error
+    }
   }
 
   async function write(location: string): Promise<ObjectWriter> {
@@ -50,12 +71,19 @@ export function crashStorage(inner: Storage, at = 0, blow: Blow = 'dead before')
     const writer = await inner.write(location)
     await operation('open', location, () => inner.create(temporary, new Uint8Array(0)))
     let open = true
+    let content = new Uint8Array(0)
     return {
       get bytes() {
         return writer.bytes
       },
-      write: (bytes) => operation('write', location, () => writer.write(bytes)),
+      write: (bytes) =>
+        operation('write', location, async () => {
+          content = Buffer.concat([content, bytes])
+          await writer.write(bytes)
+        }),
       async close() {
+        // Whole before it gets its name: who dies between that and `unlink` leaves two files of one content.
+        if (!dead) await inner.replace(temporary, content)
         const made = await operation('close', location, () => writer.close())
         await operation('unlink', temporary, () => inner.delete(temporary)).catch((error) => {
           if (dead) throw error

@@ -3,9 +3,9 @@
  * form is the smallest run that has each kind of operation.
  */
 import { expect, test } from 'vitest'
-import { PseudolakeError } from '../../lib/core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { type CrashLake, crashLake } from './crash-lake.ts'
-import { BLOWS, type Blow, crashStorage, Dead } from './crash-storage.ts'
+import { BLOWS, type Blow, crashStorage, Dead, pausedStorage } from './crash-storage.ts'
 
 const full = process.env.PSEUDOLAKE_CRASH === 'full'
 
@@ -62,6 +62,39 @@ test.each([
       expect.arrayContaining(['close', 'delete', 'list', 'open', 'read', 'stat', 'write']),
     )
     expect(struck).not.toContain('nothing')
+  },
+)
+
+test.each([
+  ['the first run of a table', firstRun],
+  ['a later run, with an input that replaces its earlier content', laterRun],
+] as const)(
+  '%s can be paused at any operation while another runner does the work: nothing that either needs is removed, and no row comes twice',
+  {
+    timeout: full ? 3_600_000 : 120_000,
+  },
+  async (_, scene) => {
+    const template = await scene()
+    const whole = await template.copy()
+    const unharmed = crashStorage(whole.storage)
+    await whole.run(unharmed.storage)
+    let overtaken = 0
+    for (let at = 1; at <= unharmed.operations; at += full ? 1 : 2) {
+      const home = await template.copy()
+      const paused = pausedStorage(home.storage, at, () => home.run(home.storage))
+      await told(`paused at operation ${at}: ${paused.struck}`, async () => {
+        await home.run(paused.storage).catch((error: unknown) => {
+          if (!isPseudolakeError(error, 'table/mark-changed', 'table/changed', 'table/conflict')) throw error
+          overtaken++
+        })
+        expect(paused.struck).toBeDefined()
+        await home.check()
+        await home.put('afterwards.parquet', 'afterwards')
+        expect(await home.run(home.storage)).toMatchObject({ files: 1 })
+        await home.check()
+      })
+    }
+    expect(overtaken).toBeGreaterThan(0)
   },
 )
 

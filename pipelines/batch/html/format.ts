@@ -19,3 +19,7 @@ export function seconds(s: number): string {
   if (s < 90) return `${s.toFixed(s < 10 ? 2 : 1)} s`
   return s < 5400 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${(s / 3600).toFixed(1)} h`
 }
+
+export function money(amount: number, currency: string): string {
+  return amount > 0 && amount < 0.01 ? `less than ${currency} 0.01` : `${currency} ${amount.toFixed(2)}`
+}

@@ -21,7 +21,7 @@ export function gateTable(gate: GateReport): Markup {
       failed,
     }) => html`<tr><th scope="row">${words(name)}<small>${what}</small></th>
 <td>${result(passed, coverage)}</td><td>${COVERAGE[coverage]}${notes.map((note) => html`<small>${note}</small>`)}</td>
-<td>${Object.entries(counts).map(([of, n]) => html`<div class="count">${number(n)} ${words(of)}</div>`)}</td><td class="number">${count(failed)}</td></tr>
+<td>${Object.entries(counts).map(([of, n]) => html`<div class="count">${number(n)} ${n === 1 ? one(words(of)) : words(of)}</div>`)}</td><td class="number">${count(failed)}</td></tr>
 `,
   )
   const findings = gate.checks.flatMap((check) => check.findings.map((finding) => ({ ...finding, name: check.name })))
@@ -49,4 +49,9 @@ function number(n: number): string {
 
 function words(name: string): string {
   return name.replaceAll('_', ' ')
+}
+
+/** The names of counts are plurals. */
+function one(plural: string): string {
+  return plural.replace(/ies$/, 'y').replace(/(?<=ch)es$|(?<!s)s$/, '')
 }

@@ -4,10 +4,11 @@
  */
 
 import { withoutFolderValues } from '../details.ts'
-import type { BatchReport, Compared } from '../report.ts'
+import type { BatchReport } from '../report.ts'
 import { bytes, count, seconds } from './format.ts'
 import { gateTable } from './gate.ts'
 import { html, Markup } from './markup.ts'
+import { planTables } from './plan.ts'
 import { type Pictures, pictures } from './plot.ts'
 import { STYLE } from './style.ts'
 
@@ -31,7 +32,7 @@ ${failure && failed(report, failure)}
 ${tiles(report)}
 ${ran(report)}
 ${columns(report, draw)}
-${report.plan && compared(report.plan)}
+${report.plan && section('plan', 'Plan against actual', planTables(report.plan), 'long')}
 ${report.gate.checks.some(({ coverage }) => coverage !== 'none') ? section('gate', 'Gate', gateTable(report.gate), 'long') : undefined}
 ${time(report, draw)}
 ${service(report)}
@@ -165,7 +166,7 @@ function columns(report: BatchReport, draw: Pictures): Markup | undefined {
       bytes_out: size,
     }) => html`<tr><th scope="row"><bdi>${column}</bdi></th>
 <td>${action}${mode !== undefined && action === 'replaced' ? `, ${mode}` : ''}</td><td>${as === undefined ? '' : html`<bdi>${as}</bdi>`}</td>
-<td>${domain ?? ''}</td><td class="id">${key ?? ''}</td>${number(cells)}${number(nulls)}<td class="number">${size === undefined ? '' : bytes(size)}</td></tr>
+<td>${domain ?? ''}</td><td class="id key">${key ?? ''}</td>${number(cells)}${number(nulls)}<td class="number">${size === undefined ? '' : bytes(size)}</td></tr>
 `,
   )
   return section(
@@ -196,42 +197,6 @@ function number(value: number | undefined): Markup {
  */
 function figure(title: string, said: string, svg: string): Markup {
   return html`<figure role="img" aria-label="${title}: ${said}"><figcaption>${title}</figcaption><div aria-hidden="true">${new Markup(svg)}</div></figure>`
-}
-
-function compared(plan: NonNullable<BatchReport['plan']>): Markup {
-  const rows: [string, Compared, (n: number) => string, string?][] = [
-    ['Files', plan.files, count],
-    ['Rows', plan.rows, count],
-    ['Distinct values', plan.distinct, count, QUALITY[plan.distinct.quality]],
-    ['Identifiers sent', plan.identifiers, count],
-    ['Requests', plan.requests, count],
-    ['Bytes written', plan.bytes_out, bytes],
-    ['Time', plan.seconds, seconds],
-  ]
-  return section(
-    'plan',
-    'Plan against actual',
-    html`<div class="wide"><table><thead><tr><th scope="col">What</th><th scope="col" class="number">Planned</th><th scope="col" class="number">Actual</th><th scope="col" class="number">Difference</th></tr></thead>
-<tbody>${rows.map(
-      ([name, { planned, actual }, said, quality]) =>
-        html`<tr><th scope="row">${name}${quality === undefined ? '' : html`<small>${quality}</small>`}</th><td class="number">${said(planned)}</td><td class="number">${said(actual)}</td><td class="number">${difference(planned, actual)}</td></tr>
-`,
-    )}</tbody></table></div>
-<p class="soft">Planned cost: ${plan.cost.currency} ${plan.cost.planned.toPrecision(2)}, by prices of ${plan.cost.prices_of}.</p>`,
-  )
-}
-
-const QUALITY = {
-  exact: 'counted exactly',
-  estimated: 'estimated, within 2.5 %',
-  'at-most': 'an upper bound was planned for',
-} as const
-
-function difference(planned: number, actual: number): string {
-  if (planned === actual) return 'none'
-  if (planned === 0) return 'not planned'
-  const percent = (100 * (actual - planned)) / planned
-  return `${percent > 0 ? '+' : '−'}${Math.abs(percent) < 10 ? Math.abs(percent).toFixed(1) : count(Math.abs(percent))} %`
 }
 
 function time(report: BatchReport, draw: Pictures): Markup {
@@ -280,7 +245,7 @@ function service(report: BatchReport): Markup {
     ['Identifiers in answered requests', identifiers],
     ['Retries', retries],
     ['Throttled', throttled],
-    ['Distinct values of deterministic columns', report.distinct],
+    ['Distinct values, and cells of mode random', report.distinct],
   ]
   return section(
     'service',

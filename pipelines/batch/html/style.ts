@@ -40,7 +40,7 @@ thead th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 7em; max-width: 26em; }
 tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.path { overflow-wrap: anywhere; min-width: 14em; }
+.path { overflow-wrap: anywhere; min-width: 14em; } .key { white-space: nowrap; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 20px; }
 small { display: block; color: var(--soft); font-size: .85em; font-weight: 400; }
 .count { white-space: nowrap; font-variant-numeric: tabular-nums; } .gate th { min-width: 9em; } .gate td:nth-child(2) { white-space: nowrap; } .gate td:nth-child(3) { min-width: 9em; }

@@ -1,6 +1,6 @@
 /** What a plan says: the document of `batch --plan --json`. Names, counts and sizes, never values. */
-import type { ChunkAction } from '../../../lib/parquet/plan.ts'
 import type { ColumnReport } from '../report.ts'
+import type { PlannedChunks } from './chunks.ts'
 import type { DistinctEstimate, Quality } from './distinct.ts'
 import type { Cost } from './prices.ts'
 
@@ -44,13 +44,6 @@ export interface PlannedColumn extends Omit<ColumnReport, 'key' | 'cells' | 'nul
   readonly distinct?: DistinctEstimate
   /** Distinct values that normalization makes equal to others. Missing without normalization. */
   readonly merged?: { readonly values: number; readonly quality: Quality }
-}
-
-export interface PlannedChunks {
-  readonly action: ChunkAction
-  readonly why: string
-  readonly chunks: number
-  readonly bytes_in: number
 }
 
 export interface PlannedService {

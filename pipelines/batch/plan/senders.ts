@@ -4,6 +4,8 @@ import { ENVELOPE_BYTES, sizeOf } from '../../../lib/client/size.ts'
 import type { ColumnRule } from '../job.ts'
 import { replacer } from '../replacer.ts'
 import { Distinct, type DistinctEstimate, type Quality } from './distinct.ts'
+import { Pool } from './pool.ts'
+import { TYPICAL_BYTES } from './sizes.ts'
 
 export interface SendLimits {
   readonly maxIdentifiers: number
@@ -44,6 +46,8 @@ export interface Sender {
   observe(texts: readonly string[]): Promise<readonly number[]>
   /** Cells that nobody looked at. */
   unseen(cells: number): void
+  /** A chunk that nobody looked into: its cells, how many different values they may be, and bytes of each. */
+  guessed(cells: number, distinct: number, utf8: number): void
   /** Cells of mode random, each a value to be sent; bytes of a value, where some were looked at. */
   cells(count: number, utf8: number | undefined): void
   /** The end of a file: its values that were new go out together. */
@@ -92,6 +96,8 @@ export class Senders {
     }
     const replace = replacer(rule, undefined, heard)
     let fresh = 0
+    const pool = new Pool()
+    let [guessed, guessedBytes] = [0, TYPICAL_BYTES]
     return {
       observe: async (texts) => {
         sent = []
@@ -114,11 +120,23 @@ export class Senders {
         group.values.unseen(cells)
         raw?.unseen(cells)
       },
+      guessed: (cells, distinct, utf8) => {
+        own.guess(pool)
+        group.values.guess(pool)
+        pool.add(cells, distinct)
+        guessedBytes = utf8
+      },
       cells: (count, utf8) => {
         group.cells += count
         group.cellBytes += count * ((utf8 ?? TYPICAL_BYTES) + QUOTES_BYTES)
       },
       endFile: () => {
+        const more = Math.max(0, pool.distinct - guessed)
+        guessed += more
+        fresh += more
+        group.counted += more
+        group.requestBytes += more * (guessedBytes + QUOTES_BYTES)
+        group.responseBytes += more * ((4 / 3) * guessedBytes + ANSWER_BYTES)
         group.requests += Math.ceil(fresh / this.#perRequest(group))
         fresh = 0
       },
@@ -126,7 +144,7 @@ export class Senders {
         return own.estimate()
       },
       get merged() {
-        if (!raw) return undefined
+        if (!raw || pool.cells > 0) return undefined
         const [before, after] = [raw.estimate(), own.estimate()]
         // Two estimates differ by chance too.
         const values = Math.max(0, before.values - after.values)
@@ -147,7 +165,8 @@ export class Senders {
       const distinct = group.values.estimate()
       const each = Math.max(1, group.counted)
       // Values that are there and were not counted one by one: too many to keep, not looked at, or cells of their own.
-      const deterministic = group.values.counted ? distinct.at_most : Math.max(distinct.at_most, group.counted)
+      const planned = distinct.quality === 'guessed' ? distinct.values : distinct.at_most
+      const deterministic = group.values.counted ? planned : Math.max(planned, group.counted)
       const identifiers = deterministic + group.cells
       const rest = Math.max(0, identifiers - group.counted)
       const requests = group.requests + Math.ceil(rest / this.#perRequest(group))
@@ -175,7 +194,8 @@ export class Senders {
       distinct: {
         values: sum(({ distinct }) => distinct.values),
         at_most: sum(({ distinct }) => distinct.at_most),
-        quality: (['at-most', 'estimated'] as const).find((quality) => qualities.includes(quality)) ?? 'exact',
+        quality:
+          (['guessed', 'at-most', 'estimated'] as const).find((quality) => qualities.includes(quality)) ?? 'exact',
       },
       requests: sum(({ requests }) => requests),
       identifiers: sum(({ identifiers }) => identifiers),
@@ -189,8 +209,6 @@ function groupOf({ domain, key }: ColumnRule): string {
   return `${domain}\0${key ?? ''}`
 }
 
-/** An identifier, where none was looked at. */
-const TYPICAL_BYTES = 17
 const QUOTES_BYTES = 3
 /** Of a pseudonym beside the identifier's own bytes in base64. */
 const ANSWER_BYTES = 54

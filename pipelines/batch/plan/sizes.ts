@@ -4,7 +4,10 @@ import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
 
 /** Base64 has six bits of news in a byte; what looks for repetition alone finds none in pseudonyms. */
 const KEPT: Readonly<Record<OutputCodec, number>> = { none: 1, snappy: 1, gzip: 0.77, zstd: 0.77 }
-const LENGTH_BYTES = 4
+/** In front of a text. */
+export const LENGTH_BYTES = 4
+/** An identifier, where none was looked at: a VIN has 17 characters. */
+export const TYPICAL_BYTES = 17
 /** Nonce and tag. */
 const OVERHEAD_BYTES = 28
 
@@ -28,6 +31,16 @@ export interface Found {
   readonly plainDistinct: number
   /** Cells that were not looked at. */
   readonly unseen: number
+}
+
+export const NOTHING_FOUND: Found = {
+  entries: 0,
+  entryBytes: 0,
+  plain: 0,
+  plainBytes: 0,
+  oldBytes: 0,
+  plainDistinct: 0,
+  unseen: 0,
 }
 
 /** Bytes of a chunk whose dictionary is swapped: pages that refer to it keep their size. */

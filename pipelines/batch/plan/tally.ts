@@ -4,46 +4,38 @@ import { typeText } from '../../../lib/iceberg/types.ts'
 import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import { type PlannedChunk, planRewrite } from '../../../lib/parquet/plan.ts'
-import { allInDictionary, scanTexts } from '../../../lib/parquet/scan.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
-import type { Storage } from '../../../lib/storage/storage.ts'
 import type { InputFile } from '../inputs.ts'
 import type { ColumnRule } from '../job.ts'
 import type { Shape } from '../shape.ts'
-import type { PlannedChunks, PlannedColumn } from './document.ts'
-import { HyperLogLog } from './hyperloglog.ts'
+import { ChunkCounts } from './chunks.ts'
+import type { PlannedColumn } from './document.ts'
+import type { Lengths, Look } from './look.ts'
 import type { Sender, Senders } from './senders.ts'
-import { FOOTER_BYTES, type Found, pseudonymBytes, swappedBytes, transcodedBytes } from './sizes.ts'
+import { FOOTER_BYTES, pseudonymBytes, swappedBytes, TYPICAL_BYTES, transcodedBytes } from './sizes.ts'
 
 export interface TallyOutside {
-  readonly storage: Storage
-  readonly signal: AbortSignal
   readonly senders: Senders
-  /** Of pages without a dictionary that may be read in all, to count their values; footers and dictionaries are read anyway. */
-  readonly sampleBytes: number
+  /** How the values of a chunk are learned. */
+  readonly look: Look
   /** Of the table's pseudonyms, as far as that is known. */
   readonly formatOf: (rule: ColumnRule) => 'original' | 'v2'
 }
 
-/** A pseudonym of 17 characters, where no value was looked at. */
-const TYPICAL_PSEUDONYM = pseudonymBytes(17, 'v2')
+/** Where no value was looked at. */
+const TYPICAL_PSEUDONYM = pseudonymBytes(TYPICAL_BYTES, 'v2')
 
-interface Column {
-  readonly chunks: Map<string, { -readonly [K in keyof PlannedChunks]: PlannedChunks[K] }>
+interface Column extends Lengths {
+  readonly chunks: ChunkCounts
   cells: number
   nulls: number | null
   sender: Sender | undefined
   deterministic: boolean
-  /** Values that were looked at, their bytes and those of their pseudonyms: to guess others by. */
-  values: number
-  valueBytes: number
-  pseudonymBytes: number
 }
 
 export class Tally {
   readonly #outside: TallyOutside
   readonly #columns = new Map<string, Column>()
-  #sampleLeft: number
   #bytesOut = 0
   files = 0
   rows = 0
@@ -56,7 +48,6 @@ export class Tally {
 
   constructor(outside: TallyOutside) {
     this.#outside = outside
-    this.#sampleLeft = outside.sampleBytes
   }
 
   get bytesOut(): number {
@@ -97,7 +88,7 @@ export class Tally {
       for (const group of plan.rowGroups) {
         const planned = group.chunks[i] as PlannedChunk
         this.#bytesOut += FOOTER_BYTES.chunk
-        act(column, planned)
+        column.chunks.add(planned)
         if (!source) this.#constant(column, output.constant ?? null, group.rows)
         else {
           const chunk = file.rowGroups[group.index]?.columns[source.column] as ColumnChunk
@@ -146,9 +137,9 @@ export class Tally {
   ): Promise<void> {
     const chunk = file.rowGroups[rowGroup]?.columns[leaf.column] as ColumnChunk
     const sender = this.#sender(column, rule)
-    const found = await this.#look(column, rule, file, leaf, rowGroup, cells)
+    const { look, formatOf } = this.#outside
+    const found = await look({ rule, sender, format: formatOf(rule), file, leaf, rowGroup, cells, lengths: column })
     if (rule.mode === 'random') sender.cells(cells, column.values === 0 ? undefined : column.valueBytes / column.values)
-    if (rule.mode !== 'random' && found.unseen > 0) sender.unseen(found.unseen)
     this.values += rule.mode === 'random' ? cells : found.entries + found.plain + found.unseen
     const typical = column.values === 0 ? TYPICAL_PSEUDONYM : column.pseudonymBytes / column.values
     if (action === 'swap-dictionary') {
@@ -158,55 +149,6 @@ export class Tally {
       this.transcodedCells += cells
       this.#bytesOut += transcodedBytes(cells, found, codec, typical, rule.mode !== 'random')
     }
-  }
-
-  /** Reads a chunk's dictionary; and its other pages while the sample lasts, all of it where there is no dictionary. */
-  async #look(
-    column: Column,
-    rule: ColumnRule,
-    file: ParquetFile,
-    leaf: LeafNode,
-    rowGroup: number,
-    cells: number,
-  ): Promise<Found> {
-    const { storage, signal, senders, formatOf } = this.#outside
-    const chunk = file.rowGroups[rowGroup]?.columns[leaf.column] as ColumnChunk
-    const found = { entries: 0, entryBytes: 0, plain: 0, plainBytes: 0, oldBytes: 0, plainDistinct: 0, unseen: 0 }
-    // Cells of mode random are all sent: their dictionary tells nothing but how long they are, and one chunk is enough for that.
-    const random = rule.mode === 'random'
-    if (chunk.values === 0 || (random && column.values > 0)) return found
-    const whole = allInDictionary(chunk)
-    const bytes = chunk.end - chunk.start
-    const sampled = !whole && bytes <= this.#sampleLeft
-    if (sampled) this.#sampleLeft -= bytes
-    if (!whole && !sampled && chunk.dictionaryPageOffset === undefined) return { ...found, unseen: cells }
-    const format = formatOf(rule)
-    const different = new HyperLogLog()
-    for await (const { texts, dictionary } of scanTexts(storage, file, leaf, { signal, rowGroups: [rowGroup] })) {
-      const sizes = random ? texts.map((text) => Buffer.byteLength(text)) : await senders.of(rule).observe(texts)
-      let pseudonyms = 0
-      let old = 0
-      for (const utf8 of sizes) {
-        pseudonyms += pseudonymBytes(utf8, format)
-        old += utf8 + 4
-      }
-      column.values += sizes.length
-      column.valueBytes += old - 4 * sizes.length
-      column.pseudonymBytes += pseudonyms
-      if (dictionary) {
-        found.entries += texts.length
-        found.entryBytes += pseudonyms
-        if (!whole && !sampled) break
-      } else {
-        found.plain += texts.length
-        found.plainBytes += pseudonyms
-        found.oldBytes += old
-        for (const text of texts) different.add(text)
-      }
-    }
-    found.plainDistinct = different.count()
-    if (!whole && !sampled) found.unseen = Math.max(0, cells - found.entries)
-    return found
   }
 
   #sender(column: Column, rule: ColumnRule): Sender {
@@ -219,7 +161,7 @@ export class Tally {
     const known = this.#columns.get(name)
     if (known) return known
     const column: Column = {
-      chunks: new Map(),
+      chunks: new ChunkCounts(),
       cells: 0,
       nulls: 0,
       sender: undefined,
@@ -242,7 +184,7 @@ export class Tally {
       return {
         ...report,
         ...(type === undefined ? {} : { type }),
-        chunks: [...column.chunks.values()],
+        chunks: column.chunks.list(),
         cells: column.cells,
         nulls: column.nulls,
         ...(sender && deterministic ? { distinct: sender.distinct } : {}),
@@ -250,14 +192,6 @@ export class Tally {
       }
     })
   }
-}
-
-function act(column: Column, { action, why, from }: PlannedChunk): void {
-  const key = `${action}\0${why}`
-  const entry = column.chunks.get(key) ?? { action, why, chunks: 0, bytes_in: 0 }
-  entry.chunks++
-  entry.bytes_in += from ? from[1] - from[0] : 0
-  column.chunks.set(key, entry)
 }
 
 /** @returns cells that are not null, as far as the footer says */

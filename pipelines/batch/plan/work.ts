@@ -3,10 +3,11 @@ import { currentSchema } from '../../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { typeText } from '../../../lib/iceberg/types.ts'
-import { openParquet } from '../../../lib/parquet/open.ts'
+import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
+import { WINDOW_BYTES } from '../../../lib/parquet/ranges.ts'
+import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
-import { pinProperty, readPin, writeApproved } from '../../pins.ts'
-import { cacheBytes } from '../../service.ts'
+import { pinProperty, writeApproved } from '../../pins.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
@@ -15,9 +16,10 @@ import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from '.
 import { steps } from '../step.ts'
 import type { Target } from '../target.ts'
 import type { BatchPlan, Creates, PlannedService } from './document.ts'
-import { costOf, type Load, type Prices, timeOf } from './prices.ts'
-import { Senders } from './senders.ts'
-import { Tally } from './tally.ts'
+import { lookInside } from './look.ts'
+import type { Prices } from './prices.ts'
+import { ReadAhead } from './read-ahead.ts'
+import { Sums } from './sums.ts'
 
 export interface PlanWork {
   readonly job: BatchJob
@@ -35,28 +37,18 @@ export interface PlanWork {
 /** Of pages without a dictionary that a plan reads in all. */
 const SAMPLE_BYTES = 64 << 20
 
-/** Footers in memory at a time. */
-const OPEN_AT_ONCE = 8
+/** Files that are opened at once: many of them while they are small, as footers grow with their files. */
+const TOGETHER = { maxFiles: 32, maxBytes: 512 << 20 }
+/** Of dictionaries that are read ahead. */
+const AHEAD_BYTES = 16 << 20
 
 /** @throws PseudolakeError what a run would throw before it writes: `input/*`, `config/invalid`, `table/schema-changed` */
 export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const { job, target, progress, storage, signal, pinned } = work
-  const { limits, commit, service } = job.settings
-  const rules = job.columns.filter(({ mode }) => mode !== 'drop')
-  const senders = new Senders(
-    { maxIdentifiers: limits.max_identifiers, maxRequestBytes: limits.max_request_bytes },
-    cacheBytes(job.settings),
-    rules,
-  )
-  const known = new Map(pinned.map(({ rule, identity }) => [rule.name, identity.format]))
-  const tally = new Tally({
-    storage,
-    signal,
-    senders,
-    sampleBytes: SAMPLE_BYTES,
-    formatOf: (rule) => known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
-  })
-  const first = await eachFile(work, progress.todo(), (file, input, shape) => tally.add(file, input, shape))
+  const { commit } = job.settings
+  const ahead = new ReadAhead(storage, job.settings.limits.max_concurrency, AHEAD_BYTES)
+  const sums = new Sums(job, target, lookInside(ahead.storage, signal, SAMPLE_BYTES), pinned)
+  const first = await eachFile(work, ahead, (file, input, shape) => sums.add(file, input, shape))
 
   let bytesIn = 0
   let stepCount = 0
@@ -64,70 +56,36 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
     stepCount++
     for (const { object } of step) bytesIn += object.bytes
   }
-  const sent = senders.total()
-  const keyChecks = keyChecksOf(work, first)
-  const requests = sent.requests + keyChecks
-  const load: Load = {
-    files: progress.todoFiles,
-    copiedBytes: tally.copiedBytes,
-    values: tally.values,
-    swappedCells: tally.swappedCells,
-    transcodedCells: tally.transcodedCells,
-    identifiers: sent.identifiers,
-    requests,
-    bytesOut: tally.bytesOut,
-    dataFiles: tally.dataFiles,
-    remote: service.embedded === undefined,
-    concurrency: limits.max_concurrency,
-    objectStore: /^[a-z0-9]+:\/\//i.test(target.location) && !target.location.startsWith('file:'),
-  }
-  const { seconds, cpu } = timeOf(load, work.prices)
+  const { job: name, ...sum } = sums.plan(work.prices, work.keyCheck)
   return {
-    job: job.name,
+    job: name,
     status: progress.todoFiles === 0 && !progress.adopting ? 'nothing-to-do' : 'planned',
-    table: `${job.database}.${job.table}`,
-    location: target.location,
-    files: progress.todoFiles,
+    ...sum,
     skipped_files: progress.done,
     bytes_in: bytesIn,
-    rows: tally.rows,
-    row_groups: tally.rowGroups,
     steps: stepCount,
-    columns: first ? tally.columns(first) : [],
-    distinct: sent.distinct,
-    service: {
-      requests,
-      key_checks: keyChecks,
-      identifiers: sent.identifiers + keyChecks,
-      request_bytes: sent.requestBytes,
-      response_bytes: sent.responseBytes,
-      key_check: work.keyCheck,
-    },
-    bytes_out: tally.bytesOut,
-    creates: await createsOf(work, first, tally.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
-    seconds,
-    cost: costOf(load, cpu, work.prices),
+    creates: await createsOf(work, first, sums.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
     notes: work.notes,
   }
 }
 
 /** @returns the shape of the first file */
 async function eachFile(
-  { job, target, storage, signal }: PlanWork,
-  inputs: Iterable<InputFile>,
-  visit: Tally['add'],
+  { job, target, progress, signal }: PlanWork,
+  ahead: ReadAhead,
+  visit: Sums['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
-  const limits = { maxFiles: OPEN_AT_ONCE, maxBytes: Number.POSITIVE_INFINITY }
-  for (const some of steps(inputs, limits)) {
+  for (const some of steps(progress.todo(), TOGETHER)) {
     signal.throwIfAborted()
-    const opened = await Promise.allSettled(some.map(({ object }) => openParquet(storage, object, { signal })))
+    ahead.forget()
+    const opened = await Promise.allSettled(some.map((input) => openAhead(input, job, approved, ahead, signal)))
     for (const [i, input] of some.entries()) {
-      const result = opened[i] as PromiseSettledResult<Awaited<ReturnType<typeof openParquet>>>
+      const result = opened[i] as (typeof opened)[number]
       if (result.status === 'rejected') throw result.reason
+      const { file, shape } = result.value
       const { location } = input.object
-      const shape = shapeOf(result.value, input, job, approved)
       if (approved && (!first || job.schemaChanges === 'add'))
         requireApproved(approved, approvedOf(shape), job.schemaChanges)
       if (!first) {
@@ -139,23 +97,33 @@ async function eachFile(
         }
       }
       requireSame(first.shape, first.location, shape, location, metadata ? job.schemaChanges : 'fail')
-      await visit(result.value, input, shape)
+      await visit(file, input, shape)
     }
   }
   return first?.shape
 }
 
-/** One for each domain and key that the run's columns use. */
-function keyChecksOf({ job, target }: PlanWork, first: Shape | undefined): number {
-  const columns = first
-    ? first.replaced
-    : job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
-  if (!first && !target.metadata) return 0
-  const asked = columns.map(({ rule, column }) => {
-    const pin = readPin(target.properties, column)
-    return `${rule.domain}\0${rule.key ?? (pin?.domain === rule.domain ? pin.key : undefined) ?? ''}`
-  })
-  return new Set(asked).size
+/** Opens a file, and begins to read the dictionaries that will be looked into. */
+async function openAhead(
+  input: InputFile,
+  job: BatchJob,
+  approved: Target['approved'],
+  ahead: ReadAhead,
+  signal: AbortSignal,
+): Promise<{ readonly file: ParquetFile; readonly shape: Shape }> {
+  const file = await openParquet(ahead.holding, input.object, { signal })
+  const shape = shapeOf(file, input, job, approved)
+  for (const decision of shape.decisions) {
+    if (decision.kind !== 'replace' || decision.rule.mode === 'random') continue
+    for (const { columns } of file.rowGroups) {
+      const chunk = columns[decision.leaf.column]
+      if (!chunk || chunk.values === 0 || chunk.dictionaryPageOffset === undefined) continue
+      // As much as the look into it asks for at first.
+      const end = allInDictionary(chunk) ? chunk.dataPageOffset : Math.min(chunk.end, chunk.start + WINDOW_BYTES)
+      ahead.start(input.object, [chunk.start, end])
+    }
+  }
+  return { file, shape }
 }
 
 async function createsOf(
