@@ -21,9 +21,20 @@ export class Window {
   }
 }
 
+/** In front of what is read ahead, for the end of the bytes before it: what reaches over both is in one piece then. */
+const HEAD_BYTES = 1 << 20
+
+/** The bytes behind the window, on their way into memory of their own. */
+interface Ahead {
+  readonly to: number
+  readonly memory: Window
+  readonly room: Uint8Array
+  readonly bytes: Promise<Uint8Array>
+}
+
 /**
  * Reads ahead inside the ranges that will be needed, so that many small chunks cost few requests, and no byte is fetched of a
- * column that is dropped. Every read carries the version that was opened.
+ * column that is dropped. Who reads on and on finds the next bytes there already. Every read carries the version that was opened.
  * @param needed `[start, end)` of what will be read, in any order
  * @param memory shared with readers that are not used any more
  */
@@ -37,20 +48,71 @@ export function rangeReader(
   const runs = merge(needed)
   let window = new Uint8Array(0) as Uint8Array
   let from = 0
+  let here = memory
+  let spare: Window | undefined
+  let ahead: Ahead | undefined
+
+  async function load(start: number, end: number, into: Uint8Array): Promise<Uint8Array> {
+    const bytes = await storage.read(object.location, { start, end, ifMatch: object.version, into })
+    if (bytes.length !== end - start) throw corrupt({ location: object.location }, 'ends before its own size')
+    return bytes
+  }
+
+  function runAt(at: number): [number, number] | undefined {
+    return runs.find(([a, b]) => a <= at && at < b)
+  }
+
+  function readAhead(at: number): void {
+    const run = runAt(at)
+    if (!run) return
+    const to = Math.min(at + WINDOW_BYTES, run[1])
+    const memory = spare ?? new Window()
+    spare = undefined
+    const room = memory.room(HEAD_BYTES + to - at)
+    const bytes = load(at, to, room.subarray(HEAD_BYTES))
+    // A failure is that of whoever comes for the bytes; perhaps nobody does.
+    bytes.catch(() => {})
+    ahead = { to, memory, room, bytes }
+  }
+
+  /** What was read ahead is the window now, with the last `kept` bytes of the one before in front. */
+  async function goOn({ to, memory, room, bytes }: Ahead, kept: number): Promise<void> {
+    const read = await bytes
+    const end = window.subarray(window.length - kept)
+    from += window.length - kept
+    // Some storages have memory of their own.
+    const inPlace = read.buffer === room.buffer
+    const both = inPlace
+      ? room.subarray(HEAD_BYTES - kept, HEAD_BYTES + read.length)
+      : new Uint8Array(kept + read.length)
+    both.set(end)
+    if (!inPlace) both.set(read, kept)
+    window = both
+    spare = here
+    here = memory
+    ahead = undefined
+    readAhead(to)
+  }
 
   return {
     async read(start, end) {
       if (start >= from && end <= from + window.length) return window.subarray(start - from, end - from)
       signal?.throwIfAborted()
-      const run = runs.find(([a, b]) => a <= start && start < b)
-      const to = Math.max(end, Math.min(start + WINDOW_BYTES, run?.[1] ?? end))
-      const asked = { start, end: to, ifMatch: object.version, into: memory.room(to - start) }
+      const last = from + window.length
+      const follows = window.length > 0 && start >= from && start <= last
+      if (ahead && end <= ahead.to && start >= from && last - start <= HEAD_BYTES) {
+        await goOn(ahead, Math.max(0, last - start))
+        return window.subarray(start - from, end - from)
+      }
+      // What is under way keeps its memory until it is there.
+      await ahead?.bytes.catch(() => {})
+      ahead = undefined
+      const to = Math.max(end, Math.min(start + WINDOW_BYTES, runAt(start)?.[1] ?? end))
       // What is there is gone where the read fails half-way.
       window = window.subarray(0, 0)
-      const bytes = await storage.read(object.location, asked)
-      if (bytes.length !== to - start) throw corrupt({ location: object.location }, 'ends before its own size')
-      window = bytes
+      window = await load(start, to, here.room(to - start))
       from = start
+      if (follows) readAhead(to)
       return window.subarray(0, end - start)
     },
   }
