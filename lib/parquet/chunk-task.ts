@@ -4,7 +4,7 @@ import type { Known } from './gather.ts'
 import type { Sink } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import { type Page, readPages } from './page.ts'
-import type { Place } from './place.ts'
+import { corrupt, type Place } from './place.ts'
 import type { PlannedChunk } from './plan.ts'
 import type { RangeReader, Window } from './ranges.ts'
 import type { Replacements } from './replacements.ts'
@@ -46,6 +46,11 @@ export function placeOf({ location, column, rowGroup }: ChunkTask): Place {
 
 export function pagesOf(task: InputTask): AsyncGenerator<Page> {
   return readPages(task.source, task.chunk, placeOf(task), { signal: task.signal })
+}
+
+/** Levels of lists tell the rows of a chunk, and may tell others than its row group has. */
+export function requireRows(task: InputTask, rows: number): void {
+  if (rows !== task.rows) throw corrupt(placeOf(task), `has ${rows} rows of ${task.rows}`)
 }
 
 /** Nulls of a chunk, counted while its pages are copied or made. */

@@ -9,15 +9,15 @@ import { sharedEngine } from './wasm/engine.ts'
 /**
  * Whether the body of a page holds levels and positions in the dictionary and nothing else.
  * @param entries of the dictionary
- * @returns how many values are present in a page that is proven to hold nothing else; undefined where that is not so, or cannot be seen
- * this way: decode.ts has the reason
+ * @returns how many values are present, and rows begin, in a page that is proven to hold nothing else; undefined where that is not so, or
+ * cannot be seen this way: decode.ts has the reason
  */
 export function provenPositions(
   { header, body }: Page<DataHeader>,
   leaf: LeafNode,
   codec: Codec,
   entries: number,
-): number | undefined {
+): { readonly present: number; readonly rows: number } | undefined {
   const { maxRepetitionLevel: repeated, maxDefinitionLevel: defined } = leaf
   const { values } = header
   const { room } = sharedEngine()
@@ -31,37 +31,38 @@ export function provenPositions(
   const { places } = engine
   const end = places.out + size
   let at = places.out
-  let present = values
+  let [present, rows] = [values, values]
   if (v2) {
     if ((repeated === 0 && v2.repetitionBytes > 0) || (defined === 0 && v2.definitionBytes > 0)) return undefined
     // The compressed bytes are not needed any more.
     engine.bytes().set(body.subarray(0, stored), places.in)
-    const definition = places.in + v2.repetitionBytes
-    if (repeated > 0 && !levels(places.in, v2.repetitionBytes, repeated)) return undefined
-    if (defined > 0 && !levels(definition, v2.definitionBytes, defined)) return undefined
-    if (defined > 0) present = engine.equalToLimit()
+    if (!levels('repetition', places.in, v2.repetitionBytes)) return undefined
+    if (!levels('definition', places.in + v2.repetitionBytes, v2.definitionBytes)) return undefined
+    if (rows !== v2.rows) return undefined
   } else if (header.type === PAGE.DATA) {
-    const { repetitionEncoding, definitionEncoding } = header
-    for (const [max, encoding] of [
-      [repeated, repetitionEncoding],
-      [defined, definitionEncoding],
-    ] as const) {
-      if (max === 0) continue
-      if (encoding !== ENCODING.RLE || at + 4 > end) return undefined
-      const length = engine.bytes().readUInt32LE(at)
-      at += 4
-      if (length > end - at || !levels(at, length, max)) return undefined
-      at += length
-    }
-    if (defined > 0) present = engine.equalToLimit()
+    if (repeated > 0 && !(header.repetitionEncoding === ENCODING.RLE && counted('repetition'))) return undefined
+    if (defined > 0 && !(header.definitionEncoding === ENCODING.RLE && counted('definition'))) return undefined
   }
   const width = at < end ? (engine.bytes()[at] as number) : 0
   if (present === 0 || width === 0) return undefined
   if (!engine.hybrid(at + 1, end - at - 1, width, present, entries - 1, 0, true) || !engine.wasTight()) return undefined
-  return present
+  return { present, rows }
 
-  function levels(from: number, length: number, max: number): boolean {
-    return engine.hybrid(from, length, bitWidth(max), values, max, 0, false) && engine.wasTight()
+  /** Levels with their length in front. */
+  function counted(kind: 'repetition' | 'definition'): boolean {
+    if (at + 4 > end) return false
+    const length = engine.bytes().readUInt32LE(at)
+    at += 4 + length
+    return at <= end && levels(kind, at - length, length)
+  }
+
+  function levels(kind: 'repetition' | 'definition', from: number, length: number): boolean {
+    const max = kind === 'repetition' ? repeated : defined
+    if (max === 0) return true
+    if (!engine.hybrid(from, length, bitWidth(max), values, max, 0, false) || !engine.wasTight()) return false
+    if (kind === 'repetition') rows = engine.zeros()
+    else present = engine.equalToLimit()
+    return true
   }
 }
 

@@ -3,7 +3,8 @@
  *
  * No byte of the chunk reaches the output but the bodies of pages that are proven to hold levels and positions.
  */
-import { type InputTask, type Nulls, pagesOf } from './chunk-task.ts'
+import { rowsOf } from './cells.ts'
+import { type InputTask, type Nulls, pagesOf, requireRows } from './chunk-task.ts'
 import { type ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
@@ -20,20 +21,23 @@ export async function swapDictionary(task: InputTask, target: ChunkWriter, nulls
   const replacement = task.replacements.of(task.column)
   const { codec } = task.planned
   let entries: number | undefined
+  let rows = 0
   for await (const page of pagesOf(task)) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
       await target.page(await newDictionary(page as Page<DictionaryHeader>, task, replacement))
     } else if (isDictionaryEncoded(page.header.encoding))
-      await keepProven(task, target, nulls, page as Page<DataHeader>, entries)
+      rows += await keepProven(task, target, nulls, page as Page<DataHeader>, entries)
     else {
       const decoded = decodePlain(page as Page<DataHeader>, task.column.source, task.chunk.codec, entries)
       nulls.add(decoded.count - decoded.present)
+      rows += rowsOf(decoded)
       const makeRoom = async () => replacement.makeRoom()
       for await (const cells of replacedCells(decoded, page.place, task, replacement, makeRoom))
         for (const plain of plainSlotPages(task.column.leaf, codec, cells, replacement)) await target.page(plain)
     }
   }
+  requireRows(task, rows)
 }
 
 /** The page with the new entries; valid until the next. */
@@ -78,6 +82,7 @@ const PIECE = 1 << 17
 /**
  * The body of a page of a protected column, once it is proven to hold nothing but levels and positions in the dictionary: a header
  * can say so of a page that holds values. What else is in it, behind the last run say, stays behind.
+ * @returns the rows that begin in it
  */
 async function keepProven(
   { column, planned, chunk }: InputTask,
@@ -85,17 +90,25 @@ async function keepProven(
   nulls: Nulls,
   page: Page<DataHeader>,
   entries: number | undefined,
-): Promise<void> {
-  const present = entries === undefined ? undefined : provenPositions(page, column.source, chunk.codec, entries)
-  if (present !== undefined) {
-    nulls.add(page.header.values - present)
-    return target.page(recompressed(page, chunk.codec, planned.codec))
+): Promise<number> {
+  const proven = entries === undefined ? undefined : provenPositions(page, column.source, chunk.codec, entries)
+  if (proven) {
+    nulls.add(page.header.values - proven.present)
+    await target.page(recompressed(page, chunk.codec, planned.codec))
+    return proven.rows
   }
   if (entries === undefined) throw corrupt(page.place, 'its values are in a dictionary, and there is none')
   const decoded = decodeData(page, column.source, chunk.codec, entries)
   const { indices = new Int32Array(0), count, repetition, definition, tight } = decoded
   nulls.add(count - indices.length)
-  if (tight) return target.page(recompressed(page, chunk.codec, planned.codec))
+  const rows = rowsOf(decoded)
+  // Readers skip by the header's number.
+  if (page.header.type === PAGE.DATA_V2 && page.header.rows !== rows)
+    throw corrupt(page.place, `has ${rows} rows, its header says ${page.header.rows}`)
+  if (tight) {
+    await target.page(recompressed(page, chunk.codec, planned.codec))
+    return rows
+  }
   const width = bitWidth(Math.max(0, entries - 1))
   const values = Uint8Array.from([width, ...encodeHybrid(indices, width)])
   await target.page(
@@ -108,4 +121,5 @@ async function keepProven(
       random: false,
     }),
   )
+  return rows
 }

@@ -2,12 +2,12 @@
 
 import { PseudolakeError } from '../core/errors.ts'
 import { pick, rowsOf, slices, withNulls } from './cells.ts'
-import { type InputTask, type Nulls, pagesOf, placeOf } from './chunk-task.ts'
+import { type InputTask, type Nulls, pagesOf, requireRows } from './chunk-task.ts'
 import type { ChunkWriter } from './chunk-writer.ts'
 import { decodeData, decodeDictionary, decodePlain, plainDictionary } from './decode.ts'
 import { plainStringPages } from './encode.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
-import { corrupt, type Place } from './place.ts'
+import type { Place } from './place.ts'
 import type { Replacement } from './replacement.ts'
 import { replacedCells } from './slot-cells.ts'
 import { SlotEncoder } from './slot-encoder.ts'
@@ -111,8 +111,4 @@ async function mapCells(
       throw new PseudolakeError('internal/bug', 'replace answered something that is no string')
   let next = 0
   return texts.map((text) => (text === '' ? (emptyIsNull ? null : '') : (answers[next++] as string | null)))
-}
-
-function requireRows(task: InputTask, rows: number): void {
-  if (rows !== task.rows) throw corrupt(placeOf(task), `has ${rows} rows of ${task.rows}`)
 }

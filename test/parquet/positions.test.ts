@@ -93,8 +93,8 @@ test('a page of positions is proven, and what hides behind its values or in thei
   const levels = [1, 0, 1, 1, 1, 1, 0]
   const positions = [3, 0, 1, 2, 4]
   const proven = (...args: Parameters<typeof page>) => provenPositions(page(...args) as never, LEAF, 'none', 5)
-  expect(proven(levels, positions, 5)).toBe(5)
-  expect(proven(levels, positions, 5, [0, 0])).toBe(5)
+  expect(proven(levels, positions, 5)).toEqual({ present: 5, rows: 7 })
+  expect(proven(levels, positions, 5, [0, 0])).toEqual({ present: 5, rows: 7 })
   expect(proven(levels, positions, 5, [0x41])).toBeUndefined()
   // Five positions of three bits: the last byte of their group belongs to nobody.
   expect(proven(levels, positions, 5, [], 0x80)).toBeUndefined()

@@ -29,6 +29,7 @@ interface Functions {
   encode(from: number, count: number, width: number, to: number): number
   wasTight(): boolean
   equalToLimit(): number
+  zeros(): number
   entries(): number
   entriesAt(): number
   arenaTop(): number

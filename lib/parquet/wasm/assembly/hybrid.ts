@@ -12,6 +12,12 @@ export function equalToLimit(): u32 {
   return equal
 }
 
+/** How many of the values were 0. */
+let zero: u32 = 0
+export function zeros(): u32 {
+  return zero
+}
+
 /**
  * Goes through `count` values of `width` bits. None may be above `limit`.
  * @param dst where they are put, a byte or four each; 0: nowhere
@@ -21,6 +27,7 @@ export function equalToLimit(): u32 {
 export function hybrid(src: usize, length: u32, width: u32, count: u32, limit: u32, dst: usize, wide: bool): bool {
   tight = false
   equal = 0
+  zero = 0
   if (width > 32) return false
   const end = src + length
   const step = (width + 7) >> 3
@@ -44,6 +51,7 @@ export function hybrid(src: usize, length: u32, width: u32, count: u32, limit: u
       at += step
       if (value > limit) return false
       if (value == limit) equal += n
+      if (value == 0) zero += n
       if (dst != 0) {
         if (wide) for (let i: u32 = 0; i < n; i++) store<u32>(dst + ((seen + i) << 2), value)
         else memory.fill(dst + seen, u8(value), n)
@@ -66,6 +74,7 @@ export function hybrid(src: usize, length: u32, width: u32, count: u32, limit: u
       bit &= 7
       most = max<u32>(most, value)
       equal += u32(value == limit)
+      zero += u32(value == 0)
       if (dst != 0) {
         if (wide) store<u32>(dst + ((seen + i) << 2), value)
         else store<u8>(dst + seen + i, value)

@@ -3,7 +3,7 @@
 
 export { setup, inAt, outAt, slotsAt, arenaAt } from './layout'
 export { uncompress, literals } from './snappy'
-export { hybrid, encode, wasTight, equalToLimit } from './hybrid'
+export { hybrid, encode, wasTight, equalToLimit, zeros } from './hybrid'
 export {
   entriesAt,
   entries,
