@@ -155,13 +155,22 @@ export class ValueTable {
    * Which of the pairs of a value and what stands in its place are not what the table has of them. The values get numbers.
    * @param keys values in PLAIN encoding, `width` bytes each
    * @param out what stands in their places, as byte arrays
+   * @param guess numbers that the values may have: where all are right, none is looked up
    * @returns their positions; undefined where there is too much for one call
    * @throws RangeError where one of the two ends before `count` values
    */
-  unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number): Int32Array | undefined {
+  unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
     if (count > ROOM.count || keys.length > ROOM.in || out.length > ROOM.out) return undefined
-    const found = this.find(keys, count, width)
     const { places, bytes, words, unlike } = this.#engine
+    if (guess?.length === count) {
+      // Whatever the numbers are, both bytes of each pair are compared.
+      this.#give(guess, 0)
+      bytes().set(keys, places.in)
+      bytes().set(out, places.out)
+      const many = unlike(places.in, keys.length, width, places.out, out.length, places.slots, count)
+      if (many === 0) return new Int32Array(0)
+    }
+    const found = this.find(keys, count, width)
     bytes().set(out, places.out)
     const many = unlike(places.in, found.bytes, width, places.out, out.length, places.slots, count)
     if (many < 0) throw new RangeError('values beyond the page')

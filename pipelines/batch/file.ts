@@ -54,13 +54,15 @@ export interface InputWork
     Pick<FileWork, 'storage' | 'replacers' | 'signal' | 'timings' | 'gate' | 'groups'> {
   readonly input: InputFile
   readonly output: string
+  /** Where it is open already. */
+  readonly opened?: ParquetFile
   readonly onProgress: FileWork['onProgress']
 }
 
 /** Opens an input and makes its data file. @throws as `rewriteFile`; PseudolakeError `input/*` */
-export async function finishInput({ job, approved, schema, ...work }: InputWork): Promise<Finished> {
+export async function finishInput({ job, approved, schema, opened, ...work }: InputWork): Promise<Finished> {
   const { storage, signal, input } = work
-  const file = await openParquet(storage, input.object, { signal })
+  const file = opened ?? (await openParquet(storage, input.object, { signal }))
   const shape = shapeOf(file, input, job, approved)
   // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
   const result = await rewriteFile({ ...work, file, shape, fieldIds: fieldIdsFor(shape.output.root, schema) })
@@ -121,8 +123,11 @@ export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined
       ...(rowGroup && { rowGroup }),
     })
     const { pinned, output } = work
+    const columnOf = new Map(plan.columns.map(({ source }, i) => [source?.column, i]))
+    const numbers = ({ column }: LeafNode, group: number) =>
+      gathering.get(columnOf.get(column) ?? -1)?.known.get(group)?.slots
     await work.timings
-      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance }))
+      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance, numbers }))
       .catch(async (error: unknown) => {
         await storage.delete(output)
         throw error

@@ -26,6 +26,8 @@ export interface OpenedStep {
   readonly approved: Approved
   /** Replaced columns of all its files. */
   readonly replaced: Shape['replaced']
+  /** The file of a step that has one: it need not be opened again. */
+  readonly only?: ParquetFile
 }
 
 /** Sees each file while its footer is in memory. */
@@ -45,11 +47,13 @@ export async function openStep(
 ): Promise<OpenedStep> {
   const { approved: before, metadata } = target
   const limit = pLimit(OPEN_AT_ONCE)
+  let only: ParquetFile | undefined
   const opened = inputs.map((input) =>
     limit(async (): Promise<First> => {
       const file = await openParquet(storage, input.object, { signal })
       const shape = shapeOf(file, input, job, before)
       await visit?.(file, input, shape)
+      if (inputs.length === 1) only = file
       return { location: input.object.location, shape }
     }),
   )
@@ -69,7 +73,13 @@ export async function openStep(
   const schema = metadata && changes === 'add' ? target.grownFor(roots) : target.schemaFor(leader.shape.schema)
   // Throws where the files do not fit the table.
   for (const root of roots) fieldIdsFor(root, schema)
-  return { first: leader, schema, approved: approved as Approved, replaced: [...replaced.values()] }
+  return {
+    first: leader,
+    schema,
+    approved: approved as Approved,
+    replaced: [...replaced.values()],
+    ...(only && { only }),
+  }
 }
 
 /** Waits for all, so that no work goes on behind a failure's back, then throws the first failure in order. */

@@ -229,7 +229,7 @@ class BatchRun {
     unpublished: Unpublished,
   ): Promise<void> {
     const { onEvent } = this.#outside
-    const { first, schema, approved, replaced } = await this.#timings.time('open', () =>
+    const { first, schema, approved, replaced, only } = await this.#timings.time('open', () =>
       openStep(inputs, this.#first, this.#job, target, this.#outside, (...opened) =>
         this.#outline ? this.#outline.add(...opened) : Promise.resolve(),
       ),
@@ -253,7 +253,8 @@ class BatchRun {
     await unpublished.begin(target.uuid)
     const runner = this.#runnerFor(this.#client as Client)
     const { createdBy } = this.#outside
-    const atOnce = await runner.begin({ job: this.#job, approved: target.approved, schema, pinned, createdBy }, inputs)
+    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy }
+    const atOnce = await runner.begin(step, inputs, only)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
         inputs,

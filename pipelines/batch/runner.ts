@@ -1,5 +1,6 @@
 /** Who makes the data files of a step: this thread, one after the other; threads, a file each; or threads that share a file's row groups. */
 import type { Client } from '../../lib/client/compose.ts'
+import type { ParquetFile } from '../../lib/parquet/open.ts'
 import { finishInput, type InputWork, type StepWork } from './file.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
@@ -35,6 +36,7 @@ export interface RunnerOptions extends Pick<InputWork, 'storage' | 'signal' | 't
 export class Runner {
   readonly #options: RunnerOptions
   #step: StepWork | undefined
+  #only: ParquetFile | undefined
   #threads: Threads | undefined
   #files: FileThreads | undefined
   #groups: GroupThreads | undefined
@@ -44,9 +46,10 @@ export class Runner {
     this.#options = options
   }
 
-  /** @returns how many files may be worked on at a time */
-  async begin(step: StepWork, inputs: readonly InputFile[]): Promise<number> {
+  /** @param only the file of a step that has one @returns how many files may be worked on at a time */
+  async begin(step: StepWork, inputs: readonly InputFile[], only?: ParquetFile): Promise<number> {
     this.#step = step
+    this.#only = only
     const { threads, job, gate } = this.#options
     const { most = 1, leastBytes = DEFAULT_LEAST_BYTES, leastFileBytes = DEFAULT_LEAST_FILE_BYTES } = threads ?? {}
     const { memory_mb: memory, threads: asked = most } = job.settings.limits
@@ -77,7 +80,9 @@ export class Runner {
     this.#replacers ??= replacersFor(job, client.client, { share: 1, alone: true }, signal)
     const work = { ...(this.#step as StepWork), storage, signal, timings, gate, replacers: this.#replacers }
     const groups = this.#groups
-    return finishInput({ ...work, input, output, onProgress, ...(groups && { groups }) })
+    const opened = this.#only
+    this.#only = undefined
+    return finishInput({ ...work, input, output, onProgress, ...(groups && { groups }), ...(opened && { opened }) })
   }
 
   /** Whether no value was forgotten that nobody else remembers, so that each was asked for once. */

@@ -65,6 +65,8 @@ export interface GateFile {
   readonly output: string
   /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
   readonly provenance?: Provenance
+  /** Numbers of the values of a dictionary where they were replaced, by its column and row group in the input: a guess. */
+  readonly numbers?: ((source: LeafNode, rowGroup: number) => Int32Array | undefined) | undefined
   /** By `pathKey` of the source, or of the output for a constant. */
   readonly rules: ReadonlyMap<string, GateRule>
   /** Values of constants before they were replaced, by `pathKey` of the output. */
@@ -98,6 +100,7 @@ export class Gate {
   readonly #known = new Map<string, Pairs>()
   /** Files of the step, and their copied columns by position. */
   #files: { readonly object: StoredObject; readonly columns: readonly number[] }[] = []
+  #lastOpened: ParquetFile | undefined
   #copied = new Map<string, CopiedColumn>()
 
   constructor(options: GateOptions) {
@@ -224,7 +227,10 @@ export class Gate {
     if (provenance) await this.#ranges(object, provenance, chunks)
     else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
     const columns = plan.columns.flatMap(({ leaf, treatment }, i) => (treatment === 'copy' && canHide(leaf) ? [i] : []))
-    if (columns.length > 0) this.#files.push({ object, columns })
+    if (columns.length === 0) return
+    // A step of one file need not open it again; footers of many would fill the memory.
+    this.#lastOpened = output
+    this.#files.push({ object, columns })
   }
 
   async #footerOf({ location, bytes, version }: StoredObject): Promise<Uint8Array> {
@@ -285,7 +291,10 @@ export class Gate {
       input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
       ...(constant && { constant }),
       reading,
-      pairs: source && given.rule.mode === 'deterministic' ? this.#pairs(given, source) : undefined,
+      pairs:
+        source && given.rule.mode === 'deterministic'
+          ? this.#pairs(given, source, work.numbers?.(source, inputGroup))
+          : undefined,
       pair: this.#pair(group, malformed, source === undefined),
       unseen: (input, output, from) =>
         given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from, input.count),
@@ -320,7 +329,7 @@ export class Gate {
   }
 
   /** The same bytes are another value in another type, and have another pseudonym by another rule. */
-  #pairs({ rule, key }: GateRule, source: LeafNode) {
+  #pairs({ rule, key }: GateRule, source: LeafNode, guess: Int32Array | undefined) {
     const { physical, typeLength, logical } = source
     const { domain, normalize, nullValues } = rule
     const name = JSON.stringify([domain, key, normalize, nullValues, physical, typeLength, logical])
@@ -329,7 +338,7 @@ export class Gate {
     // Each has a memory of its own.
     if (!known && this.#known.size >= MOST_PAIRS) return undefined
     this.#known.set(name, table)
-    return { table, width: plainWidth(source) }
+    return { table, width: plainWidth(source), guess }
   }
 
   #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {
@@ -408,7 +417,8 @@ export class Gate {
     this.#copied = new Map()
     if (this.#originals.size === 0) return
     for (const { object, columns } of files) {
-      const file = await openParquet(storage, object, { signal })
+      const known = this.#lastOpened?.object === object ? this.#lastOpened : undefined
+      const file = known ?? (await openParquet(storage, object, { signal }))
       for (const i of columns) {
         const leaf = file.leaves[i]
         if (!leaf) continue

@@ -11,7 +11,7 @@ import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
 import { type Shape, shapeOf } from '../shape.ts'
-import { Gate, type GateOptions, type GateRule } from './gate.ts'
+import { Gate, type GateFile, type GateOptions, type GateRule } from './gate.ts'
 
 /** Of the memory a run may use, what hashes of values may take. */
 const MEMORY_SHARE = 1 / 16
@@ -35,6 +35,7 @@ export interface Written {
   readonly plan: RewritePlan
   readonly output: string
   readonly provenance?: Provenance
+  readonly numbers?: GateFile['numbers']
 }
 
 /** @throws as `Gate.file` */

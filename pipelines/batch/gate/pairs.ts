@@ -18,15 +18,16 @@ export class Pairs {
   /**
    * @param keys values of the input in PLAIN encoding, `width` bytes each
    * @param out the pseudonyms in their places, as byte arrays
+   * @param guess numbers of the values in the table that they were replaced by: this one, which has seen the same, may have the same
    * @returns positions of the pairs that are not known as they are; undefined where all must be looked at
    * @throws RangeError where one of the two ends before `count` values
    */
-  unknown(keys: Uint8Array, out: Uint8Array, count: number, width: number): Int32Array | undefined {
+  unknown(keys: Uint8Array, out: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
     // Where nearly every pair is new, remembering them is work for nothing.
     if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return undefined
     this.#table ??= new ValueTable(MOST_BYTES)
     if (this.#table.bytes > MOST_BYTES) this.#table.clear()
-    const unknown = this.#table.unlike(keys, out, count, width)
+    const unknown = this.#table.unlike(keys, out, count, width, guess)
     this.#looked += count
     this.#unknown += unknown?.length ?? count
     return unknown

@@ -45,7 +45,7 @@ export interface ReplacedChunk {
   readonly reading: Reading
   readonly pair: Pair
   /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
-  readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
+  readonly pairs: { readonly table: Pairs; readonly width: number; readonly guess?: Int32Array | undefined } | undefined
   /** The first pair of entries from a position that has to be looked at. */
   readonly unseen: (input: Entries, output: Entries, from: number) => number
   /** Called with an output's dictionary of which not each entry was paired. */
@@ -148,7 +148,7 @@ function comparePairs(
 ): string | undefined {
   const { count } = output
   if (input.count !== count) return compareDictionaries(input.entries(), output.entries(), pair, unseen)
-  const unknown = guardedRange(() => pairs?.table.unknown(input.plain, output.plain, count, pairs.width))
+  const unknown = guardedRange(() => pairs?.table.unknown(input.plain, output.plain, count, pairs.width, pairs.guess))
   if (unknown?.length === 0) return undefined
   const wrong = compareDictionaries(input.entries(), output.entries(), pair, unseen)
   if (wrong === undefined && unknown) pairs?.table.remember(input.plain, count, pairs.width, output.entries(), unknown)

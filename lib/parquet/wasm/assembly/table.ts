@@ -263,8 +263,10 @@ export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBy
     const length = load<u32>(value)
     value += 4
     if (length > u32(outEnd - value)) return -1
-    const meta = table + usize(load<u32>(slots + (usize(i) << 2))) * ENTRY_BYTES
+    const slot = load<u32>(slots + (usize(i) << 2))
+    const meta = table + usize(slot) * ENTRY_BYTES
     const like =
+      slot < size &&
       load<u32>(meta, 4) == keyLength &&
       load<u32>(meta, 12) == length &&
       identical(load<u32>(meta), key, keyLength) &&
