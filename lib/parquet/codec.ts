@@ -47,7 +47,7 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
   switch (codec) {
     case 'snappy': {
       const out = scratch && scratch.length >= size ? scratch.subarray(0, size) : new Uint8Array(size)
-      if (!snappyInto(bytes, out)) snappyUncompress(bytes, out)
+      if (!copyLiterals(bytes, out) && !snappyInto(bytes, out)) snappyUncompress(bytes, out)
       return out
     }
     case 'gzip':
@@ -117,3 +117,32 @@ function snappyInto(bytes: Uint8Array, out: Uint8Array): boolean {
   out.set(engine.bytes().subarray(places.out, places.out + out.length))
   return true
 }
+
+/**
+ * What `snappyLiterals` wrote, of pseudonyms above all, goes from here to there and nowhere else.
+ * @returns false at the first thing that is no long literal
+ */
+function copyLiterals(bytes: Uint8Array, out: Uint8Array): boolean {
+  let at = 0
+  while ((bytes[at++] ?? 0) >= 0x80);
+  let filled = 0
+  while (at < bytes.length) {
+    // A literal with its length in one byte or two behind the tag; the last may be short.
+    const tag = bytes[at++] as number
+    const last = out.length - filled <= SHORT_LITERAL_BYTES
+    if (tag !== 61 << 2 && tag !== 60 << 2 && !(last && (tag & 3) === 0 && tag < 60 << 2)) return false
+    let length = tag >> 2
+    if (length === 60) length = bytes[at++] ?? 0
+    else if (length === 61) {
+      length = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)
+      at += 2
+    }
+    length++
+    if (at + length > bytes.length || filled + length > out.length) return false
+    out.set(bytes.subarray(at, at + length), filled)
+    at += length
+    filled += length
+  }
+  return filled === out.length
+}
+const SHORT_LITERAL_BYTES = 60

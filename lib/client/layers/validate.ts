@@ -67,7 +67,9 @@ function checkPseudonyms(request: PseudonymRequest, answer: PseudonymAnswer): vo
   }
   // As many pseudonyms as identifiers, all different: nothing more to look for. Which is how it nearly always is.
   const distinct = new Set(answer.values).size
-  if (distinct === identifiers.length && (!deterministic || new Set(identifiers).size === distinct)) return
+  // Who sends each value once can't have been told two pseudonyms for one.
+  const eachOnce = !deterministic || request.once || new Set(identifiers).size === identifiers.length
+  if (distinct === identifiers.length && eachOnce) return
   checkOneToOne(request, answer)
 }
 
