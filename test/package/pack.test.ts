@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const NODE = process.execPath
 const TSC = join(root, 'node_modules', '.bin', 'tsc')
 const SHIPPED = ['bin', 'cli', 'datagen', 'lib', 'pipelines', 'producer', 'service', 'index.ts', 'LICENSE', 'README.md']
-const CONFIG = ['package.json', 'tsconfig.json', 'tsconfig.build.json']
+const CONFIG = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts']
 
 const exec = promisify(execFile)
 let folder: string
@@ -87,7 +87,7 @@ test('a thread of a run starts from the tarball', { timeout: 60_000 }, async (co
     worker.on('message', ({ type, error }) => { console.log(type, error.code); worker.terminate() })
     worker.postMessage({ type: 'step', step: { job: { settings: { limits: { memory_mb: 512, max_identifiers: 900 },
       gate: { full: false, max_match_ratio: 0.01, reidentify: false } }, columns: [] } } })
-    worker.postMessage({ type: 'file', id: 1, input: { object: { location: '/no/such/file', bytes: 9, version: 'v' } }, output: '/x' })`
+    worker.postMessage({ type: 'file', id: 1, input: { object: { location: '/no/such/file', bytes: 9000, version: 'v' } }, output: '/x' })`
   expect((await run(NODE, ['-e', script], user)).stdout.trim()).toBe('failed storage/not-found')
 })
 
