@@ -101,11 +101,15 @@ function decodePage<V>(
       header.type === PAGE.DATA ? levelsV1(page, leaf, codec) : levelsV2(page, leaf, codec)
     let present = header.values
     if (definition) {
+      const max = leaf.maxDefinitionLevel
       present = 0
-      for (const level of definition) {
-        if (level > leaf.maxDefinitionLevel) throw new RangeError('definition level out of range')
-        if (level === leaf.maxDefinitionLevel) present++
+      let most = 0
+      for (let i = 0; i < definition.length; i++) {
+        const level = definition[i] as number
+        if (level > most) most = level
+        if (level === max) present++
       }
+      if (most > max) throw new RangeError('definition level out of range')
     }
     if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
       throw new RangeError('repetition level out of range')

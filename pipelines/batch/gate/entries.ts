@@ -2,7 +2,7 @@
 
 import type { Codec } from '../../../lib/parquet/codec.ts'
 import { decompress } from '../../../lib/parquet/codec.ts'
-import { type DecodedPage, decodeData, decodeDictionary, type RawValues } from '../../../lib/parquet/decode.ts'
+import { type DecodedPage, decodeData, decodeDictionary, decodePlain } from '../../../lib/parquet/decode.ts'
 import { ENCODING } from '../../../lib/parquet/footer.ts'
 import type { DataHeader, DictionaryHeader, Page } from '../../../lib/parquet/page.ts'
 import { guarded } from '../../../lib/parquet/place.ts'
@@ -146,9 +146,9 @@ function dictionaryOf(
 }
 
 /** Byte arrays in PLAIN encoding. @throws RangeError where they end before `count` */
-function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch: Scratch): Entries {
+function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch: Scratch | undefined): Entries {
   if (count * 4 > bytes.length) throw new RangeError('fewer bytes than values')
-  const entries = scratch.entries(count, bytes)
+  const entries = scratch ? scratch.entries(count, bytes) : emptyEntries(count, bytes)
   const { a, b, kind, from, to } = entries
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
@@ -192,15 +192,12 @@ export function inputCells(
   reading: Reading,
   hasher: Hasher,
 ): CellPage {
-  const decoded = decodeData(page, leaf, codec, dictionary?.count)
-  return cells(decoded, dictionary, (values) =>
-    reading.asText
-      ? textEntries(canonicalTexts(values, leaf, page.place), reading, hasher)
-      : arrayEntries(values as readonly Uint8Array[], hasher),
-  )
+  if (!reading.asText) return outputCells(page, leaf, codec, dictionary, hasher)
+  const { values = [], ...decoded } = decodeData(page, leaf, codec, dictionary?.count)
+  return cells(decoded, dictionary, () => textEntries(canonicalTexts(values, leaf, page.place), reading, hasher))
 }
 
-/** @param dictionary of the chunk, for pages that refer to it */
+/** Of byte arrays, hashed where they stand. @param dictionary of the chunk, for pages that refer to it */
 export function outputCells(
   page: Page<DataHeader>,
   leaf: LeafNode,
@@ -208,22 +205,23 @@ export function outputCells(
   dictionary: Entries | undefined,
   hasher: Hasher,
 ): CellPage {
-  const decoded = decodeData(page, leaf, codec, dictionary?.count)
-  return cells(decoded, dictionary, (values) => arrayEntries(values as readonly Uint8Array[], hasher))
+  const { plain = new Uint8Array(0), present, ...decoded } = decodePlain(page, leaf, codec, dictionary?.count)
+  return cells(decoded, dictionary, () =>
+    guarded(page.place, 'the page', () => plainEntries(plain, present, hasher, undefined)),
+  )
 }
 
 function cells(
-  decoded: DecodedPage,
+  { count, repetition, definition, indices }: Omit<DecodedPage, 'values'>,
   dictionary: Entries | undefined,
-  entriesOf: (values: RawValues) => Entries,
+  entriesOf: () => Entries,
 ): CellPage {
-  const { count, repetition, definition, indices, values = [] } = decoded
   return {
     count,
     ...(repetition && { repetition }),
     ...(definition && { definition }),
     ...(indices && { indices }),
-    entries: indices && dictionary ? dictionary : entriesOf(values),
+    entries: indices && dictionary ? dictionary : entriesOf(),
   }
 }
 
@@ -249,23 +247,6 @@ export function textEntries(texts: readonly string[], { normalized, nulls, onRaw
       const raw = Buffer.from(texts[i] as string)
       onRaw(new DataView(raw.buffer, raw.byteOffset, raw.byteLength), raw.length)
     }
-  }
-  return entries
-}
-
-function arrayEntries(values: readonly Uint8Array[], hasher: Hasher): Entries {
-  const bytes = Buffer.concat(values)
-  const entries = emptyEntries(values.length, bytes)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let at = 0
-  for (const [i, value] of values.entries()) {
-    entries.from[i] = at
-    at += value.length
-    entries.to[i] = at
-    hasher.hash(view, at - value.length, at)
-    entries.a[i] = hasher.a
-    entries.b[i] = hasher.b
-    if (value.length === 0) entries.kind[i] = KIND.EMPTY
   }
   return entries
 }
