@@ -59,7 +59,8 @@ export interface Page<H extends PageHeader = PageHeader> {
 
 /** Where a header cannot be longer; the statistics in it may be long, but a page of an honest file is longer. */
 const MAX_HEADER_BYTES = 16 << 20
-const FIRST_HEADER_BYTES = 4 << 10
+/** Without statistics it has some fifty. */
+export const FIRST_HEADER_BYTES = 512
 const NOTHING = new Uint8Array(0)
 
 export interface PageOptions {

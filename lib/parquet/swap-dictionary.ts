@@ -7,11 +7,10 @@ import { rowsOf } from './cells.ts'
 import { type InputTask, type Nulls, pagesOf, requireRows } from './chunk-task.ts'
 import { type ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
-import { bitWidth, encodeHybrid } from './levels.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { recompressed } from './pages.ts'
 import { corrupt } from './place.ts'
-import { provenPositions } from './positions.ts'
+import { encodePositions, provenPositions } from './positions.ts'
 import type { Replacement } from './replacement.ts'
 import { isDictionaryEncoded } from './scan.ts'
 import { replacedCells } from './slot-cells.ts'
@@ -109,15 +108,13 @@ async function keepProven(
     await target.page(recompressed(page, chunk.codec, planned.codec))
     return rows
   }
-  const width = bitWidth(Math.max(0, entries - 1))
-  const values = Uint8Array.from([width, ...encodeHybrid(indices, width)])
   await target.page(
     encodeDataPage(column.leaf, planned.codec, {
       count,
       ...(repetition && { repetition }),
       ...(definition && { definition }),
       encoding: page.header.encoding,
-      values,
+      values: encodePositions(indices, entries),
       random: false,
     }),
   )

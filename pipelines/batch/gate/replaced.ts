@@ -4,6 +4,7 @@ import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import {
   type DataHeader,
   type DictionaryHeader,
+  FIRST_HEADER_BYTES,
   PAGE,
   type Page,
   type PageHeader,
@@ -173,7 +174,8 @@ function pagesOf(
   wanted?: (header: PageHeader, from: number) => boolean,
 ) {
   // Bodies that are not wanted are not fetched: headers are, one by one.
-  const needed = [chunk.start, wanted ? Math.max(chunk.start, chunk.dataPageOffset) : chunk.end] as const
+  const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
+  const needed = [chunk.start, wanted ? first : chunk.end] as const
   const source = rangeReader(storage, file.object, [needed], signal, memory)
   const place = { location: file.object.location, column: leaf.path, rowGroup }
   return readPages(source, chunk, place, { signal, ...(wanted && { wanted }) })
