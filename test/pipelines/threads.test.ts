@@ -3,9 +3,14 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Client } from '../../lib/client/compose.ts'
 import type { PseudonymRequest } from '../../lib/client/pseudonymizer.ts'
+import type { StepWork } from '../../pipelines/batch/file.ts'
+import type { InputFile } from '../../pipelines/batch/inputs.ts'
+import { Runner, type RunnerOptions } from '../../pipelines/batch/runner.ts'
 import { type Lake, lake } from '../helpers/lake.ts'
 
 const COLUMNS = { vin: { mode: 'deterministic' }, owner: { mode: 'random' } }
+/** For two threads. */
+const ROOM = ['limits.memory_mb=768']
 /** However little there is to do. */
 const threads = { most: 2, leastBytes: 0 }
 
@@ -41,7 +46,7 @@ function through(change: (request: PseudonymRequest, values: readonly string[], 
 test('threads make the table that one thread makes', { timeout: 60_000 }, async () => {
   const home = await lake()
   await inputs(home, 6)
-  const report = await home.run({ columns: COLUMNS }, {}, { threads })
+  const report = await home.run({ columns: COLUMNS, set: ROOM }, {}, { threads })
   expect(report).toMatchObject({ status: 'done', rows: 18_000, files: 6, gate: { passed: true } })
   const rows = await home.query('select n, s_vin, s_owner from t order by n')
   const back = await home.back(rows.map(([, vin]) => vin))
@@ -56,7 +61,7 @@ test('what one thread has asked for no other asks for again, and the gate of the
 }, async () => {
   const home = await lake()
   await inputs(home, 6)
-  const report = await home.run({ columns: { vin: COLUMNS.vin, owner: { mode: 'drop' } } }, {}, { threads })
+  const report = await home.run({ columns: { vin: COLUMNS.vin, owner: { mode: 'drop' } }, set: ROOM }, {}, { threads })
   // The key check is one more.
   expect(report).toMatchObject({ distinct: 700, distinct_exact: true, service: { identifiers: 701 } })
   const counts = Object.fromEntries(report.gate.checks.map((check) => [check.name, check.counts]))
@@ -75,7 +80,7 @@ test('one pseudonym for values of two threads fails the gate', { timeout: 60_000
       return values[i] === 'VEHICLE0-7' || values[i] === 'VEHICLE1-7' ? (first ?? answer) : answer
     })
   })
-  const report = await home.run({ columns: COLUMNS }, {}, { threads, service })
+  const report = await home.run({ columns: COLUMNS, set: ROOM }, {}, { threads, service })
   expect(report.status).toBe('gate-failed')
   expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['one_to_one'])
   expect(JSON.stringify(report)).not.toContain('VEHICLE0-7')
@@ -91,7 +96,7 @@ test('two pseudonyms for a value in two threads fail the gate', { timeout: 60_00
     const lie = (value: string) => (value === 'VEHICLE9' && asked++ > 0 ? 'VEHICLE-OTHER' : value)
     return { ...own, client: { call: (request) => own.client.call({ ...request, values: request.values.map(lie) }) } }
   }
-  const report = await home.run({ columns: COLUMNS }, {}, { threads, service })
+  const report = await home.run({ columns: COLUMNS, set: ROOM }, {}, { threads, service })
   expect(asked).toBe(2)
   expect(report.status).toBe('gate-failed')
   expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['one_to_one'])
@@ -106,7 +111,7 @@ test('values of one thread’s columns are searched for in the copied columns of
     home.sql(`copy (select ${vin} as vin, ${note} as note from range(2000)) to '{dir}/in/${name}' (format parquet)`)
   await file('a.parquet', "'VEHICLE' || (range % 100)", "'nothing'")
   await file('b.parquet', "'OTHER' || (range % 100)", "'VEHICLE' || (range % 100)")
-  const report = await home.run({ columns: { vin: COLUMNS.vin } }, {}, { threads })
+  const report = await home.run({ columns: { vin: COLUMNS.vin }, set: ROOM }, {}, { threads })
   expect(report.gate.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['originals'])
 })
 
@@ -120,13 +125,16 @@ test('a file that fails in a thread fails the run with its error, and nothing is
   // In the data, behind a footer that is whole: found when the file is rewritten, not when it is opened.
   bytes.fill(0xff, 4, 4000)
   writeFileSync(path, bytes)
-  await expect(home.run({ columns: COLUMNS }, {}, { threads })).rejects.toMatchObject({
+  await expect(home.run({ columns: COLUMNS, set: ROOM }, {}, { threads })).rejects.toMatchObject({
     code: 'input/corrupt',
     context: { location: path, outcome: 'nothing-published' },
   })
   expect(leftovers(home).filter((name) => name.startsWith('_'))).toEqual([])
   await inputs(home, 5)
-  expect(await home.run({ columns: COLUMNS }, {}, { threads })).toMatchObject({ status: 'done', rows: 15_000 })
+  expect(await home.run({ columns: COLUMNS, set: ROOM }, {}, { threads })).toMatchObject({
+    status: 'done',
+    rows: 15_000,
+  })
 })
 
 test('a run that is told to stop stops its threads', { timeout: 60_000 }, async () => {
@@ -137,10 +145,13 @@ test('a run that is told to stop stops its threads', { timeout: 60_000 }, async 
     if (call === 3) stop.abort(new Error('SIGTERM'))
     return values
   })
-  const run = home.run({ columns: COLUMNS }, {}, { threads, service, signal: stop.signal })
+  const run = home.run({ columns: COLUMNS, set: ROOM }, {}, { threads, service, signal: stop.signal })
   await expect(run).rejects.toMatchObject({ code: 'run/interrupted' })
   expect(leftovers(home).filter((name) => name.startsWith('_'))).toEqual([])
-  expect(await home.run({ columns: COLUMNS }, {}, { threads })).toMatchObject({ status: 'done', rows: 24_000 })
+  expect(await home.run({ columns: COLUMNS, set: ROOM }, {}, { threads })).toMatchObject({
+    status: 'done',
+    rows: 24_000,
+  })
 })
 
 test('an outage of the service in the middle reaches the run with its code', { timeout: 60_000 }, async () => {
@@ -151,7 +162,7 @@ test('an outage of the service in the middle reaches the run with its code', { t
     if (call === 2) throw new PseudolakeError('service/unavailable', 'no answer')
     return values
   })
-  const run = home.run({ columns: COLUMNS }, {}, { threads, service })
+  const run = home.run({ columns: COLUMNS, set: ROOM }, {}, { threads, service })
   await expect(run).rejects.toMatchObject({ code: 'service/unavailable', context: { outcome: 'nothing-published' } })
 })
 
@@ -176,7 +187,7 @@ describe('row groups of one file', () => {
     const home = await lake()
     await oneFile(home)
     const columns = { vin: COLUMNS.vin, small: { mode: 'deterministic' }, owner: { mode: 'drop' } }
-    const report = await home.run({ columns }, {}, { threads: groups })
+    const report = await home.run({ columns, set: ROOM }, {}, { threads: groups })
     expect(report).toMatchObject({ status: 'done', rows: 40_000, files: 1, distinct: 750, gate: { passed: true } })
     const made = dataFile(home)
     rmSync(home.table, { recursive: true })
@@ -192,7 +203,7 @@ describe('row groups of one file', () => {
     mkdirSync(join(home.dir, 'hive', 'region=north'), { recursive: true })
     renameSync(join(home.dir, 'in', 'one.parquet'), join(home.dir, 'hive', 'region=north', 'one.parquet'))
     const columns = { owner: COLUMNS.owner, region: { mode: 'random' } }
-    const job = { input: '{dir}/hive', columns, set: ['input.partitioning=hive'] }
+    const job = { input: '{dir}/hive', columns, set: ['input.partitioning=hive', ...ROOM] }
     const report = await home.run(job, {}, { threads: groups })
     expect(report).toMatchObject({ status: 'done', gate: { passed: true } })
     const rows = await home.query('select n, s_owner, s_region from t order by n')
@@ -209,7 +220,9 @@ describe('row groups of one file', () => {
     bytes.fill(0xff, bytes.length >> 1, (bytes.length >> 1) + 3000)
     writeFileSync(path, bytes)
     const columns = { vin: COLUMNS.vin, note: { mode: 'deterministic' }, owner: { mode: 'deterministic' } }
-    await expect(home.run({ columns }, {}, { threads: groups })).rejects.toMatchObject({ code: 'input/corrupt' })
+    await expect(home.run({ columns, set: ROOM }, {}, { threads: groups })).rejects.toMatchObject({
+      code: 'input/corrupt',
+    })
     expect(leftovers(home)).toEqual([])
   })
 
@@ -222,11 +235,36 @@ describe('row groups of one file', () => {
       return values
     })
     const run = home.run(
-      { columns: { note: { mode: 'deterministic' } } },
+      { columns: { note: { mode: 'deterministic' } }, set: ROOM },
       {},
       { threads: groups, service, signal: stop.signal },
     )
     await expect(run).rejects.toMatchObject({ code: 'run/interrupted' })
     expect(leftovers(home)).toEqual([])
   })
+})
+
+test('there are as many threads as memory has room for, and none by default', async () => {
+  const gate = { full: false, max_match_ratio: 0.01, reidentify: false }
+  const atOnce = async (memory_mb: number, threads?: number) => {
+    const job = { settings: { limits: { memory_mb, threads, max_identifiers: 900 }, gate }, columns: [] }
+    const runner = new Runner({
+      job,
+      threads: { most: 4, leastBytes: 0 },
+      client: {},
+      seed: 1,
+      signal: new AbortController().signal,
+    } as unknown as RunnerOptions)
+    const inputs = Array.from({ length: 9 }, () => ({ object: { bytes: 1 } })) as unknown as InputFile[]
+    try {
+      return await runner.begin({ job } as unknown as StepWork, inputs)
+    } finally {
+      await runner.close()
+    }
+  }
+  expect(await atOnce(512)).toBe(1)
+  expect(await atOnce(768)).toBe(2)
+  expect(await atOnce(4096)).toBe(4)
+  expect(await atOnce(4096, 3)).toBe(3)
+  expect(await atOnce(4096, 1)).toBe(1)
 })
