@@ -5,9 +5,9 @@ import { finishInput, type InputWork, type StepWork } from './file.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { type Replacers, replacersFor } from './replacer.ts'
-import { FileThreads } from './threads/files.ts'
-import { GroupThreads } from './threads/groups.ts'
-import { Threads } from './threads/thread.ts'
+import type { FileThreads } from './threads/files.ts'
+import type { GroupThreads } from './threads/groups.ts'
+import type { Threads } from './threads/thread.ts'
 import type { Finished } from './unpublished.ts'
 
 /** Less is done before a thread has started. */
@@ -64,16 +64,18 @@ export class Runner {
     // A later step may be of another kind.
     if (n < 2 || byFile !== (this.#files !== undefined) || byGroup !== (this.#groups !== undefined)) await this.close()
     if (n > 1 && (byFile || byGroup)) {
-      this.#threads ??= this.#start(n)
-      if (byFile) this.#files ??= new FileThreads(this.#threads, gate)
-      else this.#groups ??= new GroupThreads(this.#threads)
+      this.#threads ??= await this.#start(n)
+      // Loaded where they serve: most runs have none.
+      if (byFile) this.#files ??= new (await import('./threads/files.ts')).FileThreads(this.#threads, gate)
+      else this.#groups ??= new (await import('./threads/groups.ts')).GroupThreads(this.#threads)
     }
     this.#threads?.begin(step)
     return this.#files ? n : 1
   }
 
-  #start(threads: number): Threads {
+  async #start(threads: number): Promise<Threads> {
     const { seed, client, signal } = this.#options
+    const { Threads } = await import('./threads/thread.ts')
     return new Threads({ threads, seed, share: 1, client: client.client, signal })
   }
 
