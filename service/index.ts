@@ -2,6 +2,8 @@
  * The pseudonymization service: started over HTTP, or embedded in a program; and the keyrings it works with (docs/service.md).
  * @module
  */
+
+export { packTexts, type TextBatch, unpackTexts } from '../lib/core/texts.ts'
 export type { RandomBytes } from '../lib/crypto/kernel.ts'
 export type { DomainSummary, Keyring, KeyringData, KeyState } from '../lib/crypto/keyring.ts'
 export { summaryOf, wipe } from '../lib/crypto/keyring.ts'
@@ -12,7 +14,6 @@ export {
   reidentifyMixed,
   reidentifyMixedBytes,
 } from '../lib/crypto/mixed.ts'
-export { packTexts, type TextBatch, unpackTexts } from '../lib/crypto/texts.ts'
 export type { LogEntry } from './app.ts'
 export { verifyAudit } from './audit.ts'
 export type { AuthOptions } from './env.ts'

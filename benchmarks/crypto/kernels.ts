@@ -10,9 +10,9 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import type { KeyMaterial, OpenKernel, PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
-import { packTexts, type TextBatch, unpackTexts } from '../../lib/crypto/texts.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 import { kernelThreads } from '../../service/operations/threads/threads.ts'
 

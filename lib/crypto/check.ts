@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer'
+import { countOf, lengthOf, type TextBatch, textAt } from '../core/texts.ts'
 import { MAX_IDENTIFIER_BYTES } from './kernel.ts'
 import { refusalFor } from './refusal.ts'
-import { countOf, lengthOf, type TextBatch, textAt } from './texts.ts'
 
 /**
  * What can be said of identifiers before any work, by every kernel.

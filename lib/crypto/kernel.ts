@@ -1,4 +1,4 @@
-import type { TextBatch } from './texts.ts'
+import type { TextBatch } from '../core/texts.ts'
 
 /**
  * Turns identifiers into pseudonyms and back under one key. The port behind which the cryptography can be replaced: everything

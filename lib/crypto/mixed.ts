@@ -1,8 +1,8 @@
+import { countOf, lengthOf, type TextBatch, textAt } from '../core/texts.ts'
 import type { PseudonymKernel } from './kernel.ts'
 import type { Keyring } from './keyring.ts'
 import { type RefusalCode, refusals } from './refusal.ts'
 import { kernelFor, type Share, sharesOf } from './shares.ts'
-import { countOf, lengthOf, type TextBatch, textAt } from './texts.ts'
 
 /**
  * Batches whose items are of several domains and keys: each kernel is called once, and every result comes to its item's place.

@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { createRequire } from 'node:module'
+import { countOf, type TextBatch, textAt } from '../core/texts.ts'
 import { checkIdentifiers } from './check.ts'
 import { formatOf } from './format.ts'
 import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
 import { refusalFor, wiped } from './refusal.ts'
-import { countOf, type TextBatch, textAt } from './texts.ts'
 
 /**
  * The kernel in plain TypeScript over @noble: audited, runs wherever JavaScript does, 25 µs an identifier.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
+import { packTexts, type TextBatch, unpackTexts } from '../core/texts.ts'
 import type { KeyMaterial, OpenKernel } from './kernel.ts'
-import { packTexts, type TextBatch, unpackTexts } from './texts.ts'
 
 /**
  * Known answers, both ways: every format, lengths about the edges of AES blocks, SHA-256 blocks and the kernel's lanes, texts of one to

@@ -10,7 +10,7 @@ const SCRIPT = `
   const at = (path) => import(${JSON.stringify(`file://${resolve('.')}/`)} + path)
   const { randomBytes } = await import('node:crypto')
   const { wasmKernel } = await at('lib/crypto/wasm.ts')
-  const { packTexts } = await at('lib/crypto/texts.ts')
+  const { packTexts } = await at('lib/core/texts.ts')
   const { kernelThreads } = await at('service/operations/threads/threads.ts')
   const threads = kernelThreads({ threads: 2, startAfter: 0 })
   const key = { format: 'v2', id: 'ab12', domain: 'd', aead: randomBytes(32), mac: randomBytes(32) }

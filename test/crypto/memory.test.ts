@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { packTexts, type TextBatch } from '../../lib/core/texts.ts'
 import type { KeyMaterial } from '../../lib/crypto/kernel.ts'
-import { packTexts, type TextBatch } from '../../lib/crypto/texts.ts'
 import { loadEngine } from '../../lib/crypto/wasm/engine.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 

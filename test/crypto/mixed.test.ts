@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import type { OpenKernel } from '../../lib/crypto/kernel.ts'
 import { type KeyringData, openKeyring } from '../../lib/crypto/keyring.ts'
 import {
@@ -8,7 +9,6 @@ import {
   reidentifyMixed,
   reidentifyMixedBytes,
 } from '../../lib/crypto/mixed.ts'
-import { packTexts, type TextBatch, unpackTexts } from '../../lib/crypto/texts.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 import { vectorKeyring } from '../service/keyrings.ts'
 

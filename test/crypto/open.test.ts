@@ -3,11 +3,11 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import type { TextBatch } from '../../lib/core/texts.ts'
 import type { OpenKernel, PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { chooseKernel } from '../../lib/crypto/open.ts'
 import { ANSWERS, digest, KEYS, selfTest, texts } from '../../lib/crypto/self-test.ts'
-import type { TextBatch } from '../../lib/crypto/texts.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pseudolake-kernel-'))

@@ -1,8 +1,8 @@
 import { createCipheriv } from 'node:crypto'
+import { discard } from '../../core/texts.ts'
 import { formatOf, type PseudonymFormat } from '../format.ts'
 import type { KeyMaterial } from '../kernel.ts'
 import { NONCE_BYTES } from '../kernel.ts'
-import { discard } from '../texts.ts'
 import { type Engine, loadEngine } from './engine.ts'
 
 /**

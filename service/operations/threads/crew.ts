@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { PseudolakeError } from '../../../lib/core/errors.ts'
+import type { TextBatch } from '../../../lib/core/texts.ts'
 import type { KernelName } from '../../../lib/crypto/open.ts'
-import type { TextBatch } from '../../../lib/crypto/texts.ts'
 import type { Direction } from '../../../lib/wire/contract.ts'
 import type { Answer, Message, SharedKey, WorkerSettings } from './protocol.ts'
 

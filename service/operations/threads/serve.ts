@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { isPseudolakeError } from '../../../lib/core/errors.ts'
+import { discard } from '../../../lib/core/texts.ts'
 import type { KeyMaterial, PseudonymKernel } from '../../../lib/crypto/kernel.ts'
 import { chooseKernel } from '../../../lib/crypto/open.ts'
-import { discard } from '../../../lib/crypto/texts.ts'
 import type { Answer, Job, Message, SharedKey, WorkerSettings } from './protocol.ts'
 
 /** The worker thread's part: the kernel, tried on known answers as everywhere, and one job after the other. */
