@@ -145,6 +145,27 @@ export const ERRORS = {
     cause: 'The storage answered with an error of its own.',
     fix: 'Run again; if it stays, look at the cause that is printed.',
   },
+  'storage/unknown': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'A write may or may not have happened: its answer was lost.',
+    fix: 'Run again; nothing that was committed is lost. Delete nothing by hand.',
+  },
+  'storage/wrong-region': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The bucket is in another region than the one that is configured.',
+    fix: 'Set aws.region to the region that is printed, in the section of the bucket.',
+  },
+  'storage/unsupported': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The store at the endpoint does not do what is needed: conditional writes, ranges, uploads in parts.',
+    fix: 'Use a store that does; docs/s3.md has the list.',
+  },
   'service/unavailable': {
     exit: 3,
     retryable: true,

@@ -22,7 +22,8 @@ export interface Storage {
 
   /**
    * Writes a new object, visible to others whole or not at all. Makes the folders above it.
-   * @throws PseudolakeError `storage/conflict` if there is one already, ours from a lost answer included: compare before giving up
+   * @throws PseudolakeError `storage/conflict` if there is one already, ours from a lost answer included: compare before giving up;
+   * `storage/unknown` where the answer was lost and there is nothing to see, yet
    */
   create(location: string, bytes: Uint8Array): Promise<StoredObject>
 
@@ -48,7 +49,7 @@ export interface ObjectWriter {
   readonly bytes: number
   /** Takes the bytes before it resolves; the caller may reuse the buffer then. Resolves late when the storage is slow: back-pressure. */
   write(bytes: Uint8Array): Promise<void>
-  /** Makes the object visible. @throws PseudolakeError `storage/conflict` when there is one already */
+  /** Makes the object visible. @throws PseudolakeError as `create` */
   close(): Promise<StoredObject>
   /** Forgets what was written and leaves nothing behind; harmless after `close` or a failure. */
   abort(): Promise<void>
@@ -61,7 +62,7 @@ export interface StoredObject {
   readonly location: string
   readonly bytes: number
   readonly version: Version
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; of what was just written, by the clock of this machine where the storage does not say. */
   readonly modified: number
 }
 

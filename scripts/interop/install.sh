@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, DuckDB's extensions as
-# files, and Python's cryptography. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# files, Python's cryptography, and versitygw, which speaks S3 and keeps its conditions. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
 # ~/.cache/pseudolake-interop. Takes a minute or two the first time, nothing when everything stands as written here.
 set -eu
 
@@ -11,9 +11,10 @@ ICEBERG_RUNTIME=iceberg-spark-runtime-3.5_2.12:1.10.0
 DUCKDB=1.5.5
 # Its OpenSSL has AES-256-GCM-SIV, and judges the cipher.
 CRYPTOGRAPHY=50.0.2
+VERSITYGW=1.8.0
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW"
 
 say() { printf 'interop: %s\n' "$*" >&2; }
 missing() { say "cannot install: $*"; exit 1; }
@@ -28,6 +29,10 @@ python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2
   missing "python3 is $(python3 -V 2>&1); 3.10 or later with venv is needed"
 command -v java >/dev/null 2>&1 || missing 'java is not on the PATH (Spark 3.5 runs on 8, 11 or 17)'
 command -v mvn >/dev/null 2>&1 || missing 'mvn is not on the PATH (it fetches the Iceberg runtime for Spark)'
+
+go="$(command -v go || true)"
+[ -n "$go" ] || [ ! -x /usr/local/go/bin/go ] || go=/usr/local/go/bin/go
+[ -n "$go" ] || missing 'go is not on the PATH (1.24 or later builds versitygw)'
 
 mkdir -p "$dir"
 # Two test runs of one user may start at once; the second one waits, then finds the stamp.
@@ -49,6 +54,12 @@ if [ ! -s "$jar" ]; then
   say "$ICEBERG_RUNTIME"
   mkdir -p "$dir/jars"
   mvn -B -q dependency:copy "-Dartifact=org.apache.iceberg:$ICEBERG_RUNTIME" "-DoutputDirectory=$dir/jars" </dev/null >&2
+fi
+
+# A minute or three of building.
+if ! "$go" version -m "$dir/bin/versitygw" 2>/dev/null | grep -q "versity/versitygw[[:space:]]*v$VERSITYGW[[:space:]]"; then
+  say "versitygw $VERSITYGW"
+  GOBIN="$dir/bin" "$go" install "github.com/versity/versitygw/cmd/versitygw@v$VERSITYGW" </dev/null >&2
 fi
 
 # Fixed names, so that the tests need not know which Python it was or which versions these are.

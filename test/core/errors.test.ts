@@ -18,12 +18,15 @@ import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { localStorage } from '../../lib/storage/local.ts'
+import type { S3StorageOptions } from '../../lib/storage/s3/options.ts'
 import { Gate } from '../../pipelines/batch/gate/gate.ts'
 import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { serve } from '../client/transports/server.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import type { Lake } from '../helpers/lake.ts'
+import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
+import { s3Over } from '../helpers/s3/open.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import * as damage from '../pipelines/verify/damage.ts'
 import {
@@ -50,6 +53,17 @@ async function otherKeys({ cli, dir }: Place): Promise<void> {
 
 async function keyringOf({ keyring }: Lake) {
   return openKeyring(await loadKeyring(keyring), nobleKernel, { randomBytes })
+}
+
+/** A write to a store that fails as it is told to: nothing but the look afterwards is answered. */
+async function failingStore(options: FakeOptions, storage: Partial<S3StorageOptions> = {}): Promise<unknown> {
+  const { fault } = options
+  const ofWrites: FakeOptions = fault
+    ? { ...options, fault: (asked) => (asked.operation === 'PutObject' ? fault(asked) : undefined) }
+    : options
+  const store = await fakeS3(['bucket'], ofWrites)
+  onTestFinished(() => store.close())
+  return s3Over(store.endpoint, storage).create('s3://bucket/key', Buffer.from(PLANTED))
 }
 
 /** Ways to each code: what fails ends with `Failed`, or throws. */
@@ -128,6 +142,17 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return ended(promisify(execFile)('bash', ['-c', script, process.execPath, ...words], { cwd: dir }))
   },
   'storage/failed': async () => (await place()).cli('table', 'show', `/${'long'.repeat(100)}`),
+  'storage/unknown': () => failingStore({ fault: () => ({ kind: 'reset' }) }, { retry: { attempts: 1 } }),
+  'storage/wrong-region': () =>
+    failingStore({
+      fault: () => ({
+        kind: 'refuse',
+        status: 301,
+        code: 'PermanentRedirect',
+        headers: { 'x-amz-bucket-region': 'eu-north-1' },
+      }),
+    }),
+  'storage/unsupported': () => failingStore({ unconditional: true }, { proveConditions: true }),
   'service/unavailable': () => answering(500),
   'service/throttled': () => answering(429, { 'retry-after': '1' }),
   'service/timeout': async () => {

@@ -1,6 +1,6 @@
 /**
- * The engines that judge our output: PyIceberg, Spark and DuckDB's iceberg extension, as scripts/interop/install.sh puts them
- * below one folder. A test that needs one is skipped with the reason where it is missing, and fails instead where
+ * The engines that judge our output, PyIceberg, Spark and DuckDB's iceberg extension, and the store that holds it, versitygw, as
+ * scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the reason where it is missing, and fails instead where
  * PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -10,13 +10,15 @@ import { delimiter, join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, type TestContext, test } from 'vitest'
 
-export type Counterpart = 'pyiceberg' | 'spark' | 'duckdb'
+export type Counterpart = 'pyiceberg' | 'spark' | 'duckdb' | 'versitygw'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 const HOME = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
 /** Python of the installation; where there is none, a test may try another. */
 export const PYTHON = join(HOME, 'venv', 'bin', 'python')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
+/** A store that speaks S3 and keeps its conditions. */
+export const VERSITYGW = join(HOME, 'bin', 'versitygw')
 /** Load order: iceberg needs the two others. */
 const EXTENSIONS = ['avro', 'httpfs', 'iceberg'].map((name) => join(HOME, 'duckdb', `${name}.duckdb_extension`))
 
@@ -26,7 +28,12 @@ export function interop(name: Counterpart): Presence {
   // Written last: without it, an installation is under way or has failed.
   if (!existsSync(join(HOME, 'stamp')))
     return { there: false, reason: `${name}: nothing complete in ${HOME}; ${install}` }
-  const files = { pyiceberg: [PYTHON], spark: [PYTHON, ICEBERG_JAR], duckdb: EXTENSIONS }[name]
+  const files = {
+    pyiceberg: [PYTHON],
+    spark: [PYTHON, ICEBERG_JAR],
+    duckdb: EXTENSIONS,
+    versitygw: [VERSITYGW],
+  }[name]
   const lost = files.find((file) => !existsSync(file))
   if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }
   if (name === 'spark' && !hasJava()) return { there: false, reason: 'spark: no java on the PATH and no JAVA_HOME' }

@@ -75,7 +75,7 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
     try {
       await storage.create(location, bytes)
     } catch (error) {
-      if (!isPseudolakeError(error, 'storage/conflict', 'storage/failed')) throw error
+      if (!isPseudolakeError(error, 'storage/conflict', 'storage/failed', 'storage/unknown')) throw error
       // Our own bytes there: the create happened and its answer was lost. (Nobody else writes these: they carry our snapshot id, and a
       // change of properties alone that is the same to the byte has the same effect.)
       const there = await readIfThere(location, error)
