@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { type BytesPseudonymizer, bytesOf, overBytes } from './bytes.ts'
 import { type AdaptiveOptions, adaptive, DEFAULT_MAX_CONCURRENCY } from './layers/adaptive.ts'
 import { type BatchOptions, batch } from './layers/batch.ts'
 import { cache } from './layers/cache.ts'
@@ -26,8 +27,8 @@ export interface ClientOptions {
   readonly random: () => number
 }
 
-export interface Client {
-  readonly client: Pseudonymizer
+export interface Client<P extends Pseudonymizer = Pseudonymizer> {
+  readonly client: P
   /** A copy of the counters, and requests that may be under way now. */
   stats(): Readonly<ClientStats> & { readonly concurrency: number }
   /** Ends the transport's connections; calls under way fail. */
@@ -36,6 +37,9 @@ export interface Client {
 
 /**
  * The client that every program uses: a transport under the layers, in the one order that works. From the caller down:
+ *
+ * Strings go down to `dedupe`; from `batch` on everything is bytes (bytes.ts). Bytes whose caller remembers answers itself (`once`) go to
+ * `batch` as they are.
  *
  * 1. `cache` first: what is known costs nothing below. Only answers that passed every check get there.
  * 2. `dedupe` next, so that each value is on its way once, and batches are filled with values that are needed.
@@ -46,7 +50,7 @@ export interface Client {
  * 5. `adaptive` sees every attempt, because every attempt is load.
  * 6. `validate` sees what the transport brings, before anybody can keep it or share it; its refusals are final, so `retry` lets them by.
  */
-export function composeClient(transport: Transport, options: ClientOptions): Client {
+export function composeClient(transport: Transport, options: ClientOptions): Client<BytesPseudonymizer> {
   const { clock, random } = options
   const stats = emptyStats()
   const maxConcurrency = options.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY
@@ -71,13 +75,12 @@ export function composeClient(transport: Transport, options: ClientOptions): Cli
   }
 }
 
-function counted(next: Pseudonymizer, stats: ClientStats): Pseudonymizer {
-  return {
-    async call(request) {
-      stats.requests++
-      const answer = await next.call(request)
-      stats.identifiers += request.values.length
-      return answer
-    },
-  }
+function counted(next: Pseudonymizer, stats: ClientStats): BytesPseudonymizer {
+  const ask = bytesOf(next)
+  return overBytes(async (request) => {
+    stats.requests++
+    const answer = await ask(request)
+    stats.identifiers += request.values.offsets.length - 1
+    return answer
+  })
 }

@@ -4,6 +4,8 @@ export type { Clock } from '../core/clock.ts'
 export { systemClock } from '../core/clock.ts'
 export type { ErrorCode } from '../core/errors.ts'
 export { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
+export { packTexts, unpackTexts } from '../core/texts.ts'
+export type { BytesPseudonymizer, CallBytes } from './bytes.ts'
 export type { Client, ClientOptions } from './compose.ts'
 export { composeClient } from './compose.ts'
 export type { KeyCheck } from './key-check.ts'
@@ -18,7 +20,16 @@ export { dedupe } from './layers/dedupe.ts'
 export type { RetryOptions } from './layers/retry.ts'
 export { retry } from './layers/retry.ts'
 export { validate } from './layers/validate.ts'
-export type { Direction, PseudonymAnswer, Pseudonymizer, PseudonymRequest, Transport } from './pseudonymizer.ts'
+export type {
+  BytesAnswer,
+  BytesRequest,
+  Direction,
+  PseudonymAnswer,
+  Pseudonymizer,
+  PseudonymRequest,
+  TextBatch,
+  Transport,
+} from './pseudonymizer.ts'
 export type { ClientStats } from './stats.ts'
 export type { HttpOptions } from './transports/http.ts'
 export { httpTransport } from './transports/http.ts'

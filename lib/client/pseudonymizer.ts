@@ -1,3 +1,4 @@
+import type { TextBatch } from '../core/texts.ts'
 import type { Direction } from '../wire/contract.ts'
 
 /**
@@ -12,6 +13,8 @@ export interface Pseudonymizer {
    *   The signal's reason once it is aborted.
    */
   call(request: PseudonymRequest): Promise<PseudonymAnswer>
+  /** The same from bytes to bytes, where no string need be made; missing where there is no shorter way (bytes.ts). */
+  callBytes?(request: BytesRequest): Promise<BytesAnswer>
 }
 
 /** The last link of the chain: what reaches a service. `close` ends its connections; calls under way fail. */
@@ -19,12 +22,11 @@ export interface Transport extends Pseudonymizer {
   close?(): Promise<void>
 }
 
-export type { Direction }
+export type { Direction, TextBatch }
 
-export interface PseudonymRequest {
+/** What is asked of values, whatever they are. */
+export interface Question {
   readonly direction: Direction
-  /** Well-formed Unicode; not empty where it is an identifier of a pipeline (those never send empty or null). */
-  readonly values: readonly string[]
   /** Domain of the keyring. */
   readonly domain: string
   /** Same value, same pseudonym. Ignored by `reidentify`. */
@@ -38,8 +40,17 @@ export interface PseudonymRequest {
   readonly signal?: AbortSignal
 }
 
-export interface PseudonymAnswer {
+export interface PseudonymRequest extends Question {
+  /** Well-formed Unicode; not empty where it is an identifier of a pipeline (those never send empty or null). */
   readonly values: readonly string[]
+}
+
+export interface BytesRequest extends Question {
+  /** UTF-8, which must stay as it is until the answer is there. */
+  readonly values: TextBatch
+}
+
+export interface Echo {
   /**
    * Echoes of the service (`x-pseudolake-domain`, `x-pseudolake-key`); missing where the service sends none, as the Java one, and
    * where no request was needed. Several requests for one call: the keys of all of them.
@@ -48,13 +59,22 @@ export interface PseudonymAnswer {
   readonly keys?: readonly string[]
 }
 
+export interface PseudonymAnswer extends Echo {
+  readonly values: readonly string[]
+}
+
+export interface BytesAnswer extends Echo {
+  readonly values: TextBatch
+}
+
 /** Which requests may share an answer or a connection's request: same direction, domain, key and mode. */
-export function groupOf(request: PseudonymRequest): string {
+export function groupOf(request: Question): string {
   const mode = request.direction === 'reidentify' || request.deterministic ? '' : 'random'
   return `${request.direction}\0${request.domain}\0${request.key ?? ''}\0${mode}`
 }
 
-/** True where the same value always has the same answer, so that an answer may be kept or shared. */
-export function isRepeatable(request: PseudonymRequest): boolean {
-  return request.direction === 'reidentify' || request.deterministic
+/** True where nobody may keep or share the answer, or need: the same value has another one in mode random. */
+export function passesBy(request: Question): boolean {
+  const repeatable = request.direction === 'reidentify' || request.deterministic
+  return request.fresh === true || request.once === true || !repeatable
 }

@@ -1,4 +1,5 @@
 import type { Direction } from '../wire/contract.ts'
+import { jsonBytes } from '../wire/list.ts'
 
 /**
  * What a value costs on the wire. Exact for what we send; an upper bound for what comes back, because a service in front of which
@@ -16,21 +17,27 @@ export interface WireSize {
 /** Bytes around the values: `{"identifiers":[]}` and the like. */
 export const ENVELOPE_BYTES = 32
 
-// Characters that JSON writes longer than UTF-8 does: quote, backslash, controls, and halves of surrogate pairs (a pair as such is
-// not longer, but JSON.stringify decides that better than an expression).
-// biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
-const LONGER_IN_JSON = /["\\\u0000-\u001f\ud800-\udfff]/
-
 // A pseudonym is the identifier's bytes with a nonce of 12 and a tag of 16 in base64; around it quotes, comma, the v2 prefix
 // (`p2.` kid `.`), or a padding that Gson writes as \u003d twice.
 const OVERHEAD_BYTES = 28
 const SLACK_BYTES = 16
+/** Of a value in a list, and the comma. */
+const QUOTES_BYTES = 3
 
+/** @param value well-formed */
 export function sizeOf(value: string, direction: Direction): WireSize {
-  const utf8 = Buffer.byteLength(value)
-  const quoted = LONGER_IN_JSON.test(value) ? Buffer.byteLength(JSON.stringify(value)) : utf8 + 2
-  const request = quoted + 1
+  const bytes = Buffer.from(value)
+  const request = requestBytes(bytes, 0, bytes.length)
+  return { utf8: bytes.length, request, response: responseBytes(bytes.length, request, direction) }
+}
+
+/** Of the value `[from, to)` as a JSON string with its comma. */
+export function requestBytes(bytes: Uint8Array, from: number, to: number): number {
+  return jsonBytes(bytes, from, to) + QUOTES_BYTES
+}
+
+/** Of its answer, at most. @param request what {@link requestBytes} says */
+export function responseBytes(utf8: number, request: number, direction: Direction): number {
   // The way back is shorter than the way there: base64 and 28 bytes fall away.
-  const response = direction === 'pseudonymize' ? 4 * Math.ceil((utf8 + OVERHEAD_BYTES) / 3) + SLACK_BYTES : request
-  return { utf8, request, response }
+  return direction === 'pseudonymize' ? 4 * Math.ceil((utf8 + OVERHEAD_BYTES) / 3) + SLACK_BYTES : request
 }

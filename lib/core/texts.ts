@@ -1,4 +1,4 @@
-import { isAscii } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 
 /**
  * A batch of texts as bytes: no string is made where none is wanted (Parquet's pages are UTF-8), and it goes to another thread
@@ -36,6 +36,69 @@ export function lengthOf({ offsets }: TextBatch, i: number): number {
 /** A view, not a copy. */
 export function textAt({ bytes, offsets }: TextBatch, i: number): Uint8Array {
   return bytes.subarray(offsets[i], offsets[i + 1])
+}
+
+/** The texts `[from, to)` of a batch: views, not copies. */
+export function sliceOf({ bytes, offsets }: TextBatch, from: number, to: number): TextBatch {
+  return { bytes, offsets: offsets.subarray(from, to + 1) }
+}
+
+/** Several batches as one, in a buffer of its own; the only one of a list as it is. */
+export function joinTexts(batches: readonly TextBatch[]): TextBatch {
+  const [only] = batches
+  if (only && batches.length === 1) return only
+  let count = 0
+  let size = 0
+  for (const { offsets } of batches) {
+    count += offsets.length - 1
+    size += (offsets[offsets.length - 1] as number) - (offsets[0] as number)
+  }
+  const joined = { bytes: new Uint8Array(size), offsets: new Uint32Array(count + 1) }
+  let at = 0
+  for (const batch of batches) {
+    putTexts(batch, joined, at)
+    at += batch.offsets.length - 1
+  }
+  return joined
+}
+
+/** Writes texts into another batch from its text `at` on, whose offset must be there; those behind it are set. */
+function putTexts({ bytes, offsets }: TextBatch, into: TextBatch, at: number): void {
+  const count = offsets.length - 1
+  const first = offsets[0] as number
+  const start = into.offsets[at] as number
+  into.bytes.set(bytes.subarray(first, offsets[count]), start)
+  for (let i = 1; i <= count; i++) into.offsets[at + i] = start + (offsets[i] as number) - first
+}
+
+/** The texts at some places, in their order, in a buffer of their own. */
+export function pickTexts({ bytes, offsets }: TextBatch, places: ArrayLike<number>): TextBatch {
+  const picked = new Uint32Array(places.length + 1)
+  let size = 0
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i] as number
+    size += (offsets[place + 1] as number) - (offsets[place] as number)
+    picked[i + 1] = size
+  }
+  const out = new Uint8Array(size)
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i] as number
+    out.set(bytes.subarray(offsets[place], offsets[place + 1]), picked[i])
+  }
+  return { bytes: out, offsets: picked }
+}
+
+/** The first text that is not UTF-8 by itself, or -1. The offsets must be right ({@link countOf}). */
+export function notUtf8({ bytes, offsets }: TextBatch): number {
+  const count = offsets.length - 1
+  const all = bytes.subarray(offsets[0], offsets[count])
+  if (isAscii(all)) return -1
+  // Together they may be valid where one ends inside a character.
+  let whole = isUtf8(all)
+  for (let i = 1; whole && i < count; i++) whole = ((bytes[offsets[i] as number] ?? 0) & 0xc0) !== 0x80
+  if (whole) return -1
+  for (let i = 0; i < count; i++) if (!isUtf8(bytes.subarray(offsets[i], offsets[i + 1]))) return i
+  return -1
 }
 
 /** Strings as bytes in a buffer of their own; undefined where a string is not well-formed, since it has no UTF-8. */

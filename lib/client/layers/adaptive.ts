@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { isPseudolakeError } from '../../core/errors.ts'
+import { type BytesPseudonymizer, bytesOf, overBytes } from '../bytes.ts'
 import { checkNumber } from '../options.ts'
 import type { Pseudonymizer } from '../pseudonymizer.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
@@ -15,7 +16,7 @@ export interface AdaptiveOptions {
   readonly stats?: ClientStats
 }
 
-export interface Adaptive extends Pseudonymizer {
+export interface Adaptive extends BytesPseudonymizer {
   /** Requests that may be under way now. */
   limit(): number
 }
@@ -49,6 +50,7 @@ export function adaptive(next: Pseudonymizer, options: AdaptiveOptions): Adaptiv
   if (requestsPerSecond !== undefined) {
     checkNumber('requestsPerSecond', requestsPerSecond, { min: 0.001, integer: false })
   }
+  const ask = bytesOf(next)
   const intervalMs = requestsPerSecond === undefined ? 0 : 1000 / requestsPerSecond
   const burstMs = Math.max(0, 100 - intervalMs)
 
@@ -66,11 +68,11 @@ export function adaptive(next: Pseudonymizer, options: AdaptiveOptions): Adaptiv
 
   return {
     limit: () => limit,
-    async call(request) {
+    ...overBytes(async (request) => {
       await turn(request.signal)
       const startedIn = epoch
       try {
-        const answer = await next.call(request)
+        const answer = await ask(request)
         if (startedIn === epoch && inFlight >= limit && ++successes >= limit) {
           successes = 0
           limit = Math.min(max, limit + 1)
@@ -83,7 +85,7 @@ export function adaptive(next: Pseudonymizer, options: AdaptiveOptions): Adaptiv
         inFlight--
         pump()
       }
-    },
+    }),
   }
 
   function learn(error: unknown, startedIn: number): void {

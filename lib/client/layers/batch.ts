@@ -1,10 +1,12 @@
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import { joinTexts, sliceOf, type TextBatch } from '../../core/texts.ts'
 import { MAX_IDENTIFIER_BYTES } from '../../wire/contract.ts'
+import { type BytesPseudonymizer, bytesOf, overBytes, requireTexts } from '../bytes.ts'
 import { echoOf } from '../echo.ts'
 import { isValueFault, relocated } from '../faults.ts'
 import { checkNumber } from '../options.ts'
-import { groupOf, type PseudonymAnswer, type Pseudonymizer, type PseudonymRequest } from '../pseudonymizer.ts'
-import { ENVELOPE_BYTES, sizeOf } from '../size.ts'
+import { type BytesAnswer, type BytesRequest, groupOf, type Pseudonymizer } from '../pseudonymizer.ts'
+import { ENVELOPE_BYTES, requestBytes, responseBytes } from '../size.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
 
 export interface BatchOptions {
@@ -27,9 +29,9 @@ export const DEFAULT_MAX_IN_FLIGHT = 64
 
 /** A caller's call: its values go out in pieces, front to back, and its answers come back in any order. */
 interface Job {
-  readonly request: PseudonymRequest
-  readonly answers: string[]
-  readonly echoes: PseudonymAnswer[]
+  readonly request: BytesRequest
+  readonly count: number
+  readonly answers: Part[]
   readonly pieces: Set<Piece>
   /** Index of the first value that is in no piece yet. */
   next: number
@@ -37,6 +39,12 @@ interface Job {
   over: boolean
   succeed(): void
   fail(error: unknown): void
+}
+
+/** The answers to a job's values from one of them on. */
+interface Part {
+  readonly from: number
+  readonly answer: BytesAnswer
 }
 
 interface Segment {
@@ -68,7 +76,7 @@ interface Queue {
  * from then on: the next request need not be refused to learn it again. A value that is too large by itself fails its call and
  * teaches nothing.
  */
-export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudonymizer {
+export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPseudonymizer {
   const { coalesce = true, stats = emptyStats() } = options
   const maxIdentifiers = checkNumber('maxIdentifiers', options.maxIdentifiers ?? DEFAULT_MAX_IDENTIFIERS, { min: 1 })
   const maxRequest = checkNumber('maxRequestBytes', options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES, {
@@ -78,6 +86,7 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
     min: 2 * ENVELOPE_BYTES,
   })
   const maxInFlight = checkNumber('maxInFlight', options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT, { min: 1 })
+  const askNext = bytesOf(next)
   const queues = new Map<string, Queue>()
   let inFlight = 0
   let scheduled = false
@@ -85,48 +94,47 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
   /** Larger requests were refused, ones of this size passed. */
   let learnedBytes = Number.POSITIVE_INFINITY
 
-  return {
-    async call(request) {
-      const { signal, values } = request
-      signal?.throwIfAborted()
-      if (values.length === 0) return { values: [] }
-      const group = groupOf(request) + (request.fresh ? '\0fresh' : '') + (coalesce ? '' : `\0${++lastJob}`)
-      return new Promise<PseudonymAnswer>((resolve, reject) => {
-        const leave = () => job.fail(signal?.reason)
-        const end = () => {
-          job.over = true
-          signal?.removeEventListener('abort', leave)
-        }
-        const job: Job = {
-          request,
-          answers: new Array<string>(values.length),
-          echoes: [],
-          pieces: new Set(),
-          next: 0,
-          left: values.length,
-          over: false,
-          succeed() {
-            end()
-            resolve({ ...echoOf(job.echoes), values: job.answers })
-          },
-          fail(error) {
-            if (job.over) return
-            end()
-            reject(error)
-            for (const { segments, controller } of job.pieces) {
-              if (segments.every((segment) => segment.job.over)) controller.abort(error)
-            }
-            schedule()
-          },
-        }
-        signal?.addEventListener('abort', leave, { once: true })
-        const queue = queues.get(group) ?? { jobs: [], partial: 0 }
-        queues.set(group, queue)
-        queue.jobs.push(job)
-        schedule()
-      })
-    },
-  }
+  return overBytes(async (request) => {
+    const { signal, values, direction } = request
+    signal?.throwIfAborted()
+    const count = requireTexts(values, direction)
+    if (count === 0) return { values }
+    const group = groupOf(request) + (request.fresh ? '\0fresh' : '') + (coalesce ? '' : `\0${++lastJob}`)
+    return new Promise<BytesAnswer>((resolve, reject) => {
+      const leave = () => job.fail(signal?.reason)
+      const end = () => {
+        job.over = true
+        signal?.removeEventListener('abort', leave)
+      }
+      const job: Job = {
+        request,
+        count,
+        answers: [],
+        pieces: new Set(),
+        next: 0,
+        left: count,
+        over: false,
+        succeed() {
+          end()
+          resolve(joined(job.answers))
+        },
+        fail(error) {
+          if (job.over) return
+          end()
+          reject(error)
+          for (const { segments, controller } of job.pieces) {
+            if (segments.every((segment) => segment.job.over)) controller.abort(error)
+          }
+          schedule()
+        },
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      const queue = queues.get(group) ?? { jobs: [], partial: 0 }
+      queues.set(group, queue)
+      queue.jobs.push(job)
+      schedule()
+    })
+  })
 
   /** Calls made in the same turn are looked at together. */
   function schedule(): void {
@@ -174,29 +182,31 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
   function cut(jobs: readonly Job[]): Piece | undefined {
     const segments: Segment[] = []
     let count = 0
-    let requestBytes = ENVELOPE_BYTES
-    let responseBytes = ENVELOPE_BYTES
+    let requestBytesNow = ENVELOPE_BYTES
+    let responseBytesNow = ENVELOPE_BYTES
     let full = false
     for (const job of jobs) {
       if (job.over || isSent(job)) continue
       const { direction, values } = job.request
+      const { bytes, offsets } = values
       let to = job.next
-      for (; to < values.length; to++) {
-        const value = values[to] as string
-        const size = sizeOf(value, direction)
-        const fault = faultOf(value, to, size.utf8, direction)
-        if (fault) {
-          job.fail(fault)
+      for (; to < job.count; to++) {
+        const from = offsets[to] as number
+        const length = (offsets[to + 1] as number) - from
+        if (direction === 'pseudonymize' && length > MAX_IDENTIFIER_BYTES) {
+          job.fail(tooLong(to, length))
           return undefined
         }
+        const request = requestBytes(bytes, from, from + length)
+        const response = responseBytes(length, request, direction)
         full =
           count + 1 > maxIdentifiers ||
-          requestBytes + size.request > Math.min(maxRequest, learnedBytes) ||
-          responseBytes + size.response > maxResponse
+          requestBytesNow + request > Math.min(maxRequest, learnedBytes) ||
+          responseBytesNow + response > maxResponse
         if (full && count > 0) break
         count++
-        requestBytes += size.request
-        responseBytes += size.response
+        requestBytesNow += request
+        responseBytesNow += response
       }
       if (to > job.next) segments.push({ job, from: job.next, to })
       if (full) break
@@ -243,28 +253,28 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
     }
   }
 
-  function deliver({ job, from, to }: Segment, answer: PseudonymAnswer, at: number): void {
+  function deliver({ job, from, to }: Segment, answer: BytesAnswer, at: number): void {
     if (job.over) return
-    for (let i = from; i < to; i++) job.answers[i] = answer.values[at + i - from] as string
-    job.echoes.push(answer)
+    job.answers.push({ from, answer: { ...answer, values: sliceOf(answer.values, at, at + to - from) } })
     job.left -= to - from
     if (job.left === 0) job.succeed()
   }
 
-  async function ask(segments: readonly Segment[], signal: AbortSignal): Promise<PseudonymAnswer> {
-    const values = segments.flatMap(({ job, from, to }) => job.request.values.slice(from, to))
+  async function ask(segments: readonly Segment[], signal: AbortSignal): Promise<BytesAnswer> {
+    const values = joinTexts(segments.map(({ job, from, to }) => sliceOf(job.request.values, from, to)))
     const { request } = (segments[0] as Segment).job
     return askOrHalve({ ...request, values, signal })
   }
 
-  async function askOrHalve(request: PseudonymRequest): Promise<PseudonymAnswer> {
-    const { direction, values } = request
+  async function askOrHalve(request: BytesRequest): Promise<BytesAnswer> {
+    const { values } = request
+    const count = values.offsets.length - 1
     try {
-      return await next.call(request)
+      return await askNext(request)
     } catch (error) {
       if (!isPseudolakeError(error, 'service/too-large')) throw error
-      if (values.length === 1) {
-        const bytes = Buffer.byteLength(values[0] as string)
+      if (count === 1) {
+        const bytes = textBytes(values)
         throw new PseudolakeError(error.code, `the service refused a single value of ${bytes} bytes as too large`, {
           ...error.context,
           index: 0,
@@ -273,37 +283,45 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): Pseudony
       }
     }
     stats.bisected++
-    const middle = Math.ceil(values.length / 2)
-    const [left, right] = [values.slice(0, middle), values.slice(middle)]
+    const middle = Math.ceil(count / 2)
+    const [left, right] = [sliceOf(values, 0, middle), sliceOf(values, middle, count)]
     const first = await askOrHalve({ ...request, values: left })
     const second = await askOrHalve({ ...request, values: right }).catch((error: unknown) => {
       throw relocated(error, (i) => middle + i)
     })
-    learnedBytes = Math.min(learnedBytes, Math.max(bytesOf(left, direction), bytesOf(right, direction)))
-    return { ...echoOf([first, second]), values: [...first.values, ...second.values] }
+    learnedBytes = Math.min(learnedBytes, Math.max(bytesAsked(left), bytesAsked(right)))
+    return joined([
+      { from: 0, answer: first },
+      { from: middle, answer: second },
+    ])
   }
+}
+
+function joined(parts: readonly Part[]): BytesAnswer {
+  const [only] = parts
+  if (only && parts.length === 1) return only.answer
+  const inOrder = parts.toSorted((a, b) => a.from - b.from).map(({ answer }) => answer)
+  return { ...echoOf(parts.map(({ answer }) => answer)), values: joinTexts(inOrder.map(({ values }) => values)) }
 }
 
 function isSent(job: Job): boolean {
-  return job.next >= job.request.values.length
+  return job.next >= job.count
 }
 
-function bytesOf(values: readonly string[], direction: PseudonymRequest['direction']): number {
-  return values.reduce((sum, value) => sum + sizeOf(value, direction).request, ENVELOPE_BYTES)
+function textBytes({ offsets }: TextBatch): number {
+  return (offsets[offsets.length - 1] as number) - (offsets[0] as number)
 }
 
-/** What no service may be asked: two different texts would share a pseudonym, or it would refuse the whole request. */
-function faultOf(value: string, index: number, bytes: number, direction: PseudonymRequest['direction']) {
-  if (direction === 'pseudonymize' && bytes > MAX_IDENTIFIER_BYTES) {
-    const message = `identifier: expected at most ${MAX_IDENTIFIER_BYTES} bytes of UTF-8, got ${bytes}`
-    return new PseudolakeError('identifier/invalid', message, { index, length: bytes })
-  }
-  if (!value.isWellFormed()) {
-    const code = direction === 'pseudonymize' ? 'identifier/invalid' : 'pseudonym/invalid'
-    return new PseudolakeError(code, 'value: expected well-formed Unicode, got a lone surrogate', {
-      index,
-      length: value.length,
-    })
-  }
-  return undefined
+/** Of a request with these values. */
+function bytesAsked({ bytes, offsets }: TextBatch): number {
+  let sum = ENVELOPE_BYTES
+  for (let i = 0; i < offsets.length - 1; i++)
+    sum += requestBytes(bytes, offsets[i] as number, offsets[i + 1] as number)
+  return sum
+}
+
+/** What no service may be asked: it would refuse the whole request. */
+function tooLong(index: number, bytes: number): PseudolakeError {
+  const message = `identifier: expected at most ${MAX_IDENTIFIER_BYTES} bytes of UTF-8, got ${bytes}`
+  return new PseudolakeError('identifier/invalid', message, { index, length: bytes })
 }

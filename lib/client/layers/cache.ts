@@ -1,6 +1,7 @@
+import { type BytesPseudonymizer, bytesOf, overStrings } from '../bytes.ts'
 import { relocated } from '../faults.ts'
 import { checkNumber } from '../options.ts'
-import { groupOf, isRepeatable, type Pseudonymizer } from '../pseudonymizer.ts'
+import { groupOf, type PseudonymAnswer, type Pseudonymizer, type PseudonymRequest, passesBy } from '../pseudonymizer.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
 
 export interface CacheOptions {
@@ -25,7 +26,7 @@ const ENTRY_BYTES = 128
  * and an eviction no search, and both maps together never exceed the bound. Characters count two bytes each, though V8 often needs
  * one: the bound is a promise.
  */
-export function cache(next: Pseudonymizer, options: CacheOptions = {}): Pseudonymizer {
+export function cache(next: Pseudonymizer, options: CacheOptions = {}): BytesPseudonymizer {
   const { maxBytes = DEFAULT_CACHE_BYTES, stats = emptyStats() } = options
   checkNumber('maxBytes', maxBytes, { min: 0 })
   const half = Math.floor(maxBytes / 2)
@@ -62,33 +63,38 @@ export function cache(next: Pseudonymizer, options: CacheOptions = {}): Pseudony
     young.entries++
   }
 
-  return {
-    async call(request) {
-      if (request.fresh || request.once || !isRepeatable(request) || maxBytes === 0) return next.call(request)
-      request.signal?.throwIfAborted()
-      const group = groupOf(request)
-      const { values } = request
-      const answers = new Array<string>(values.length)
-      const missing: number[] = []
-      for (let i = 0; i < values.length; i++) {
-        const found = lookUp(group, values[i] as string)
-        if (found === undefined) missing.push(i)
-        else answers[i] = found
-      }
-      stats.cacheHits += values.length - missing.length
-      if (missing.length === 0) return { values: answers }
+  async function call(request: PseudonymRequest): Promise<PseudonymAnswer> {
+    if (passesBy(request) || maxBytes === 0) return next.call(request)
+    request.signal?.throwIfAborted()
+    const group = groupOf(request)
+    const { values } = request
+    const answers = new Array<string>(values.length)
+    const missing: number[] = []
+    for (let i = 0; i < values.length; i++) {
+      const found = lookUp(group, values[i] as string)
+      if (found === undefined) missing.push(i)
+      else answers[i] = found
+    }
+    stats.cacheHits += values.length - missing.length
+    if (missing.length === 0) return { values: answers }
 
-      const asked = missing.length === values.length ? values : missing.map((i) => values[i] as string)
-      const answer = await next.call({ ...request, values: asked }).catch((error: unknown) => {
-        throw relocated(error, (i) => missing[i])
-      })
-      for (let i = 0; i < missing.length; i++) {
-        const found = answer.values[i] as string
-        answers[missing[i] as number] = found
-        keep(group, asked[i] as string, found)
-      }
-      return { ...answer, values: answers }
-    },
+    const asked = missing.length === values.length ? values : missing.map((i) => values[i] as string)
+    const answer = await next.call({ ...request, values: asked }).catch((error: unknown) => {
+      throw relocated(error, (i) => missing[i])
+    })
+    for (let i = 0; i < missing.length; i++) {
+      const found = answer.values[i] as string
+      answers[missing[i] as number] = found
+      keep(group, asked[i] as string, found)
+    }
+    return { ...answer, values: answers }
+  }
+
+  const nextBytes = bytesOf(next)
+  const byStrings = overStrings({ call })
+  return {
+    call,
+    callBytes: (request) => (passesBy(request) || maxBytes === 0 ? nextBytes(request) : byStrings(request)),
   }
 }
 

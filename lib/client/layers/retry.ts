@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import { type BytesPseudonymizer, bytesOf, overBytes } from '../bytes.ts'
 import { checkNumber } from '../options.ts'
 import type { Pseudonymizer } from '../pseudonymizer.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
@@ -30,35 +31,35 @@ export interface RetryOptions {
  * Throttling is no failure but a request to be slower, so only the time budget ends it. The budget starts with the first failure:
  * time spent waiting in line for the first attempt is not the service's fault.
  */
-export function retry(next: Pseudonymizer, options: RetryOptions): Pseudonymizer {
+export function retry(next: Pseudonymizer, options: RetryOptions): BytesPseudonymizer {
+  const ask = bytesOf(next)
   const { clock, random, stats = emptyStats() } = options
   const maxAttempts = checkNumber('maxAttempts', options.maxAttempts ?? 8, { min: 1 })
   const baseDelayMs = checkNumber('baseDelayMs', options.baseDelayMs ?? 200, { min: 1, integer: false })
   const maxDelayMs = checkNumber('maxDelayMs', options.maxDelayMs ?? 10_000, { min: 1, integer: false })
   const budgetMs = checkNumber('budgetMs', options.budgetMs ?? 120_000, { min: 0, integer: false })
 
-  return {
-    async call(request) {
-      const { signal } = request
-      let deadline: number | undefined
-      let failures = 0
-      for (let attempt = 1; ; attempt++) {
+  return overBytes(async (request) => {
+    const { signal } = request
+    let deadline: number | undefined
+    let failures = 0
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted()
+      try {
+        return await ask(request)
+      } catch (error) {
         signal?.throwIfAborted()
-        try {
-          return await next.call(request)
-        } catch (error) {
-          if (signal?.aborted || !(error instanceof PseudolakeError) || !error.retryable) throw error
-          if (!isPseudolakeError(error, 'service/throttled')) failures++
-          const now = clock.now()
-          deadline ??= now + budgetMs
-          const wait = delay(attempt, error)
-          if (failures >= maxAttempts || now + wait > deadline) throw withAttempts(error, attempt)
-          stats.retries++
-          await clock.sleep(wait, signal)
-        }
+        if (!(error instanceof PseudolakeError) || !error.retryable) throw error
+        if (!isPseudolakeError(error, 'service/throttled')) failures++
+        const now = clock.now()
+        deadline ??= now + budgetMs
+        const wait = delay(attempt, error)
+        if (failures >= maxAttempts || now + wait > deadline) throw withAttempts(error, attempt)
+        stats.retries++
+        await clock.sleep(wait, signal)
       }
-    },
-  }
+    }
+  })
 
   function delay(attempt: number, error: PseudolakeError): number {
     const jittered = random() * Math.min(maxDelayMs, baseDelayMs * 2 ** Math.min(attempt - 1, 30))

@@ -1,12 +1,24 @@
+import type { TextBatch } from '../../core/texts.ts'
 import { readList } from '../../wire/body.ts'
+import { readTexts } from '../../wire/list.ts'
+import { packAnswer } from '../bytes.ts'
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * The list in an answer's body, or what is wrong with the body, in words that repeat nothing of it. Whether each element is a text
- * is the validating layer's to say; unlike in a request, a number is none.
+ * The texts in an answer's body, or what is wrong with the body, in words that repeat nothing of it. Unlike in a request, a number is no
+ * text. Nearly every body is a list as a program writes it, and is taken as it stands; of any other JSON says what it is.
+ * @param count of the request
+ * @throws PseudolakeError `service/bad-answer` where the list is another length, or has something in it that is no text
  */
-export function readAnswer(body: Uint8Array, field: string): { readonly list: string[] } | { readonly wrong: string } {
+export function readAnswer(body: Uint8Array, field: string, count: number): TextBatch | { readonly wrong: string } {
+  const texts = readTexts(body, field)
+  if (texts) return texts
+  const parsed = parseList(body, field)
+  return 'wrong' in parsed ? parsed : packAnswer(parsed.list, count)
+}
+
+function parseList(body: Uint8Array, field: string): { readonly list: unknown[] } | { readonly wrong: string } {
   let text: string
   let parsed: unknown
   try {

@@ -19,7 +19,7 @@ export interface Connections {
 export interface Message {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  readonly body: Uint8Array
   readonly signal: AbortSignal
 }
 

@@ -1,8 +1,10 @@
 import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
 import { FIELDS, HEADERS, readKeys, writeQuery } from '../../wire/contract.ts'
+import { writeList } from '../../wire/list.ts'
+import { overBytes } from '../bytes.ts'
 import { checkNumber } from '../options.ts'
-import type { PseudonymAnswer, PseudonymRequest, Transport } from '../pseudonymizer.ts'
+import type { BytesAnswer, BytesRequest, Transport } from '../pseudonymizer.ts'
 import { type ServiceAddress, serviceAddress } from './address.ts'
 import { readAnswer } from './answer.ts'
 import { type Answer, type Connections, direct, throughProxy } from './connections.ts'
@@ -49,7 +51,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
 
   return {
     close: () => connections.close(),
-    async call(request) {
+    ...overBytes(async (request) => {
       const { direction, values, signal } = request
       signal?.throwIfAborted()
       const attempt = new AbortController()
@@ -74,7 +76,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
             accept: 'application/json',
             ...(key !== undefined && { [HEADERS.apiKey]: key }),
           },
-          body: JSON.stringify({ [FIELDS[direction].request]: values }),
+          body: writeList(FIELDS[direction].request, values),
           signal: attempt.signal,
         })
         return await answerOf(answer, request)
@@ -89,11 +91,12 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
         timer.abort()
         signal?.removeEventListener('abort', leave)
       }
-    },
+    }),
   }
 
-  async function answerOf(answer: Answer, request: PseudonymRequest): Promise<PseudonymAnswer> {
+  async function answerOf(answer: Answer, request: BytesRequest): Promise<BytesAnswer> {
     const { status, headers, body } = answer
+    const count = request.values.offsets.length - 1
     if (status !== 200) {
       const read = await readBody(body, MAX_ERROR_BYTES)
       throw failureOf(
@@ -101,7 +104,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
           status,
           retryAfter: headerOf(headers['retry-after']),
           body: read?.toString() ?? '',
-          count: request.values.length,
+          count,
           service: address.name,
         },
         clock,
@@ -111,7 +114,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
     const values =
       read === undefined
         ? { wrong: `it is larger than ${maxResponse} bytes` }
-        : readAnswer(read, FIELDS[request.direction].answer)
+        : readAnswer(read, FIELDS[request.direction].answer, count)
     if ('wrong' in values) {
       const message = `${address.name} answered 200, but ${values.wrong}`
       throw new PseudolakeError('service/bad-answer', message, { service: address.name })
@@ -119,7 +122,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
     const domain = headerOf(headers[HEADERS.domain])
     const keys = headerOf(headers[HEADERS.key])
     return {
-      values: values.list,
+      values,
       ...(domain !== undefined && { domain: domain.trim() }),
       ...(keys !== undefined && { keys: readKeys(keys) }),
     }

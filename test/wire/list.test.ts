@@ -1,0 +1,156 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
+import { jsonBytes, readTexts, writeList } from '../../lib/wire/list.ts'
+
+/** Everything that is hard on a writer of JSON. */
+const texts = fc.array(
+  fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 20 }).map((text) => text.toWellFormed()),
+    fc.string({ unit: 'grapheme', maxLength: 20 }),
+    fc.constantFrom(
+      '',
+      '"',
+      '\\',
+      '\u0000',
+      '\u001f',
+      '\u007f',
+      '\u2028\u2029',
+      '\b\t\n\f\r',
+      '😀',
+      'ä',
+      '=',
+      '/',
+      '</script>',
+    ),
+  ),
+  { maxLength: 20 },
+)
+const packed = (values: readonly string[]) => packTexts(values) as TextBatch
+
+test('a list is written as JSON.stringify writes it, byte by byte', () => {
+  fc.assert(
+    fc.property(texts, (values) => {
+      expect(Buffer.from(writeList('identifiers', packed(values))).toString()).toBe(
+        JSON.stringify({ identifiers: values }),
+      )
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('so are a part of a batch, long texts, and all characters of one byte', () => {
+  const values = [
+    'before',
+    'x'.repeat(65_536),
+    Array.from({ length: 128 }, (_, i) => String.fromCharCode(i)).join(''),
+    '',
+  ]
+  const { bytes, offsets } = packed([...values, 'behind'])
+  const part = { bytes, offsets: offsets.subarray(1, 5) }
+  expect(Buffer.from(writeList('pseudonyms', part)).toString()).toBe(JSON.stringify({ pseudonyms: values.slice(1) }))
+})
+
+test('what a text will have in a body is known before it is written', () => {
+  fc.assert(
+    fc.property(texts, (values) => {
+      const { bytes, offsets } = packed(values)
+      for (const [i, value] of values.entries())
+        expect(jsonBytes(bytes, offsets[i] as number, offsets[i + 1] as number)).toBe(
+          Buffer.byteLength(JSON.stringify(value)) - 2,
+        )
+    }),
+  )
+})
+
+test('what is read is what JSON.parse reads, or nothing', () => {
+  fc.assert(
+    fc.property(texts, (values) => {
+      const body = Buffer.from(JSON.stringify({ pseudonyms: values }))
+      const read = readTexts(body, 'pseudonyms')
+      if (!body.includes('\\')) expect(read).toBeDefined()
+      if (read) expect(unpackTexts(read)).toEqual(values)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('the padding of the original service, as Gson writes it, is read', () => {
+  const read = readTexts(Buffer.from('{"pseudonyms":["QUJD\\u003d","REVG\\u003D\\u003d",""]}'), 'pseudonyms')
+  expect(unpackTexts(read as TextBatch)).toEqual(['QUJD=', 'REVG==', ''])
+})
+
+test.each([
+  '',
+  '{}',
+  '{"pseudonyms":[]',
+  '{"pseudonyms":[]}}',
+  '{"pseudonyms":[]} ',
+  ' {"pseudonyms":[]}',
+  '\ufeff{"pseudonyms":[]}',
+  '{"pseudonyms":[,]}',
+  '{"pseudonyms":["a",]}',
+  '{"pseudonyms":["a"]]}',
+  '{"pseudonyms":["a"}]}',
+  '{"pseudonyms":["a"]}]}',
+  '{"pseudonyms":["a" ,"b"]}',
+  '{"pseudonyms":["a", "b"]}',
+  '{"pseudonyms":["a""b"]}',
+  '{"pseudonyms":["a","b]}',
+  '{"pseudonyms":["a\\"]}',
+  '{"pseudonyms":["a\\u003"]}',
+  '{"pseudonyms":["a\\u003e"]}',
+  '{"pseudonyms":["\\u0041"]}',
+  '{"pseudonyms":["a\tb"]}',
+  '{"pseudonyms":["a\u0000"]}',
+  '{"pseudonyms":[null]}',
+  '{"pseudonyms":[1]}',
+  '{"pseudonyms":[["a"]]}',
+  '{"pseudonyms":[{"a":"b"}]}',
+  '{"pseudonyms":["a"],"pseudonyms":["b"]}',
+  '{"pseudonyms":["a"],"x":["b"]}',
+  '{"x":[],"pseudonyms":["b"]}',
+  '{"pseudonym":["a"]}',
+  '{"identifiers":["a"]}',
+  '["a"]',
+])('left to the JSON parser: %j', (body) => {
+  expect(readTexts(Buffer.from(body), 'pseudonyms')).toBeUndefined()
+})
+
+test('bytes that are no UTF-8 are left to it too', () => {
+  expect(readTexts(Buffer.from('{"pseudonyms":["\xff"]}', 'latin1'), 'pseudonyms')).toBeUndefined()
+})
+
+test('a body that was changed anywhere is read as JSON.parse reads it, or not at all', () => {
+  const body = JSON.stringify({ pseudonyms: ['QUJD', 'p2.abcd.xyz', '', 'ä'] })
+  const change = fc.tuple(
+    fc.nat({ max: body.length }),
+    fc.nat({ max: 3 }),
+    fc.constantFrom(
+      '',
+      '"',
+      ',',
+      ']',
+      '}',
+      '\\',
+      '\\u003d',
+      '\\u003D',
+      '[',
+      '{',
+      ':',
+      ' ',
+      '\n',
+      'null',
+      'a',
+      '"pseudonyms":',
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+      const changed = changes.reduce((text, [at, gone, put]) => text.slice(0, at) + put + text.slice(at + gone), body)
+      const read = readTexts(Buffer.from(changed), 'pseudonyms')
+      if (read) expect(JSON.parse(changed)).toEqual({ pseudonyms: unpackTexts(read) })
+    }),
+    { numRuns: 5000 },
+  )
+})
