@@ -3,16 +3,15 @@ import { setImmediate } from 'node:timers/promises'
 import type { Transport } from '../lib/client/pseudonymizer.ts'
 import { inProcessTransport } from '../lib/client/transports/in-process.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
-import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
+import { type Keyring, type KeyringData, openKeyring, wipe } from '../lib/crypto/keyring.ts'
 import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
-import { loadKeyring } from '../service/keys/file.ts'
 import { embeddedService } from '../service/operations/embedded.ts'
 import { kernelThreads } from '../service/operations/threads/threads.ts'
 
 export interface EmbeddedOptions {
-  /** A path. */
-  readonly keyring: string
+  /** Wiped once it is open. */
+  readonly keyring: () => Promise<KeyringData>
   readonly kernel?: KernelName | undefined
   readonly randomBytes: RandomBytes
   /** Is told why the portable cipher serves where the fast one can't, and why threads don't. @default nobody */
@@ -30,7 +29,7 @@ export async function embeddedTransport({ keyring, kernel, randomBytes, say }: E
     kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
     say: (reason) => say?.(reason),
   })
-  const keys = await openFile(keyring, threads.wrap(openKernel), randomBytes)
+  const keys = opened(await keyring(), threads.wrap(openKernel), randomBytes)
   return {
     ...inProcessTransport(embeddedService(keys, setImmediate, threads)),
     async close() {
@@ -40,8 +39,7 @@ export async function embeddedTransport({ keyring, kernel, randomBytes, say }: E
   }
 }
 
-async function openFile(file: string, openKernel: OpenKernel, randomBytes: RandomBytes): Promise<Keyring> {
-  const data = await loadKeyring(file)
+function opened(data: KeyringData, openKernel: OpenKernel, randomBytes: RandomBytes): Keyring {
   try {
     return openKeyring(data, openKernel, { randomBytes })
   } finally {

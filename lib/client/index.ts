@@ -31,6 +31,8 @@ export type {
   Transport,
 } from './pseudonymizer.ts'
 export type { ClientStats } from './stats.ts'
-export type { HttpOptions } from './transports/http.ts'
+export type { HttpOptions, Sign } from './transports/http.ts'
 export { httpTransport } from './transports/http.ts'
 export { inProcessTransport } from './transports/in-process.ts'
+export type { Invocation, Invoke, LambdaOptions } from './transports/lambda.ts'
+export { lambdaTransport } from './transports/lambda.ts'

@@ -2,6 +2,7 @@
 import {
   boolean,
   duration,
+  either,
   exactlyOne,
   integer,
   list,
@@ -17,23 +18,30 @@ import {
   withDefault,
 } from './spec.ts'
 
+const LAMBDA_ARN = /^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,140}(?::[$A-Za-z0-9_-]{1,129})?$/
 export const DOMAIN_PATTERN = /^[a-z0-9_-]{1,64}$/
 const MB = 2 ** 20
 const GB = 2 ** 30
 
-const apiKey = exactlyOne({ env: text('the name of an environment variable'), secret: text('the name of a secret') })
+const secretName = text('the name or ARN of a secret')
+const apiKey = exactlyOne({ env: text('the name of an environment variable'), secret: secretName })
+
+const endpoint = () => optional(text('an http or https URL', /^https?:\/\/./i))
 
 const aws = optional(
   object({
-    region: optional(text()),
-    role_arn: optional(text()),
+    region: optional(text('a region such as eu-west-1', /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/)),
+    role_arn: optional(text('the ARN of a role', /^arn:[a-z0-9-]+:iam::\d{12}:role\/\S+$/)),
+    external_id: optional(text('the external id of the role’s trust policy', /^\S{2,1224}$/)),
+    session_name: optional(text('2 to 64 of A-Z, a-z, 0-9 and _+=,.@-', /^[\w+=,.@-]{2,64}$/)),
     endpoints: optional(
       object({
-        s3: optional(text()),
-        glue: optional(text()),
-        secretsmanager: optional(text()),
-        kinesis: optional(text()),
-        sts: optional(text()),
+        s3: endpoint(),
+        glue: endpoint(),
+        secretsmanager: endpoint(),
+        kinesis: endpoint(),
+        sts: endpoint(),
+        lambda: endpoint(),
       }),
     ),
   }),
@@ -64,8 +72,13 @@ export const BATCH = object({
     url: optional(text('an http or https URL', /^https?:\/\/./i)),
     api_key: optional(apiKey),
     auth: optional(oneOf('iam')),
-    lambda: optional(text('the ARN of a function')),
-    embedded: optional(object({ keyring: text('the path of a keyring'), kernel: optional(oneOf('wasm', 'noble')) })),
+    lambda: optional(text('the ARN of a function', LAMBDA_ARN)),
+    embedded: optional(
+      object({
+        keyring: either(text('the path of a keyring'), object({ secret: secretName })),
+        kernel: optional(oneOf('wasm', 'noble')),
+      }),
+    ),
     allow_http: withDefault(boolean(), false),
     aws,
   }),

@@ -23,6 +23,7 @@ import { Gate } from '../../pipelines/batch/gate/gate.ts'
 import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { serve } from '../client/transports/server.ts'
+import { awsError, type Behave, fakeAws } from '../helpers/aws.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import type { Lake } from '../helpers/lake.ts'
 import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
@@ -153,6 +154,21 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
       }),
     }),
   'storage/unsupported': () => failingStore({ unconditional: true }, { proveConditions: true }),
+  'aws/no-credentials': () => withSecret(() => awsError('ExpiredTokenException', 400, PLANTED)),
+  'aws/denied': () =>
+    withSecret(
+      ({ operation }) => (operation === 'AssumeRole' ? stsError(403, 'AccessDenied') : undefined),
+      'aws.role_arn=arn:aws:iam::111111111111:role/caller',
+    ),
+  'aws/failed': () =>
+    withSecret(
+      ({ operation }) => (operation === 'AssumeRole' ? stsError(400, 'PackedPolicyTooLarge') : undefined),
+      'aws.role_arn=arn:aws:iam::111111111111:role/caller',
+    ),
+  'secret/not-found': () => withSecret(),
+  'secret/denied': () => withSecret(() => awsError('AccessDeniedException', 400, PLANTED)),
+  'secret/invalid': () => withSecret(() => ({ body: { SecretString: `{"key": "${PLANTED}"}` } })),
+  'secret/unavailable': () => withSecret(() => awsError('InternalServiceError', 500, PLANTED)),
   'service/unavailable': () => answering(500),
   'service/throttled': () => answering(429, { 'retry-after': '1' }),
   'service/timeout': async () => {
@@ -315,6 +331,24 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     return home.job({}, { clock, uuid: clock.wall as unknown as typeof randomUUID })
   },
 }
+
+/** The lake's job with an API key out of a Secrets Manager that behaves so. */
+async function withSecret(behave?: Behave, ...set: string[]): Promise<Failed> {
+  const { env } = await fakeAws(behave)
+  const home = await place(env)
+  return home.batch(
+    'service.url=http://127.0.0.1:9/pseudonymization',
+    'service.api_key.secret=my/key',
+    'limits.max_concurrency=1',
+    ...set,
+  )
+}
+
+const stsError = (status: number, code: string) => ({
+  status,
+  headers: { 'content-type': 'text/xml' },
+  body: `<ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code><Message>${PLANTED}</Message></Error></ErrorResponse>`,
+})
 
 /** An exit that `execFile` made an error of. */
 async function ended(running: Promise<{ stdout: string; stderr: string }>): Promise<Failed> {

@@ -15,6 +15,8 @@ export interface HttpOptions {
   readonly url: string
   /** Sent as `x-api-key`; a function is asked for each request. No header where it is missing. */
   readonly apiKey?: string | (() => string | Promise<string>) | undefined
+  /** Signs each request, for a service behind IAM: takes all of it, and gives the headers to send. No signature where it is missing. */
+  readonly sign?: Sign | undefined
   /** Permits `http://` beyond loopback. @default false */
   readonly allowHttp?: boolean
   /** Connections kept open. @default 64 */
@@ -32,6 +34,14 @@ export interface HttpOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
 }
+
+/** Signature Version 4 say; a function, as this layer knows no platform. */
+export type Sign = (request: {
+  readonly method: string
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}) => Promise<Record<string, string>>
 
 const MAX_ERROR_BYTES = 64 * 1024
 
@@ -69,14 +79,17 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
       try {
         const key = typeof apiKey === 'function' ? await apiKey() : apiKey
         if (key !== undefined) checkApiKey(key)
+        const path = address.paths[direction] + writeQuery(direction, request)
+        const headers = {
+          'content-type': 'application/json',
+          accept: 'application/json',
+          ...(key !== undefined && { [HEADERS.apiKey]: key }),
+        }
+        const body = writeList(FIELDS[direction].request, values)
         const answer = await connections.post({
-          path: address.paths[direction] + writeQuery(direction, request),
-          headers: {
-            'content-type': 'application/json',
-            accept: 'application/json',
-            ...(key !== undefined && { [HEADERS.apiKey]: key }),
-          },
-          body: writeList(FIELDS[direction].request, values),
+          path,
+          headers: (await options.sign?.({ method: 'POST', url: address.origin + path, headers, body })) ?? headers,
+          body,
           signal: attempt.signal,
         })
         return await answerOf(answer, request)

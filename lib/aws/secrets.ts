@@ -1,0 +1,115 @@
+/** Texts from Secrets Manager, kept for a while. A secret is in memory only: no error, log or file repeats any of it. */
+import type { GetSecretValueCommandOutput, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import type { Clock } from '../core/clock.ts'
+import { PseudolakeError } from '../core/errors.ts'
+
+export interface SecretsOptions {
+  readonly client: () => Promise<Pick<SecretsManagerClient, 'send'>>
+  readonly clock: Clock
+  /** How long a secret is taken as it was read. @default 900_000 */
+  readonly ttlMs?: number
+}
+
+export interface Secrets {
+  /**
+   * The secret's current text.
+   * @param name name or ARN
+   * @throws PseudolakeError `secret/not-found`, `secret/denied` naming the action, `secret/invalid` for a binary or an empty one,
+   *   `secret/unavailable`; `aws/*`
+   */
+  get(name: string): Promise<string>
+  /** Asks again whatever is kept: for who was refused with what it had. One request for all who ask meanwhile. */
+  refresh(name: string): Promise<string>
+}
+
+const DEFAULT_TTL_MS = 15 * 60_000
+
+interface Kept {
+  readonly text: string
+  readonly until: number
+}
+
+export function openSecrets({ client, clock, ttlMs = DEFAULT_TTL_MS }: SecretsOptions): Secrets {
+  const kept = new Map<string, Kept>()
+  const asked = new Map<string, Promise<string>>()
+
+  function refresh(name: string): Promise<string> {
+    const known = asked.get(name)
+    if (known) return known
+    const asking = read(name).finally(() => asked.delete(name))
+    asked.set(name, asking)
+    return asking
+  }
+
+  async function read(name: string): Promise<string> {
+    let answer: GetSecretValueCommandOutput
+    try {
+      const { GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager')
+      answer = await (await client()).send(new GetSecretValueCommand({ SecretId: name }))
+    } catch (error) {
+      // An old text serves on where the new one can't be asked for: a job of hours need not end for that.
+      const old = kept.get(name)
+      const failed = failure(error, name)
+      if (old && failed.retryable) return old.text
+      throw failed
+    }
+    const { SecretString: text } = answer
+    if (text === undefined)
+      throw invalid(name, `it is binary, of ${answer.SecretBinary?.length ?? 0} bytes; a text is needed`)
+    if (text.trim() === '') throw invalid(name, 'it is empty')
+    kept.set(name, { text, until: clock.now() + ttlMs })
+    return text
+  }
+
+  return {
+    refresh,
+    async get(name) {
+      const known = kept.get(name)
+      return known && clock.now() < known.until ? known.text : refresh(name)
+    },
+  }
+}
+
+/** For who reads the text: says what is wrong with it, and nothing of it. */
+export function invalid(name: string, what: string): PseudolakeError {
+  return new PseudolakeError('secret/invalid', `secret ${name}: ${what}`, { secret: name })
+}
+
+const ACTION = 'secretsmanager:GetSecretValue'
+
+function failure(error: unknown, name: string): PseudolakeError {
+  if (error instanceof PseudolakeError) return error
+  const { name: kind, code, message } = (error ?? {}) as { name?: unknown; code?: unknown; message?: unknown }
+  const said = typeof message === 'string' ? message : ''
+  const reason = [kind, code].find(
+    (each) => typeof each === 'string' && each !== 'Error' && /^[A-Za-z0-9_.]{1,80}$/.test(each),
+  )
+  const context = { secret: name, action: ACTION, reason: String(reason ?? 'unknown') }
+  const refused = (
+    code: 'secret/not-found' | 'secret/denied' | 'secret/invalid' | 'secret/unavailable',
+    text: string,
+  ) => new PseudolakeError(code, text, context)
+  switch (kind) {
+    case 'ResourceNotFoundException':
+      return refused('secret/not-found', `secret ${name}: there is none of that name in this account and region`)
+    case 'AccessDeniedException':
+      // Without the right to decrypt Secrets Manager refuses with the same name, and says which key.
+      return /\bkms\b/i.test(said)
+        ? refused('secret/denied', `secret ${name}: kms:Decrypt on the key that it is encrypted with is not allowed`)
+        : refused('secret/denied', `secret ${name}: ${ACTION} is not allowed`)
+    case 'DecryptionFailure':
+    case 'KMSAccessDeniedException':
+      return refused('secret/denied', `secret ${name}: kms:Decrypt on the key that it is encrypted with is not allowed`)
+    case 'InvalidRequestException':
+      return refused('secret/invalid', `secret ${name}: it is marked for deletion, or has no current version`)
+    case 'InvalidParameterException':
+    case 'ValidationException':
+      return refused('secret/invalid', `secret ${name}: the name is not one that Secrets Manager takes`)
+    case 'UnrecognizedClientException':
+    case 'InvalidSignatureException':
+    case 'ExpiredTokenException':
+    case 'IncompleteSignatureException':
+      return new PseudolakeError('aws/no-credentials', `the AWS credentials are not valid (${kind})`, context)
+  }
+  return refused('secret/unavailable', `secret ${name}: Secrets Manager could not be asked (${context.reason})`)
+}
