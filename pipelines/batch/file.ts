@@ -8,7 +8,6 @@ import type { RemoteRowGroup } from '../../lib/parquet/pieces.ts'
 import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
 import type { LeafNode } from '../../lib/parquet/schema.ts'
-import type { WrittenFile } from '../../lib/parquet/written.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
 import type { Gate } from './gate/gate.ts'
@@ -19,7 +18,7 @@ import type { BatchJob } from './job.ts'
 import type { Replacers } from './replacer.ts'
 import { type Shape, shapeOf } from './shape.ts'
 import type { Timings } from './timings.ts'
-import { checksummed, type Finished } from './unpublished.ts'
+import { checksummed, type Finished, type FinishedFile } from './unpublished.ts'
 
 export interface FileWork {
   readonly storage: Storage
@@ -66,7 +65,7 @@ export async function finishInput({ job, approved, schema, opened, ...work }: In
   const shape = shapeOf(file, input, job, approved)
   // Of this file's own paths: what is inside a list is called `element` by one writer and `item` by another.
   const result = await rewriteFile({ ...work, file, shape, fieldIds: fieldIdsFor(shape.output.root, schema) })
-  return { rows: file.rows, crc32: result?.crc32 ?? 0, ...(result && { file: result.file }) }
+  return { rows: file.rows, files: result ? [result] : [] }
 }
 
 /** Gives what makes a file's row groups, in the order of its plan. */
@@ -74,18 +73,12 @@ export interface RowGroups {
   of(input: InputFile, constants: readonly ConstantColumn[], count: number): (position: number) => RemoteRowGroup
 }
 
-export interface Rewritten {
-  readonly file: WrittenFile
-  /** Of the bytes that were written. */
-  readonly crc32: number
-}
-
 /**
  * Gathers the file's distinct values and has them pseudonymized in full requests, then rewrites it with what the client now knows.
  * @returns undefined for a file without rows: there is nothing to list in a table
  * @throws PseudolakeError of lib/parquet, the client and the storage, `gate/failed`; nothing is left at `output` then
  */
-export async function rewriteFile(work: FileWork): Promise<Rewritten | undefined> {
+export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefined> {
   const { storage, file, shape, input, signal } = work
   if (file.rows === 0) return undefined
   const { replacers } = work

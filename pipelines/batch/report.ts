@@ -103,8 +103,10 @@ export interface PublishedFile {
   readonly input: string
   readonly bytes_in: number
   readonly rows: number
-  /** Null for an input without rows. */
+  /** Null for an input without rows; the first where it was cut. */
   readonly output: string | null
+  /** All, where there are several. */
+  readonly outputs?: readonly string[]
   readonly bytes_out: number
 }
 

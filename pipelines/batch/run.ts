@@ -276,12 +276,13 @@ class BatchRun {
     this.#outside.signal.throwIfAborted()
     const taken = await unpublished.take(input, digest)
     if (taken) this.#takenOver++
-    if (taken?.file) await this.#lookAgain(input, taken.file.location, table)
+    for (const { file } of taken?.files ?? []) await this.#lookAgain(input, file.location, table)
     const finished = taken ?? (await this.#rewrite(input, number, table, runner))
     if (!taken) await unpublished.add(input, digest, finished)
-    const { rows, file } = finished
+    const { rows, files } = finished
     this.#done.end(number, { rows, bytes: input.object.bytes })
-    return { input, rows, file: file && dataFileFrom(file, schema, metricsModes(schema, properties)) }
+    const modes = metricsModes(schema, properties)
+    return { input, rows, files: files.map(({ file }) => dataFileFrom(file, schema, modes)) }
   }
 
   async #lookAgain(input: InputFile, output: string, { target, schema, pinned }: StepTable): Promise<void> {
@@ -329,13 +330,17 @@ class BatchRun {
   ): Promise<void> {
     const { runId } = this.#outside
     const planned = progress.mark
-    const done = written.map(({ input, file, rows }) => ({ input, rows, files: file ? [nameOf(file.path)] : [] }))
+    const done = written.map(({ input, files, rows }) => ({
+      input,
+      rows,
+      files: files.map(({ path }) => nameOf(path)),
+    }))
     this.#advanced = true
     const mark = await this.#timings.time('commit', () => progress.advance(target.uuid, runId, done))
     const change = {
       runId,
       schema,
-      files: written.flatMap(({ file }) => file ?? []),
+      files: written.flatMap(({ files }) => files),
       removed,
       properties: { ...properties, [progress.property]: JSON.stringify(mark) },
       mark,
@@ -394,15 +399,16 @@ class BatchRun {
       ),
       gate,
       notes: this.#takenOver === 0 ? this.#notes : [...this.#notes, takenOver(this.#takenOver)],
-      published: this.#published.shown.map(({ input, rows, file }) => ({
+      published: this.#published.shown.map(({ input, rows, files }) => ({
         input: withoutFolderValues(
           input.object.location,
           this.#job.columns.map(({ name }) => name),
         ),
         bytes_in: input.object.bytes,
         rows,
-        output: file?.path ?? null,
-        bytes_out: file?.bytes ?? 0,
+        output: files[0]?.path ?? null,
+        ...(files.length > 1 && { outputs: files.map(({ path }) => path) }),
+        bytes_out: files.reduce((sum, { bytes }) => sum + bytes, 0),
       })),
       phases: this.#timings.phases(),
       moments: this.#timings.moments(),

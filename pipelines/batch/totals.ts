@@ -2,11 +2,11 @@
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import type { InputFile } from './inputs.ts'
 
-/** An input that was rewritten, and the data file that came of it; none of one without rows. */
+/** An input that was rewritten, and the data files that came of it; none of one without rows. */
 export interface Written {
   readonly input: InputFile
   readonly rows: number
-  readonly file: DataFile | undefined
+  readonly files: readonly DataFile[]
 }
 
 /** Files that a report names. */
@@ -30,7 +30,7 @@ export class Totals {
       this.files++
       this.rows += one.rows
       this.bytesIn += one.input.object.bytes
-      if (one.file) this.#addFile(one.file)
+      for (const file of one.files) this.#addFile(file)
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * Finished data files that no commit has published yet: what a run that was killed leaves for the next one.
  *
- * Each finished file is listed at once, by a small file beside the ledgers. The next run takes over what matches: same input, same
+ * What is finished for an input is listed at once, by a small file beside the ledgers. The next run takes over what matches: same input, same
  * configuration, schema and keys, and the very bytes that were written. From the moment a file is listed its writer never deletes it,
  * because another run may have taken it over and published it; what nobody wanted is removed by the run that commits next, whose commit
  * has shut out every earlier one.
@@ -14,16 +14,21 @@ import type { ObjectWriter, Storage } from '../../lib/storage/storage.ts'
 import { hashInput } from '../marks.ts'
 import type { InputFile } from './inputs.ts'
 
-const VERSION = 1
+const VERSION = 2
 const READ_BYTES = 4 << 20
 /** Ending of the sign that a run has begun. */
 const BEGUN = '.begun'
 
+/** What came of an input. */
 export interface Finished {
   readonly rows: number
-  /** Missing for an input without rows. */
-  readonly file?: WrittenFile
-  /** Of the file's bytes. */
+  /** None for an input without rows, several where it was cut. */
+  readonly files: readonly FinishedFile[]
+}
+
+export interface FinishedFile {
+  readonly file: WrittenFile
+  /** Of its bytes. */
   readonly crc32: number
 }
 
@@ -38,12 +43,21 @@ interface Entry {
   readonly inputBytes: number
   readonly inputVersion: string
   readonly rows: number
-  readonly crc32: number
+  readonly files: readonly { readonly file: StoredFile; readonly crc32: number }[]
+}
+
+/** Before an input could have several. */
+type FirstEntry = Omit<Entry, 'version' | 'files'> & {
+  readonly version: 1
   readonly file?: StoredFile
+  readonly crc32: number
 }
 
 type StoredFile = Omit<WrittenFile, 'columns'> & { readonly columns: readonly StoredColumn[] }
 type StoredColumn = Omit<WrittenColumn, 'min' | 'max'> & { readonly min?: string; readonly max?: string }
+
+/** Which of some data files are in the table, or were. */
+type Published = (files: ReadonlySet<string>) => Promise<ReadonlySet<string>>
 
 export class Unpublished {
   readonly #storage: Storage
@@ -55,28 +69,30 @@ export class Unpublished {
   readonly #taken = new Set<string>()
   /** Runs of this job that have begun, by location of their sign, each with the table it files its ledgers under. */
   readonly #begun = new Map<string, { readonly run: string; readonly table: string }>()
+  readonly #published: Published
   #added = 0
 
-  private constructor(storage: Storage, folder: string, run: string, salt: string) {
+  private constructor(storage: Storage, folder: string, run: string, salt: string, published: Published) {
     this.#storage = storage
     this.#folder = folder
     this.#run = run
     this.#salt = salt
+    this.#published = published
   }
 
   /**
    * Reads what earlier runs have listed; what cannot be read is as good as not listed.
-   * @param published which of some data files are in the table, or were: a run that was killed behind its commit had no time to strike
-   *   them off the list, and they must be neither published again nor removed
+   * @param published a run that was killed behind its commit had no time to strike what it published off the list: it must be neither
+   *   published again nor removed
    */
   static async open(
     storage: Storage,
     folder: string,
     run: string,
     salt: string,
-    published: (files: ReadonlySet<string>) => Promise<ReadonlySet<string>>,
+    published: Published,
   ): Promise<Unpublished> {
-    const unpublished = new Unpublished(storage, folder, run, salt)
+    const unpublished = new Unpublished(storage, folder, run, salt, published)
     const entries = unpublished.#entries
     for await (const { location } of storage.list(`${folder}/`)) {
       if (location.endsWith(BEGUN)) {
@@ -88,10 +104,10 @@ export class Unpublished {
       const entry = parsed(await storage.read(location).catch(nothingIfGone))
       if (entry) entries.set(location, entry)
     }
-    const files = new Set([...entries.values()].flatMap(({ file }) => file?.location ?? []))
-    const known = files.size === 0 ? files : await published(files)
-    for (const [location, { file }] of entries)
-      if (file && known.has(file.location)) {
+    const listed = new Set([...entries.values()].flatMap(locationsOf))
+    const known = listed.size === 0 ? listed : await published(listed)
+    for (const [location, entry] of entries)
+      if (locationsOf(entry).some((file) => known.has(file))) {
         entries.delete(location)
         await storage.delete(location)
       }
@@ -115,23 +131,23 @@ export class Unpublished {
     if (this.#begun.delete(location)) await this.#storage.delete(location).catch(() => {})
   }
 
-  /** A finished file for the input, if there is one that matches to the byte. */
+  /** Finished files for the input, if there are some that match to the byte. */
   async take(input: InputFile, digest: string): Promise<Finished | undefined> {
     for (const [location, entry] of this.#entries) {
       if (entry.digest !== digest || this.#taken.has(location)) continue
       const { object } = input
       if (entry.inputBytes !== object.bytes || entry.inputVersion !== object.version) continue
       if (hashInput(entry.salt, object.location) !== entry.input) continue
-      const file = entry.file && restored(entry.file)
-      if (file && !(await this.#isWhole(file, entry.crc32))) continue
+      const files = entry.files.map((one) => ({ file: restored(one.file), crc32: one.crc32 }))
+      if (!(await this.#areWhole(files))) continue
       this.#taken.add(location)
-      return { rows: entry.rows, crc32: entry.crc32, ...(file && { file }) }
+      return { rows: entry.rows, files }
     }
     return undefined
   }
 
-  /** Lists a finished file. */
-  async add(input: InputFile, digest: string, { rows, file, crc32: checksum }: Finished): Promise<void> {
+  /** Lists what was finished for an input. */
+  async add(input: InputFile, digest: string, { rows, files }: Finished): Promise<void> {
     const entry: Entry = {
       version: VERSION,
       run: this.#run,
@@ -141,8 +157,7 @@ export class Unpublished {
       inputBytes: input.object.bytes,
       inputVersion: input.object.version,
       rows,
-      crc32: checksum,
-      ...(file && { file: stored(file) }),
+      files: files.map(({ file, crc32 }) => ({ file: stored(file), crc32 })),
     }
     const location = `${this.#folder}/${this.#run}-${String(this.#added++).padStart(6, '0')}.json`
     await this.#storage.create(location, new TextEncoder().encode(JSON.stringify(entry)))
@@ -161,11 +176,12 @@ export class Unpublished {
   async clean(data: string, table: string, ledgersOf: (table: string) => string): Promise<number> {
     let removed = await this.#removeUnfinished(data, table, ledgersOf)
     // By what is in the table and not by what stands on the list: a file that is there must stay, however often it is listed.
-    const kept = new Set([...this.#taken].map((location) => this.#entries.get(location)?.file?.location))
-    for (const [location, { file }] of this.#entries) {
+    const kept = new Set([...this.#taken].flatMap((location) => locationsOf(this.#entries.get(location))))
+    for (const [location, entry] of this.#entries) {
       try {
-        if (file && !kept.has(file.location)) {
-          await this.#storage.delete(file.location)
+        for (const file of locationsOf(entry)) {
+          if (kept.has(file)) continue
+          await this.#storage.delete(file)
           removed++
         }
         await this.#storage.delete(location)
@@ -194,6 +210,15 @@ export class Unpublished {
     try {
       for (const folder of others.length > 0 ? [data, this.#folder] : [])
         await remove(`${folder}/_`, (location) => others.some(({ run }) => location.includes(`-${run}-`)))
+      // Of an input that is cut into several files the first are whole, and not listed, until the last one is.
+      for (const { run } of others) {
+        const cut = new Set<string>()
+        for await (const { location } of this.#storage.list(`${data}/${run}-`)) if (isPiece(location)) cut.add(location)
+        const listed = [...this.#entries.values()].flatMap(locationsOf)
+        for (const location of [...listed, ...(cut.size > 0 ? await this.#published(cut) : [])]) cut.delete(location)
+        for (const location of cut) await this.#storage.delete(location)
+        removed += cut.size
+      }
       for (const other of others)
         if (other.table !== '' && other.table !== table)
           await remove(`${ledgersOf(other.table)}/`, (location) => location.endsWith(`-${other.run}.jsonl`))
@@ -203,6 +228,11 @@ export class Unpublished {
       // The next run that commits comes by again.
     }
     return removed
+  }
+
+  async #areWhole(files: readonly FinishedFile[]): Promise<boolean> {
+    for (const { file, crc32 } of files) if (!(await this.#isWhole(file, crc32))) return false
+    return true
   }
 
   async #isWhole({ location, bytes }: WrittenFile, checksum: number): Promise<boolean> {
@@ -218,6 +248,15 @@ export class Unpublished {
       throw error
     }
   }
+}
+
+/** One of the files that an input is cut into, by the location that the file would have if it was the only one. */
+export function pieceOf(output: string, piece: number): string {
+  return output.replace(/\.parquet$/, `-${String(piece).padStart(4, '0')}.parquet`)
+}
+
+function isPiece(location: string): boolean {
+  return /-\d{5,}-\d{4,}\.parquet$/.test(location)
 }
 
 /** Everything besides the input that a data file depends on, as one text. */
@@ -242,6 +281,10 @@ export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly crc
     close: () => writer.close(),
     abort: () => writer.abort(),
   }
+}
+
+function locationsOf(entry: Entry | undefined): string[] {
+  return (entry?.files ?? []).map(({ file }) => file.location)
 }
 
 function stored(file: WrittenFile): StoredFile {
@@ -269,8 +312,12 @@ function restored(file: StoredFile): WrittenFile {
 
 function parsed(bytes: Uint8Array | undefined): Entry | undefined {
   try {
-    const entry = JSON.parse(new TextDecoder().decode(bytes)) as Entry
-    return entry.version === VERSION && typeof entry.digest === 'string' ? entry : undefined
+    const entry = JSON.parse(new TextDecoder().decode(bytes)) as Entry | FirstEntry
+    if (typeof entry.digest !== 'string') return undefined
+    if (entry.version === VERSION) return entry
+    if (entry.version !== 1) return undefined
+    const { file, crc32, ...rest } = entry
+    return { ...rest, version: VERSION, files: file ? [{ file, crc32 }] : [] }
   } catch {
     return undefined
   }
