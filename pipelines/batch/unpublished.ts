@@ -213,7 +213,8 @@ export class Unpublished {
       // Of an input that is cut into several files the first are whole, and not listed, until the last one is.
       for (const { run } of others) {
         const cut = new Set<string>()
-        for await (const { location } of this.#storage.list(`${data}/${run}-`)) if (isPiece(location)) cut.add(location)
+        for await (const { location } of this.#storage.list(`${data}/${run}-`))
+          if (PIECE.test(location.slice(data.length + run.length + 2))) cut.add(location)
         const listed = [...this.#entries.values()].flatMap(locationsOf)
         for (const location of [...listed, ...(cut.size > 0 ? await this.#published(cut) : [])]) cut.delete(location)
         for (const location of cut) await this.#storage.delete(location)
@@ -255,9 +256,8 @@ export function pieceOf(output: string, piece: number): string {
   return output.replace(/\.parquet$/, `-${String(piece).padStart(4, '0')}.parquet`)
 }
 
-function isPiece(location: string): boolean {
-  return /-\d{5,}-\d{4,}\.parquet$/.test(location)
-}
+/** What a piece's name has behind its run's. */
+const PIECE = /^\d{5,}-\d{4,}\.parquet$/
 
 /** Everything besides the input that a data file depends on, as one text. */
 export function digestOf(parts: readonly unknown[]): string {
