@@ -420,6 +420,28 @@ export const ERRORS = {
     cause: 'The commit may or may not have happened: its answer was lost.',
     fix: 'Run again: the table’s mark tells whether it happened. Delete nothing by hand.',
   },
+  'catalog/denied': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The catalog (Glue, Iceberg REST) refused the credentials, or they lack the action or grant that is named.',
+    fix: 'Give the role the action that is printed, and under Lake Formation the grant; docs/catalogs.md has the policies.',
+  },
+  'catalog/refused': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The catalog refused the request as it is: a name, a limit, or something it does not support.',
+    fix: 'See what the catalog said; docs/catalogs.md lists the limits.',
+  },
+  'catalog/unavailable': {
+    exit: 3,
+    retryable: true,
+    who: 'operator',
+    cause:
+      'The catalog could not be reached, throttled for longer than the retries last, or failed itself; nothing was published.',
+    fix: 'Check the catalog’s endpoint and its state, then run again.',
+  },
   'gate/failed': {
     exit: 1,
     retryable: false,

@@ -1,7 +1,19 @@
 /** Iceberg tables: what the package exports as `pseudolake/iceberg`. */
 export type { Catalog, TableIdentifier, TableState } from './catalogs/catalog.ts'
 export { type FilesystemCatalogOptions, filesystemCatalog } from './catalogs/filesystem.ts'
+export { type GlueCatalogOptions, glueCatalog } from './catalogs/glue.ts'
 export { type MemoryCatalogOptions, memoryCatalog } from './catalogs/memory.ts'
+export { type RestCatalogOptions, restCatalog } from './catalogs/rest.ts'
+export {
+  bearerAuth,
+  noAuth,
+  type OAuth2Options,
+  oauth2Auth,
+  type RestAuth,
+  signedAuth,
+} from './catalogs/rest-auth.ts'
+export { fetchSend, type HttpRequest, type HttpResponse, type HttpSend } from './catalogs/rest-http.ts'
+export type { VendedAccess, VendedCredentials } from './catalogs/rest-storage.ts'
 export { type CommitContext, RETRY_DEFAULTS } from './commit.ts'
 export type { DataFile } from './data-file.ts'
 export {
@@ -14,7 +26,7 @@ export {
   type TableMetadata,
 } from './metadata.ts'
 export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from './metrics.ts'
-export { openTable } from './open.ts'
+export { type CatalogKind, catalogLocation, openTable } from './open.ts'
 export { appendFiles } from './operations/append.ts'
 export { type OverwriteOptions, overwriteFiles } from './operations/overwrite.ts'
 export { type SetPropertiesOptions, setProperties } from './operations/set-properties.ts'

@@ -87,9 +87,8 @@ export const MAIN = 'main'
  * @throws PseudolakeError `table/invalid` with the field at fault; `table/unsupported` for a later version
  */
 export function parseMetadata(bytes: Uint8Array, location: string): TableMetadata {
-  const invalid = (what: string, cause?: unknown) =>
-    new PseudolakeError('table/invalid', `${location}: ${what}`, { location }, cause === undefined ? {} : { cause })
-
+  const invalid = (what: string, cause: unknown) =>
+    new PseudolakeError('table/invalid', `${location}: ${what}`, { location }, { cause })
   let json: Json
   try {
     const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
@@ -97,6 +96,12 @@ export function parseMetadata(bytes: Uint8Array, location: string): TableMetadat
   } catch (cause) {
     throw invalid('is not JSON', cause)
   }
+  return metadataFrom(json, location)
+}
+
+/** As `parseMetadata`, of JSON that was read already (with lossless 64-bit integers), as a REST catalog answers with. */
+export function metadataFrom(json: Json | undefined, location: string): TableMetadata {
+  const invalid = (what: string) => new PseudolakeError('table/invalid', `${location}: ${what}`, { location })
   if (!isObject(json)) throw invalid('is not a JSON object')
   const version = json['format-version']
   if (version !== 1 && version !== 2 && version !== 3) {

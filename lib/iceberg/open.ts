@@ -1,6 +1,6 @@
 import { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { TableState } from './catalogs/catalog.ts'
+import type { TableIdentifier, TableState } from './catalogs/catalog.ts'
 import { findNewest } from './catalogs/metadata-versions.ts'
 import { storageLocation, tableSpelling } from './locations.ts'
 import { parseMetadata } from './metadata.ts'
@@ -9,6 +9,25 @@ const METADATA_FILE = /\.metadata\.json(?:\.gz)?$/
 /** Metadata files of metastore catalogs: five or more digits, then a UUID. */
 const NUMBERED = /^(\d+)-.+\.metadata\.json(?:\.gz)?$/
 
+export type CatalogKind = 'glue' | 'rest'
+
+/**
+ * A table that is named in a catalog, `glue:db.table` or `rest:db.table`; undefined for a location. The last dot separates: what is before
+ * it may be a namespace of several levels.
+ * @throws PseudolakeError `options/invalid` for one of these catalogs without a database and a table
+ */
+export function catalogLocation(
+  location: string,
+): { readonly kind: CatalogKind; readonly table: TableIdentifier } | undefined {
+  const named = /^(glue|rest):(?!\/)(.*)$/s.exec(location)
+  if (!named) return undefined
+  const [, kind, rest = ''] = named
+  const dot = rest.lastIndexOf('.')
+  if (dot < 1 || dot === rest.length - 1)
+    throw new PseudolakeError('options/invalid', `${kind}: expected ${kind}:DATABASE.TABLE`, {})
+  return { kind: kind as CatalogKind, table: { database: rest.slice(0, dot), name: rest.slice(dot + 1) } }
+}
+
 /**
  * Opens a table for reading, without a catalog.
  * @param location the table's folder, or one of its metadata files. In a folder of a metastore's table the file of the highest number is
@@ -16,6 +35,13 @@ const NUMBERED = /^(\d+)-.+\.metadata\.json(?:\.gz)?$/
  * @throws PseudolakeError `table/not-found`, `table/invalid`, `table/unsupported`
  */
 export async function openTable(storage: Storage, location: string): Promise<TableState> {
+  const named = catalogLocation(location)
+  if (named)
+    throw new PseudolakeError(
+      'options/invalid',
+      `${location}: a table in a catalog needs --config, which says how to reach it`,
+      { location },
+    )
   const metadataLocation = METADATA_FILE.test(location)
     ? tableSpelling(location)
     : await newestMetadata(storage, tableSpelling(location))

@@ -31,7 +31,7 @@ export function catalogContract(name: string, open: () => Promise<Catalog>): voi
       expect(made).toMatchObject({ attempts: 1, created: true, upgraded: false })
       const { metadata } = await catalog.load(TABLE)
       expect(metadata.location).toBe(await catalog.newTableLocation(TABLE))
-      expect(metadata.properties).toEqual({ made: 'yes', mark: '1' })
+      expect(metadata.properties).toMatchObject({ made: 'yes', mark: '1' })
       expect(currentSnapshot(metadata)).toMatchObject({
         'snapshot-id': made.snapshotId,
         'sequence-number': 1,
@@ -163,7 +163,8 @@ export function catalogContract(name: string, open: () => Promise<Catalog>): voi
       const catalog = await open()
       await append(catalog, '/a', { setProperties: { theirs: 'x', old: 'y' } })
       const { table } = await setProperties(catalog, TABLE, { set: { ours: 'z' }, remove: ['old'] }, context)
-      expect(table.metadata.properties).toEqual({ made: 'yes', theirs: 'x', ours: 'z' })
+      expect(table.metadata.properties).toMatchObject({ made: 'yes', theirs: 'x', ours: 'z' })
+      expect(table.metadata.properties).not.toHaveProperty('old')
       expect(table.metadata.snapshots).toHaveLength(1)
       expect(table.metadata['metadata-log']).toHaveLength(1)
       expect((await catalog.load(TABLE)).metadata).toEqual(table.metadata)
@@ -188,6 +189,20 @@ export function catalogContract(name: string, open: () => Promise<Catalog>): voi
       // A file keeps the sequence number it came with, whoever rewrote its manifest: it says which deletes apply.
       for await (const { file, sequenceNumber } of planFiles(catalog.storage, table.metadata))
         expect([file.path, sequenceNumber]).toEqual([file.path, { '/a2': 1, '/b': 2, '/c': 3 }[file.path]])
+    })
+
+    test('a table that is dropped is gone from the catalog, its data is not touched, and its name is free again', async () => {
+      const catalog = await open()
+      await expect(catalog.drop(TABLE)).rejects.toMatchObject({ code: 'table/not-found' })
+      const data = `${await catalog.newTableLocation(TABLE)}/data/a`
+      await catalog.storage.create(data, Uint8Array.of(1))
+      await append(catalog, data)
+      await append(catalog, '/b')
+      await catalog.drop(TABLE)
+      await expect(catalog.load(TABLE)).rejects.toMatchObject({ code: 'table/not-found' })
+      expect(await catalog.storage.read(data)).toEqual(Uint8Array.of(1))
+      expect(await append(catalog, '/c')).toMatchObject({ created: true })
+      expect(await paths(catalog)).toEqual(['/c'])
     })
 
     test('a file to be replaced that somebody took away stops the replacement', async () => {

@@ -4,7 +4,7 @@
  */
 
 import { execFile } from 'node:child_process'
-import { randomBytes, type randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { chmodSync, mkdirSync, readdirSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,6 +17,7 @@ import { ERRORS, type ErrorCode, PseudolakeError } from '../../lib/core/errors.t
 import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
+import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import type { S3StorageOptions } from '../../lib/storage/s3/options.ts'
 import { Gate } from '../../pipelines/batch/gate/gate.ts'
@@ -25,6 +26,7 @@ import { pseudonymize, reidentify } from '../../service/operations/operations.ts
 import { serve } from '../client/transports/server.ts'
 import { awsError, type Behave, fakeAws } from '../helpers/aws.ts'
 import { pseudolake } from '../helpers/cli.ts'
+import { type GlueFault, glueFake } from '../helpers/glue-fake.ts'
 import type { Lake } from '../helpers/lake.ts'
 import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
 import { s3Over } from '../helpers/s3/open.ts'
@@ -65,6 +67,19 @@ async function failingStore(options: FakeOptions, storage: Partial<S3StorageOpti
   const store = await fakeS3(['bucket'], ofWrites)
   onTestFinished(() => store.close())
   return s3Over(store.endpoint, storage).create('s3://bucket/key', Buffer.from(PLANTED))
+}
+
+/** A second run into a table in Glue, of whose calls one goes wrong for good. */
+async function throughGlue(action: string, fault: GlueFault): Promise<unknown> {
+  const home = await place()
+  const glue = await glueFake()
+  const clock = waitlessClock()
+  const outside = { client: glue.client(), storage: localStorage(), warehouse: join(home.dir, 'warehouse'), clock }
+  const catalog = glueCatalog({ ...outside, random: Math.random, uuid: randomUUID })
+  await home.job({}, { catalog })
+  await input(home, 'b')
+  glue.fault(action, fault, 20)
+  return home.job({}, { catalog, clock })
 }
 
 /** Ways to each code: what fails ends with `Failed`, or throws. */
@@ -285,6 +300,9 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     // What is in the way is no metadata that could be compared.
     return interrupted(home, async () => mkdirSync(join(home.table, 'metadata', 'v2.metadata.json')))
   },
+  'catalog/denied': () => throughGlue('UpdateTable', 'denied'),
+  'catalog/refused': () => throughGlue('UpdateTable', 'limit'),
+  'catalog/unavailable': () => throughGlue('UpdateTable', 'throttled'),
   'gate/failed': async () => {
     const home = await place()
     const output = join(home.dir, 'written.parquet')

@@ -24,7 +24,11 @@ export interface Catalog {
   /** Holds the tables' files. */
   readonly storage: Storage
 
-  /** Where a table would be made that does not exist yet; its files are written below, before it is. */
+  /**
+   * Where a table would be made that does not exist yet; its files are written below, before it is.
+   * @throws PseudolakeError `options/invalid` for a name that the catalog does not take, `table/unsupported` for a place that it does not
+   *   take, `table/not-found` for a database that is not there and may not be made
+   */
   newTableLocation(table: TableIdentifier): Promise<string>
 
   /** @throws PseudolakeError `table/not-found`, `table/invalid`, `table/unsupported` */
@@ -36,4 +40,10 @@ export interface Catalog {
    *   may have happened or may still happen; anything else means that nothing happened
    */
   commit(table: TableIdentifier, base: TableState | undefined, updates: readonly TableUpdate[]): Promise<TableState>
+
+  /**
+   * Takes the table out of the catalog. Its data files and manifests stay: they are the caller's to keep or remove.
+   * @throws PseudolakeError `table/not-found`; `table/conflict` when somebody committed meanwhile and the table is still there
+   */
+  drop(table: TableIdentifier): Promise<void>
 }

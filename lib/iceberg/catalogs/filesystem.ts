@@ -16,8 +16,10 @@ import { applyUpdates } from '../updates.ts'
 import type { Catalog, TableIdentifier, TableState } from './catalog.ts'
 import {
   findNewest,
+  listVersions,
   type MetadataVersion,
   readHint,
+  removeHint,
   versionLocation,
   versionOf,
   writeHint,
@@ -42,8 +44,7 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
     async load(table) {
       const folder = folderOf(table)
       const newest = await findNewest(storage, folder)
-      if (!newest)
-        throw new PseudolakeError('table/not-found', `there is no Iceberg table at ${folder}`, { location: folder })
+      if (!newest) throw notFound(folder)
       return read(newest)
     },
 
@@ -64,6 +65,23 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
       await updateHint(folder, version)
       return { metadata, metadataLocation: own.location }
     },
+
+    async drop(table) {
+      const folder = folderOf(table)
+      const versions = await listVersions(storage, folder)
+      if (versions.length === 0) throw notFound(folder)
+      // The newest goes last: up to there readers have the whole table, and never an earlier state of it.
+      await removeHint(storage, folder)
+      for (const { location } of versions) await storage.delete(location)
+      if (await findNewest(storage, folder))
+        throw new PseudolakeError('table/conflict', `${folder}: somebody committed while the table was dropped`, {
+          location: folder,
+        })
+    },
+  }
+
+  function notFound(folder: string): PseudolakeError {
+    return new PseudolakeError('table/not-found', `there is no Iceberg table at ${folder}`, { location: folder })
   }
 
   async function read({ location }: MetadataVersion): Promise<TableState> {

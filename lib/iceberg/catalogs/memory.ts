@@ -2,9 +2,9 @@ import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { tableSpelling } from '../locations.ts'
-import { serializeMetadata } from '../metadata.ts'
 import { applyUpdates } from '../updates.ts'
 import type { Catalog, TableIdentifier, TableState } from './catalog.ts'
+import { nextMetadataLocation, outOfLog, removeQuietly, writeMetadataFile } from './metadata-files.ts'
 
 export interface MemoryCatalogOptions {
   readonly storage: Storage
@@ -29,27 +29,33 @@ export function memoryCatalog({ storage, warehouse, clock, uuid }: MemoryCatalog
 
     async load(table) {
       const state = tables.get(keyOf(table))
-      if (!state)
-        throw new PseudolakeError('table/not-found', `there is no table ${table.database}.${table.name}`, { ...table })
+      if (!state) throw notFound(table)
       return state
     },
 
     async commit(table, base, updates) {
       const metadata = applyUpdates(base?.metadata, base?.metadataLocation, updates, clock.wall())
-      const number = base === undefined ? 0 : Number(/(\d+)-[^/]*$/.exec(base.metadataLocation)?.[1] ?? -1) + 1
-      const name = `${String(number).padStart(5, '0')}-${uuid()}.metadata.json`
-      const metadataLocation = `${metadata.location}/metadata/${name}`
-      await storage.create(metadataLocation, serializeMetadata(metadata))
+      const metadataLocation = nextMetadataLocation(metadata, base, uuid())
+      await writeMetadataFile(storage, metadataLocation, metadata)
       // From here to `set` nothing is awaited: that is the swap.
       if (tables.get(keyOf(table))?.metadataLocation !== base?.metadataLocation) {
-        await storage.delete(metadataLocation)
+        await removeQuietly(storage, [metadataLocation])
         throw new PseudolakeError('table/conflict', `${table.database}.${table.name} was changed by somebody else`, {
           ...table,
         })
       }
       const state = { metadata, metadataLocation }
       tables.set(keyOf(table), state)
+      await removeQuietly(storage, outOfLog(base?.metadata, metadata))
       return state
     },
+
+    async drop(table) {
+      if (!tables.delete(keyOf(table))) throw notFound(table)
+    },
   }
+}
+
+function notFound(table: TableIdentifier): PseudolakeError {
+  return new PseudolakeError('table/not-found', `there is no table ${table.database}.${table.name}`, { ...table })
 }

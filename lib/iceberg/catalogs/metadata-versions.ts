@@ -94,6 +94,23 @@ export async function writeHint(storage: Storage, table: string, version: number
   await storage.replace(`${table}/metadata/version-hint.text`, new TextEncoder().encode(String(version)))
 }
 
+export async function removeHint(storage: Storage, table: string): Promise<void> {
+  await storage.delete(`${table}/metadata/.version-hint.text.crc`)
+  await storage.delete(`${table}/metadata/version-hint.text`)
+}
+
+/** Every version's file, the oldest first. */
+export async function listVersions(storage: Storage, table: string): Promise<MetadataVersion[]> {
+  const found: MetadataVersion[] = []
+  const prefix = `${table}/metadata/`
+  for await (const { location } of storage.list(prefix)) {
+    const name = location.slice(prefix.length)
+    const version = versionOf(name)
+    if (version !== undefined) found.push({ version, location, compression: name.includes('.gz') ? 'gzip' : 'none' })
+  }
+  return found.sort((a, b) => a.version - b.version)
+}
+
 async function greatestListed(storage: Storage, table: string): Promise<MetadataVersion | undefined> {
   let greatest: MetadataVersion | undefined
   let foreign: string | undefined
