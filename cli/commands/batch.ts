@@ -20,6 +20,7 @@ import { type ReportFile, reportFile } from '../output/plan-report.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
 import { absolute, realPath } from '../paths.ts'
+import { runId } from '../run-id.ts'
 import { version } from '../version.ts'
 
 export const batch: Command = {
@@ -224,12 +225,6 @@ export function summary(report: BatchReport): string {
     `${report.location}`,
   ]
   return `${lines.join('\n')}\n`
-}
-
-/** Sorts by time; the random part keeps runs of one second apart. */
-export function runId(wallMs: number): string {
-  const time = new Date(wallMs).toISOString().replaceAll(/[-:]|\.\d+/g, '')
-  return `${time}-${randomUUID().slice(0, 8)}`
 }
 
 function usage() {

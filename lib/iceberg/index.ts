@@ -28,7 +28,16 @@ export {
 export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from './metrics.ts'
 export { type CatalogKind, catalogLocation, openTable } from './open.ts'
 export { appendFiles } from './operations/append.ts'
+export {
+  type ExpireOptions,
+  type ExpirePlan,
+  type ExpireResult,
+  expireSnapshots,
+  planExpireSnapshots,
+} from './operations/expire.ts'
+export { type OrphanOptions, type OrphanResult, removeOrphans } from './operations/orphans.ts'
 export { type OverwriteOptions, overwriteFiles } from './operations/overwrite.ts'
+export type { FileKind, Removed } from './operations/remove-files.ts'
 export { type SetPropertiesOptions, setProperties } from './operations/set-properties.ts'
 export type { OperationContext, SnapshotOptions, SnapshotResult } from './operations/snapshot.ts'
 export { compareSchemas, fieldIdsFor, type SchemaDifference, schemaFromParquet } from './parquet-schema.ts'

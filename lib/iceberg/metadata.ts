@@ -75,6 +75,12 @@ export interface MetadataLogEntry {
 export interface SnapshotRef {
   readonly 'snapshot-id': bigint
   readonly type: 'branch' | 'tag'
+  /** Of a branch: as many of its newest snapshots are kept, whatever their age. */
+  readonly 'min-snapshots-to-keep'?: number
+  /** Of a branch: snapshots that are younger are kept. */
+  readonly 'max-snapshot-age-ms'?: number
+  /** When the ref itself goes; main never does. */
+  readonly 'max-ref-age-ms'?: number
 }
 
 /** Partition field ids start above this (specification, "Partition Evolution"). */
@@ -175,6 +181,40 @@ export function snapshotById(metadata: TableMetadata, id: bigint): Snapshot | un
 export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {
   const id = metadata['current-snapshot-id']
   return id === undefined ? undefined : snapshotById(metadata, id)
+}
+
+/** A Puffin file that the metadata names (Iceberg specification, "Table Statistics" and "Partition Statistics"). */
+export interface StatisticsFile {
+  readonly snapshotId: bigint | undefined
+  readonly path: string
+  readonly bytes: number | undefined
+}
+
+export function statisticsFiles(metadata: TableMetadata): StatisticsFile[] {
+  return STATISTICS.flatMap((name) => statisticsList(metadata, name)).flatMap((each) => {
+    const { 'statistics-path': path, 'file-size-in-bytes': bytes, 'snapshot-id': id } = each
+    if (typeof path !== 'string') return []
+    const snapshotId = typeof id === 'bigint' || typeof id === 'number' ? BigInt(id) : undefined
+    return [{ snapshotId, path, bytes: bytes === undefined ? undefined : Number(bytes) }]
+  })
+}
+
+/** The metadata without the statistics of some snapshots. */
+export function withoutStatistics(metadata: TableMetadata, snapshots: ReadonlySet<bigint>): TableMetadata {
+  const changed: Record<string, unknown> = {}
+  for (const name of STATISTICS) {
+    const list = statisticsList(metadata, name)
+    const kept = list.filter(({ 'snapshot-id': id }) => id === undefined || !snapshots.has(BigInt(id as bigint)))
+    if (kept.length < list.length) changed[name] = kept
+  }
+  return { ...metadata, ...changed }
+}
+
+const STATISTICS = ['statistics', 'partition-statistics'] as const
+
+function statisticsList(metadata: TableMetadata, name: (typeof STATISTICS)[number]): Record<string, unknown>[] {
+  const list = (metadata as unknown as Record<string, unknown>)[name]
+  return Array.isArray(list) ? (list as Record<string, unknown>[]) : []
 }
 
 /** Field ids of the table's default sort order. */

@@ -6,6 +6,7 @@ import {
   type Snapshot,
   type SortOrder,
   type TableMetadata,
+  withoutStatistics,
 } from './metadata.ts'
 import { highestFieldId } from './schema.ts'
 import type { Schema } from './types.ts'
@@ -33,6 +34,9 @@ export type TableUpdate =
       readonly type: 'branch'
       readonly 'snapshot-id': bigint
     }
+  /** Statistics of the snapshots go with them. */
+  | { readonly action: 'remove-snapshots'; readonly 'snapshot-ids': readonly bigint[] }
+  | { readonly action: 'remove-snapshot-ref'; readonly 'ref-name': string }
 
 /** Everything that makes a new, unpartitioned and unsorted table of format version 2; -1 is REST's word for "the one just added". */
 export function createUpdates(table: {
@@ -151,6 +155,10 @@ function apply(table: TableMetadata, update: TableUpdate): TableMetadata {
       return withSnapshot(table, update.snapshot)
     case 'set-snapshot-ref':
       return withMain(table, update['snapshot-id'])
+    case 'remove-snapshots':
+      return withoutSnapshots(table, new Set(update['snapshot-ids']))
+    case 'remove-snapshot-ref':
+      return withoutRef(table, update['ref-name'])
   }
 }
 
@@ -176,6 +184,28 @@ function withMain(table: TableMetadata, id: bigint): TableMetadata {
     'snapshot-log': [...table['snapshot-log'], { 'timestamp-ms': snapshot['timestamp-ms'], 'snapshot-id': id }],
     refs: { ...table.refs, [MAIN]: { ...table.refs[MAIN], 'snapshot-id': id, type: 'branch' } },
   }
+}
+
+/**
+ * What the log says before an entry that names a removed snapshot is dropped too: whoever travels in time by the log must not be led to
+ * a snapshot that was not the current one then.
+ */
+function withoutSnapshots(table: TableMetadata, ids: ReadonlySet<bigint>): TableMetadata {
+  if (Object.values(table.refs).some((ref) => ids.has(ref['snapshot-id'])))
+    throw new PseudolakeError('internal/bug', 'a snapshot that a branch or tag names must stay')
+  const log = table['snapshot-log']
+  const last = log.findLastIndex((entry) => ids.has(entry['snapshot-id']))
+  return {
+    ...withoutStatistics(table, ids),
+    snapshots: table.snapshots.filter((snapshot) => !ids.has(snapshot['snapshot-id'])),
+    'snapshot-log': log.slice(last + 1),
+  }
+}
+
+function withoutRef(table: TableMetadata, name: string): TableMetadata {
+  if (name === MAIN) throw new PseudolakeError('internal/bug', 'main must stay')
+  const { [name]: _, ...refs } = table.refs
+  return { ...table, refs }
 }
 
 /** Version 1's files count as sequence number 0, and its single schema and spec were moved when it was read: only the number changes. */

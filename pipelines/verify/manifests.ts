@@ -1,13 +1,13 @@
 /** Metadata down to the data files: everything that a table's snapshots reach, each manifest read once. */
 import { isPseudolakeError } from '../../lib/core/errors.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
+import { LocationSet } from '../../lib/iceberg/location-set.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { readManifest } from '../../lib/iceberg/manifest.ts'
 import { type ManifestFile, readManifestList } from '../../lib/iceberg/manifest-list.ts'
 import { currentSnapshot, type Snapshot, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Finding, Findings } from './findings.ts'
-import { LocationSet } from './location-set.ts'
 
 /** What was reached, by where Storage finds it. */
 export interface Reached {

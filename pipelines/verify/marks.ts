@@ -6,6 +6,7 @@ import type { Storage } from '../../lib/storage/storage.ts'
 import { isHeader, type LedgerRef, readLedgerFile } from '../ledger-file.ts'
 import { LedgerIndex } from '../ledger-index.ts'
 import { checkAncestry, type Mark, markProperty, readMark } from '../marks.ts'
+import { epochOf, folderOf } from '../tables/ledgers.ts'
 import type { Findings } from './findings.ts'
 import type { Reached } from './manifests.ts'
 
@@ -139,13 +140,4 @@ function isWhole({ snapshots, 'current-snapshot-id': current }: TableMetadata): 
     id = snapshot['parent-snapshot-id']
   }
   return true
-}
-
-export function folderOf(location: string): string {
-  return location.slice(0, location.lastIndexOf('/'))
-}
-
-/** The epoch in a ledger's name; 0 where it has another form. */
-export function epochOf(location: string): number {
-  return Number(/\/(\d{8,})-[^/]*\.jsonl$/.exec(location)?.[1] ?? 0)
 }

@@ -1,85 +1,61 @@
 /** Files under a table's folder, and under its ledgers', that nothing reaches. */
-import { versionOf } from '../../lib/iceberg/catalogs/metadata-versions.ts'
+import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
+import type { LocationSet } from '../../lib/iceberg/location-set.ts'
+import { IN_FLIGHT_MS, lyingFiles } from '../../lib/iceberg/operations/lying-files.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
+import { type LedgerRoots, lyingLedgers, type Waiting } from '../tables/ledgers.ts'
 import type { Findings } from './findings.ts'
-import type { LocationSet } from './location-set.ts'
-import { epochOf, folderOf } from './marks.ts'
-
-/** Younger files may belong to a run that has not committed yet; nobody takes them away. */
-export const IN_FLIGHT_MS = 3 * 24 * 3_600_000
 
 export interface OrphanChecks {
   readonly storage: Storage
   readonly findings: Findings
   readonly reached: LocationSet
+  readonly waiting: Waiting
   /** Milliseconds since 1970. */
   readonly now: number
   readonly signal: AbortSignal | undefined
 }
 
-/**
- * @param table without slash at the end
- * @param version of the newest metadata file where they are numbered: earlier ones are history, whatever the log still names
- */
-export async function findTableOrphans(
-  table: string,
-  version: number | undefined,
-  checks: OrphanChecks,
-): Promise<{ earlierMetadata: number }> {
+export async function findTableOrphans(state: TableState, checks: OrphanChecks): Promise<{ earlierMetadata: number }> {
   let earlierMetadata = 0
-  const metadata = `${table}/metadata/`
-  for await (const object of checks.storage.list(`${table}/`)) {
-    checks.signal?.throwIfAborted()
-    const { location } = object
-    if (checks.reached.has(checkedBy(location))) continue
-    if (folderOf(location) === metadata.slice(0, -1)) {
-      const name = checkedBy(location).slice(metadata.length)
-      if (name === 'version-hint.text') continue
-      const own = versionOf(name)
-      if (own !== undefined && version !== undefined && own <= version) {
-        earlierMetadata++
-        continue
-      }
-    }
-    tell(object, 'nothing of the table names it', checks)
+  for await (const object of lyingFiles(checks.storage, state, checks.reached, checks.signal)) {
+    if (object.kind === 'earlier-metadata') earlierMetadata++
+    else tell(object, 'nothing of the table names it', checks)
   }
   return { earlierMetadata }
 }
 
-/**
- * @param root folder of all ledgers of the table, without slash at the end
- * @param folders the jobs' folders with the least epoch that is still read; earlier ledgers are history
- */
+/** @param folders the jobs' folders with the least epoch that is still read; earlier ledgers are history */
 export async function findLedgerOrphans(
-  root: string,
+  roots: LedgerRoots,
   folders: ReadonlyMap<string, number>,
   checks: OrphanChecks,
 ): Promise<{ earlierLedgers: number }> {
   let earlierLedgers = 0
-  for await (const object of checks.storage.list(`${root}/`)) {
-    checks.signal?.throwIfAborted()
-    const { location } = object
-    if (checks.reached.has(location)) continue
-    const needed = folders.get(folderOf(location))
-    const epoch = epochOf(location)
-    if (needed !== undefined && epoch > 0 && epoch < needed) earlierLedgers++
+  const { storage, reached, signal } = checks
+  for await (const object of lyingLedgers(storage, roots, { reached, folders }, signal)) {
+    if (object.kind === 'earlier-ledger') earlierLedgers++
     else tell(object, 'no mark names it', checks)
   }
   return { earlierLedgers }
 }
 
-/** Hadoop's file system on a disk keeps a checksum `.NAME.crc` beside each file: it goes with the file. */
-function checkedBy(location: string): string {
-  return location.replace(/\/\.([^/]+)\.crc$/, '/$1')
-}
-
-function tell({ location, bytes, modified }: StoredObject, why: string, { findings, now }: OrphanChecks): void {
+function tell(
+  { location, bytes, modified }: StoredObject,
+  why: string,
+  { findings, now, waiting }: OrphanChecks,
+): void {
   const young = now - modified < IN_FLIGHT_MS
+  const needed = !young && waiting.has(location)
   findings.add({
     kind: 'orphan',
     location,
-    message: young ? `${why}; younger than three days, so a run may be about to publish it` : why,
+    message: young
+      ? `${why}; younger than three days, so a run may be about to publish it`
+      : needed
+        ? `${why}; its run has not ended, or has left it for the job’s next run, which publishes or removes it`
+        : why,
     bytes,
-    ...(young && { maybe_in_flight: true }),
+    ...((young || needed) && { maybe_in_flight: true }),
   })
 }

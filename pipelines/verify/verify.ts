@@ -4,16 +4,16 @@
  */
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
-import { versionOf } from '../../lib/iceberg/catalogs/metadata-versions.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
-import { currentSnapshot, type TableMetadata } from '../../lib/iceberg/metadata.ts'
+import { currentSnapshot, statisticsFiles, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { openTable } from '../../lib/iceberg/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import { ledgerRoots, Waiting } from '../tables/ledgers.ts'
 import { checkDataFile, type DataFileChecks } from './data-file.ts'
 import { type Finding, type FindingKind, Findings } from './findings.ts'
 import { nothingReached, type Reached, reachableFiles } from './manifests.ts'
-import { checkMarks, folderOf, type JobSummary } from './marks.ts'
+import { checkMarks, type JobSummary } from './marks.ts'
 import { findLedgerOrphans, findTableOrphans, type OrphanChecks } from './orphans.ts'
 import { protectedColumns } from './protected.ts'
 
@@ -135,20 +135,6 @@ async function reachMetadata(
   }
 }
 
-/** Puffin files that the metadata names (Iceberg specification, "Table Statistics" and "Partition Statistics"). */
-function statisticsFiles(metadata: TableMetadata): { path: string; bytes: number | undefined }[] {
-  const fields = metadata as unknown as Record<string, unknown>
-  return ['statistics', 'partition-statistics'].flatMap((name) => {
-    const list = fields[name]
-    if (!Array.isArray(list)) return []
-    return (list as Record<string, unknown>[]).flatMap((each) => {
-      const size = each['file-size-in-bytes']
-      const path = each['statistics-path']
-      return typeof path === 'string' ? [{ path, bytes: size === undefined ? undefined : Number(size) }] : []
-    })
-  })
-}
-
 async function sizeOf(storage: Storage, location: string): Promise<number | undefined> {
   try {
     return (await storage.stat(location)).bytes
@@ -194,41 +180,23 @@ async function checkFiles(
 }
 
 async function findOrphans(
-  { metadata, metadataLocation }: TableState,
+  state: TableState,
   folders: ReadonlyMap<string, number>,
-  checks: OrphanChecks,
+  checks: Omit<OrphanChecks, 'waiting'>,
   notes: string[],
 ): Promise<void> {
-  const table = storageLocation(metadata.location)
-  const newest = await newestOf(checks.storage, table)
+  const { metadata, metadataLocation } = state
+  const newest = await newestOf(checks.storage, storageLocation(metadata.location))
   if (newest !== undefined && newest !== storageLocation(metadataLocation)) {
     notes.push('this is not the newest version of the table: orphans were not looked for')
     return
   }
-  const { earlierMetadata } = await findTableOrphans(table, versionOf(metadataLocation), checks)
+  const roots = ledgerRoots(metadata, folders.keys())
+  const waiting = await Waiting.read(checks.storage, roots.unpublished, checks.signal)
+  const { earlierMetadata } = await findTableOrphans(state, { ...checks, waiting })
   if (earlierMetadata > 0) notes.push(`${earlierMetadata} earlier metadata files are no longer in the log`)
-  let earlier = 0
-  for (const root of ledgerRoots(metadata, folders))
-    earlier += (await findLedgerOrphans(root, folders, checks)).earlierLedgers
-  if (earlier > 0) notes.push(`${earlier} earlier ledgers were taken up by later ones`)
-}
-
-/** Where the marks say that ledgers are, and where they are by default: a run that never committed has no mark. */
-function ledgerRoots(metadata: TableMetadata, folders: ReadonlyMap<string, number>): Set<string> {
-  const warehouse = folderOf(folderOf(storageLocation(metadata.location)))
-  const uuid = metadata['table-uuid']
-  const [name, database] = storageLocation(metadata.location).split('/').reverse()
-  const states = new Set([
-    `${warehouse}/_pseudolake`,
-    ...[...folders.keys()].map((folder) => folderOf(folderOf(folder))),
-  ])
-  return new Set(
-    [...states].flatMap((state) => [
-      ...(uuid === '' ? [] : [`${state}/${uuid}`]),
-      // Finished files that no commit has published yet are listed there.
-      `${state}/unpublished/${database}.${name}`,
-    ]),
-  )
+  const { earlierLedgers } = await findLedgerOrphans(roots, folders, { ...checks, waiting })
+  if (earlierLedgers > 0) notes.push(`${earlierLedgers} earlier ledgers were taken up by later ones`)
 }
 
 async function newestOf(storage: Storage, table: string): Promise<string | undefined> {

@@ -11,7 +11,7 @@ import { manifestsOf } from '../scan.ts'
 import { newSnapshotId, type Operation, summaryOf } from '../snapshot.ts'
 import type { Schema } from '../types.ts'
 import { createUpdates, snapshotUpdates, type TableUpdate } from '../updates.ts'
-import { requireFields, requireWritable, upgradeUpdates } from './writable.ts'
+import { requireFields, requireRunId, requireWritable, upgradeUpdates } from './writable.ts'
 
 /** What append and overwrite have in common: one snapshot, and what changes with it, in one commit. */
 
@@ -212,14 +212,6 @@ export async function commitSnapshot(
       })
     pinned = metadata['table-uuid']
   }
-}
-
-function requireRunId(runId: string): void {
-  if (!/^[A-Za-z0-9-]{1,64}$/.test(runId))
-    throw new PseudolakeError(
-      'options/invalid',
-      `runId: expected 1 to 64 letters, digits and -, got ${runId.length} characters`,
-    )
 }
 
 /** A path twice in one snapshot gives undefined results (specification, "Manifests"). */

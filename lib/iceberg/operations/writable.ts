@@ -65,3 +65,12 @@ function sameShape(written: Exclude<Schema['fields'][number]['type'], string>, t
   const inner = childrenOf(table)
   return childrenOf(written).every(({ id }, i) => inner[i]?.id === id)
 }
+
+/** In file names, so that it says whose they are. @throws PseudolakeError `options/invalid` */
+export function requireRunId(runId: string): void {
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(runId))
+    throw new PseudolakeError(
+      'options/invalid',
+      `runId: expected 1 to 64 letters, digits and -, got ${runId.length} characters`,
+    )
+}

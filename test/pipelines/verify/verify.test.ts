@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { LocationSet } from '../../../pipelines/verify/location-set.ts'
+import { LocationSet } from '../../../lib/iceberg/location-set.ts'
 import { pseudolake } from '../../helpers/cli.ts'
 import { lake } from '../../helpers/lake.ts'
 import * as damage from './damage.ts'
