@@ -1,14 +1,12 @@
 import type { Storage, StoredObject } from '../storage/storage.ts'
+import { parallelRanges } from './parallel-ranges.ts'
 import { corrupt } from './place.ts'
+import type { RangeReader } from './range-reader.ts'
+
+export type { RangeReader } from './range-reader.ts'
 
 /** Bytes asked of the storage at a time. */
 export const WINDOW_BYTES = 4 << 20
-
-/** Ranges of one version of one object. */
-export interface RangeReader {
-  /** @returns exactly `end - start` bytes, valid until the next call */
-  read(start: number, end: number): Promise<Uint8Array>
-}
 
 /** Memory for a reader's bytes. Readers that take turns may share one: fresh memory for each costs more than reading into it. */
 export class Window {
@@ -35,7 +33,7 @@ interface Ahead {
 /**
  * Reads ahead inside the ranges that will be needed, so that many small chunks cost few requests, and no byte is fetched of a
  * column that is dropped. Who reads on and on finds the next bytes there already. Every read carries the version that was opened.
- * @param needed `[start, end)` of what will be read, in any order
+ * @param needed `[start, end)` of what will be read, in the order of reading
  * @param memory shared with readers that are not used any more
  */
 export function rangeReader(
@@ -45,6 +43,8 @@ export function rangeReader(
   signal?: AbortSignal,
   memory: Window = new Window(),
 ): RangeReader {
+  const shape = storage.reads?.(object.location)
+  if (shape) return parallelRanges(storage, object, needed, shape, signal)
   const runs = merge(needed)
   let window = new Uint8Array(0) as Uint8Array
   let from = 0

@@ -39,6 +39,9 @@ export interface Storage {
    */
   list(prefix: string): AsyncIterable<StoredObject>
 
+  /** How reads of a location are best asked for, where requests are dear or late; missing where they are neither, as on a disk. */
+  reads?(location: string): ReadShape | undefined
+
   /** Removes an object. One that is not there is no error: deletes are repeated after a crash. */
   delete(location: string): Promise<void>
 }
@@ -72,4 +75,16 @@ export interface ReadOptions {
   readonly ifMatch?: Version
   /** Where the bytes may be put, if there is room for all of them: the result is a part of it then. */
   readonly into?: Uint8Array
+}
+
+/** How to read from a storage that answers late. */
+export interface ReadShape {
+  /** What lies between two ranges is read along up to here: it takes less time than a request of its own. */
+  readonly gapBytes: number
+  /** Of one request at most. */
+  readonly requestBytes: number
+  /** Requests of one reader that are under way together at most. */
+  readonly underWay: number
+  /** Of one reader: what it may hold that was asked for ahead. */
+  readonly aheadBytes: number
 }

@@ -94,7 +94,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
 }
 
 function location(given: string, key: string, cwd: string): string {
-  if (/^s3a?:\/\//i.test(given)) throw unsupported(key, 's3:// locations', 'file:// locations and plain paths')
+  if (/^s3[an]?:\/\//i.test(given)) return bucketPath(given, key)
   if (/^file:\//i.test(given)) return filePath(given, key)
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(given))
     throw new PseudolakeError('config/invalid', `${key}: expected a path or a file:// location, got another scheme`, {
@@ -102,6 +102,15 @@ function location(given: string, key: string, cwd: string): string {
     })
   const path = posix.resolve(cwd, given)
   return given.endsWith('/') ? `${path}/` : path
+}
+
+/** Hadoop's names of the scheme become the one that is written into tables. */
+function bucketPath(given: string, key: string): string {
+  const [, path = ''] = /^[^/]*\/\/(.*)$/s.exec(given) ?? []
+  const [bucket = ''] = path.split('/')
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
+    throw new PseudolakeError('config/invalid', `${key}: expected s3://BUCKET/PREFIX`, { key })
+  return `s3://${path}`
 }
 
 /** `?` is a wildcard here and `#` part of a name: a location has neither a query nor a fragment. */

@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
+import type { ReadShape } from '../storage.ts'
 
 /** The part of the SDK's client that is used. */
 export type S3Sender = Pick<S3Client, 'send'>
@@ -12,7 +13,12 @@ export type S3Sender = Pick<S3Client, 'send'>
  * refused for the first one's object, and nobody can tell that the answer of the first was lost. Redirects to another region are not
  * followed: each request would go twice over the border, unseen.
  */
-export const S3_CLIENT_SETTINGS = { maxAttempts: 1, followRegionRedirects: false } as const
+export const S3_CLIENT_SETTINGS = {
+  maxAttempts: 1,
+  followRegionRedirects: false,
+  // Its wait for a 100 costs a round trip a part, on a connection of its own.
+  expectContinueHeader: false,
+} as const
 
 /**
  * For a store at an endpoint of its own. By default the SDK puts a CRC32 on every upload and asks for one with every download; stores that
@@ -66,11 +72,12 @@ export interface S3RetryOptions {
   readonly budgetMs?: number
 }
 
-/** See `Storage.reads`. */
-export interface ReadShape {
-  readonly gapBytes: number
-  readonly requestBytes: number
-  readonly underWay: number
+/** S3 answers after some 20 ms and sends some 80 MB a second on one connection: 1 MB is as late as a request. */
+export const DEFAULT_READS: ReadShape = {
+  gapBytes: 1 << 20,
+  requestBytes: 8 << 20,
+  underWay: 8,
+  aheadBytes: 32 << 20,
 }
 
 export const MIN_PART_BYTES = 5 << 20
@@ -84,6 +91,7 @@ const DEFAULT_BUDGET_MS = 120_000
 export interface S3Settings extends Required<Omit<S3StorageOptions, 'encryption' | 'retry' | 'client' | 'reads'>> {
   readonly client: () => Promise<S3Sender>
   readonly encryption: S3Encryption | undefined
+  readonly reads: ReadShape
   readonly attempts: number
   readonly budgetMs: number
 }
@@ -102,9 +110,18 @@ export function checkedSettings(options: S3StorageOptions): S3Settings {
     proveConditions: options.proveConditions ?? false,
     partBytes,
     uploadBytes: checked('uploadBytes', options.uploadBytes ?? Math.max(DEFAULT_UPLOAD_BYTES, least), least),
+    reads: checkedReads({ ...DEFAULT_READS, ...options.reads }),
     attempts: checked('retry.attempts', retry.attempts ?? DEFAULT_ATTEMPTS, 1),
     budgetMs: checked('retry.budgetMs', retry.budgetMs ?? DEFAULT_BUDGET_MS, 0),
   }
+}
+
+function checkedReads(reads: ReadShape): ReadShape {
+  checked('reads.gapBytes', reads.gapBytes, 0)
+  checked('reads.requestBytes', reads.requestBytes, 1)
+  checked('reads.underWay', reads.underWay, 1)
+  checked('reads.aheadBytes', reads.aheadBytes, 0)
+  return reads
 }
 
 function checkedEncryption(encryption: S3Encryption): S3Encryption {

@@ -46,6 +46,8 @@ export function s3Storage(options: S3StorageOptions): Storage {
 
     list: (prefix) => list(caller, prefix),
 
+    reads: () => settings.reads,
+
     async delete(location) {
       const { bucket, key } = objectAt(location)
       const input = { Bucket: bucket, Key: key, ...payerOf(settings) }
