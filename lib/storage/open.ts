@@ -38,6 +38,9 @@ export function openStorage({ s3: s3Options }: OpenStorageOptions = {}): Storage
     replace: async (location, bytes) => adapter(location).replace(location, bytes),
     write: async (location) => adapter(location).write(location),
     list: (prefix) => adapter(prefix).list(prefix),
+    async *unfinished(prefix) {
+      yield* adapter(prefix).unfinished?.(prefix) ?? []
+    },
     reads: (location) => adapter(location).reads?.(location),
     delete: async (location) => adapter(location).delete(location),
   }
@@ -55,6 +58,9 @@ function loadedLater(options: S3StorageOptions): Storage {
     write: async (location) => (await s3()).write(location),
     async *list(prefix) {
       yield* (await s3()).list(prefix)
+    },
+    async *unfinished(prefix) {
+      yield* (await s3()).unfinished?.(prefix) ?? []
     },
     reads: () => ({ ...DEFAULT_READS, ...options.reads }),
     delete: async (location) => (await s3()).delete(location),

@@ -39,6 +39,12 @@ export interface Storage {
    */
   list(prefix: string): AsyncIterable<StoredObject>
 
+  /**
+   * Objects under `prefix` that `write` began and nobody ended, where these are not to be seen in a listing: their writers were killed, or
+   * are at work. Missing where a listing has all there is.
+   */
+  unfinished?(prefix: string): AsyncIterable<UnfinishedObject>
+
   /** How reads of a location are best asked for, where requests are dear or late; missing where they are neither, as on a disk. */
   reads?(location: string): ReadShape | undefined
 
@@ -75,6 +81,14 @@ export interface ReadOptions {
   readonly ifMatch?: Version
   /** Where the bytes may be put, if there is room for all of them: the result is a part of it then. */
   readonly into?: Uint8Array
+}
+
+export interface UnfinishedObject {
+  readonly location: string
+  /** Milliseconds since 1970. */
+  readonly begun: number
+  /** Takes it away; its writer fails, if it is still at work. One that is gone is no error. */
+  abort(): Promise<void>
 }
 
 /** How to read from a storage that answers late. */

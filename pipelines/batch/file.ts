@@ -123,7 +123,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
         await storage.delete(output)
         throw error
       })
-    return { file: written, crc32: writer.crc32 }
+    return { file: written, ...writer.finished }
   } finally {
     await writer.abort()
   }

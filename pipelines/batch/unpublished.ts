@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { isPseudolakeError } from '../../lib/core/errors.ts'
 import type { WrittenColumn, WrittenFile } from '../../lib/parquet/written.ts'
-import type { ObjectWriter, Storage } from '../../lib/storage/storage.ts'
+import type { ObjectWriter, Storage, Version } from '../../lib/storage/storage.ts'
 import { hashInput } from '../marks.ts'
 import type { InputFile } from './inputs.ts'
 
@@ -28,8 +28,10 @@ export interface Finished {
 
 export interface FinishedFile {
   readonly file: WrittenFile
-  /** Of its bytes. */
-  readonly crc32: number
+  /** Of its bytes; missing where the storage copied some of them by itself. */
+  readonly crc32?: number
+  /** Of the object. */
+  readonly version?: Version
 }
 
 interface Entry {
@@ -43,7 +45,7 @@ interface Entry {
   readonly inputBytes: number
   readonly inputVersion: string
   readonly rows: number
-  readonly files: readonly { readonly file: StoredFile; readonly crc32: number }[]
+  readonly files: readonly (Omit<FinishedFile, 'file'> & { readonly file: StoredFile })[]
 }
 
 /** Before an input could have several. */
@@ -138,7 +140,7 @@ export class Unpublished {
       const { object } = input
       if (entry.inputBytes !== object.bytes || entry.inputVersion !== object.version) continue
       if (hashInput(entry.salt, object.location) !== entry.input) continue
-      const files = entry.files.map((one) => ({ file: restored(one.file), crc32: one.crc32 }))
+      const files = entry.files.map((one) => ({ ...one, file: restored(one.file) }))
       if (!(await this.#areWhole(files))) continue
       this.#taken.add(location)
       return { rows: entry.rows, files }
@@ -157,7 +159,7 @@ export class Unpublished {
       inputBytes: input.object.bytes,
       inputVersion: input.object.version,
       rows,
-      files: files.map(({ file, crc32 }) => ({ file: stored(file), crc32 })),
+      files: files.map((one) => ({ ...one, file: stored(one.file) })),
     }
     const location = `${this.#folder}/${this.#run}-${String(this.#added++).padStart(6, '0')}.json`
     await this.#storage.create(location, new TextEncoder().encode(JSON.stringify(entry)))
@@ -220,6 +222,7 @@ export class Unpublished {
         for (const location of cut) await this.#storage.delete(location)
         removed += cut.size
       }
+      await this.#abortUploads(data, others)
       for (const other of others)
         if (other.table !== '' && other.table !== table)
           await remove(`${ledgersOf(other.table)}/`, (location) => location.endsWith(`-${other.run}.jsonl`))
@@ -231,15 +234,29 @@ export class Unpublished {
     return removed
   }
 
+  /** What a killed run had sent of a file that it did not come to close. Who may not ask for it leaves it to the bucket's own rule. */
+  async #abortUploads(data: string, runs: readonly { readonly run: string }[]): Promise<void> {
+    try {
+      for (const { run } of runs)
+        for await (const upload of this.#storage.unfinished?.(`${data}/${run}-`) ?? []) await upload.abort()
+    } catch (error) {
+      if (!isPseudolakeError(error, 'storage/denied', 'storage/unsupported')) throw error
+    }
+  }
+
   async #areWhole(files: readonly FinishedFile[]): Promise<boolean> {
-    for (const { file, crc32 } of files) if (!(await this.#isWhole(file, crc32))) return false
+    for (const one of files) if (!(await this.#isWhole(one))) return false
     return true
   }
 
-  async #isWhole({ location, bytes }: WrittenFile, checksum: number): Promise<boolean> {
+  /** What the same write made need not be read again; what was moved is, to the byte. */
+  async #isWhole({ file, crc32: checksum, version: written }: FinishedFile): Promise<boolean> {
+    const { location, bytes } = file
     try {
       const { bytes: found, version } = await this.#storage.stat(location)
       if (found !== bytes) return false
+      if (version === written) return true
+      if (checksum === undefined) return false
       let crc = 0
       for (let start = 0; start < bytes; start += READ_BYTES)
         crc = crc32(await this.#storage.read(location, { start, end: start + READ_BYTES, ifMatch: version }), crc)
@@ -264,21 +281,26 @@ export function digestOf(parts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }
 
-/** A writer that knows the CRC-32 of what it was given. */
-export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly crc32: number } {
+/** A writer that knows the CRC-32 of what it was given, and the version of what came of it. */
+export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly finished: Omit<FinishedFile, 'file'> } {
   let crc = 0
+  let version: Version | undefined
   return {
     get bytes() {
       return writer.bytes
     },
-    get crc32() {
-      return crc
+    get finished() {
+      return { crc32: crc, ...(version !== undefined && { version }) }
     },
     async write(bytes) {
       crc = crc32(bytes, crc)
       await writer.write(bytes)
     },
-    close: () => writer.close(),
+    async close() {
+      const stored = await writer.close()
+      version = stored.version
+      return stored
+    },
     abort: () => writer.abort(),
   }
 }

@@ -13,17 +13,20 @@ afterAll(async () => {
   await (await real)?.stop()
 })
 
-storageContract('s3, a fake', async () => {
-  fake ??= fakeS3(['bucket'])
-  return { storage: s3Over((await fake).endpoint), root: `s3://bucket/${randomUUID()}` }
-})
+storageContract(
+  's3, a fake',
+  async () => {
+    fake ??= fakeS3(['bucket'])
+    return { storage: s3Over((await fake).endpoint), root: `s3://bucket/${randomUUID()}` }
+  },
+  { hidden: true },
+)
 
-const presence = interop('versitygw')
 storageContract(
   's3, versitygw',
   async () => {
     real ??= versitygw('bucket')
     return { storage: s3Over((await real).endpoint), root: `s3://bucket/${randomUUID()}` }
   },
-  presence,
+  { hidden: true, presence: interop('versitygw') },
 )

@@ -6,11 +6,12 @@ import type { Presence } from '../helpers/interop.ts'
  * What every Storage must do.
  * @param open gives a fresh, empty place and the prefix to write under
  * @param presence of what stands behind it; where it is missing all are skipped, or fail where it must be there
+ * @param hidden whether what was begun and not ended is hidden, so that `unfinished` has to find it
  */
 export function storageContract(
   name: string,
   open: () => Promise<{ storage: Storage; root: string }>,
-  presence: Presence = { there: true },
+  { presence = { there: true }, hidden = false }: { readonly presence?: Presence; readonly hidden?: boolean } = {},
 ): void {
   describe(`storage contract: ${name}`, () => {
     beforeEach((context) => {
@@ -129,6 +130,74 @@ export function storageContract(
       expect(await listed(storage, root, '')).toEqual(['hint'])
     })
 
+    test('what is larger than one request or one buffer comes back byte for byte, and never over what is there', async () => {
+      const { storage, root } = await open()
+      const all = noise(21 << 20)
+      const write = async (location: string) => {
+        const writer = await storage.write(location)
+        for (let at = 0; at < all.length; at += 999_983) await writer.write(all.subarray(at, at + 999_983))
+        return writer
+      }
+      const made = await (await write(`${root}/large`)).close()
+      expect(made).toMatchObject({ location: `${root}/large`, bytes: all.length })
+      expect(await storage.stat(`${root}/large`)).toEqual({ ...made, modified: expect.any(Number) })
+      expect(Buffer.compare(await storage.read(`${root}/large`, { ifMatch: made.version }), all)).toBe(0)
+      const [start, end] = [(8 << 20) - 5, (16 << 20) + 7]
+      const into = new Uint8Array(10 << 20)
+      const range = await storage.read(`${root}/large`, { start, end, ifMatch: made.version, into })
+      expect(Buffer.compare(range, all.subarray(start, end))).toBe(0)
+
+      const late = await write(`${root}/large`)
+      await expect(late.close()).rejects.toMatchObject({ code: 'storage/conflict' })
+      await late.abort()
+      expect((await storage.stat(`${root}/large`)).version).toBe(made.version)
+      const given = await write(`${root}/given-up`)
+      await given.abort()
+      expect(await listed(storage, root, '')).toEqual(['large'])
+      expect(await unfinished(storage, root)).toEqual([])
+    })
+
+    if (hidden)
+      test('what was begun and not ended is found by its location, and taken away', async () => {
+        const { storage, root } = await open()
+        for (const name of ['run 1-a', 'run 1-b', 'run+2-a'])
+          await (await storage.write(`${root}/${name}`)).write(noise(17 << 20))
+        expect((await unfinished(storage, root)).sort()).toEqual(['run 1-a', 'run 1-b', 'run+2-a'])
+        for await (const one of storage.unfinished?.(`${root}/run 1-`) ?? []) {
+          await one.abort()
+          await one.abort()
+        }
+        expect(await unfinished(storage, root)).toEqual(['run+2-a'])
+        expect(await listed(storage, root, '')).toEqual([])
+      })
+
+    test('names are what they are: blanks, signs, other scripts', async () => {
+      const { storage, root } = await open()
+      const names = [
+        'a b/c',
+        'd=e f',
+        'g+h',
+        'i%2Fj',
+        'k&l',
+        "m'n(o)!*",
+        'p;q,r:s@t$u',
+        'ä/日本/\u{1F697}',
+        'v~w',
+        '100%',
+        'x<y>"z"',
+      ]
+      for (const name of names) await storage.create(at(root, name), bytes(name))
+      for (const name of names) {
+        expect(text(await storage.read(at(root, name)))).toBe(name)
+        expect(await storage.stat(at(root, name))).toMatchObject({ bytes: bytes(name).length })
+      }
+      const found: string[] = []
+      for await (const { location } of storage.list(`${root}/`)) found.push(nameAt(root, location))
+      expect(found.sort()).toEqual(names.toSorted())
+      for (const name of names) await storage.delete(at(root, name))
+      expect(await listed(storage, root, '')).toEqual([])
+    })
+
     test('deleting twice is no error', async () => {
       const { storage, root } = await open()
       await storage.create(`${root}/a`, bytes('x'))
@@ -137,6 +206,34 @@ export function storageContract(
       await expect(storage.stat(`${root}/a`)).rejects.toMatchObject({ code: 'storage/not-found' })
     })
   })
+}
+
+/** The location of a name: only in a URL is a name escaped. */
+function at(root: string, name: string): string {
+  return root.startsWith('file:')
+    ? `${root}/${name
+        .split('/')
+        .map((word) => encodeURIComponent(word))
+        .join('/')}`
+    : `${root}/${name}`
+}
+
+function nameAt(root: string, location: string): string {
+  const name = location.slice(root.length + 1)
+  return root.startsWith('file:') ? decodeURIComponent(name) : name
+}
+
+async function unfinished(storage: Storage, root: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const { location } of storage.unfinished?.(`${root}/`) ?? []) found.push(location.slice(root.length + 1))
+  return found
+}
+
+/** Bytes of which no two pieces are alike. */
+function noise(length: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(length / 4))
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i + 1, 2654435761)
+  return new Uint8Array(words.buffer, 0, length)
 }
 
 async function listed(storage: Storage, root: string, prefix: string): Promise<string[]> {

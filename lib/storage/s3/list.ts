@@ -42,7 +42,11 @@ function nextToken(
 ): string | undefined {
   if (!IsTruncated) return undefined
   if (next !== undefined && next !== '' && next !== last) return next
-  throw new PseudolakeError('storage/failed', `the store does not say how the listing of ${location} goes on`, {
+  throw notFurther(location)
+}
+
+export function notFurther(location: string): PseudolakeError {
+  return new PseudolakeError('storage/failed', `the store does not say how the listing of ${location} goes on`, {
     location,
   })
 }

@@ -112,7 +112,9 @@ function lengthOf(
   if (range) {
     const [first, last, size] = [Number(range[1]), Number(range[2]), Number(range[3])]
     const wanted = Math.min(end ?? size, size) - from
-    if (first !== from || last + 1 - first !== wanted) throw otherRange(location)
+    const there = last + 1 - first
+    if (first === from && there < wanted) throw tooShort()
+    if (first !== from || there !== wanted) throw otherRange(location)
     return wanted
   }
   if (from !== 0 || ContentLength === undefined || (end !== undefined && ContentLength > end))
@@ -129,7 +131,7 @@ async function drain({ Body }: GetObjectCommandOutput, received: Received, locat
   const body = Body as (AsyncIterable<Uint8Array> & { destroy(error?: Error): void }) | undefined
   const bytes = received.bytes as Uint8Array
   if (body) {
-    const idle = setTimeout(() => body.destroy(new Error('nothing came')), IDLE_MS)
+    const idle = setTimeout(() => body.destroy(Object.assign(new Error('nothing comes'), { code: 'Idle' })), IDLE_MS)
     try {
       for await (const chunk of body) {
         idle.refresh()
@@ -141,7 +143,7 @@ async function drain({ Body }: GetObjectCommandOutput, received: Received, locat
       clearTimeout(idle)
     }
   }
-  if (received.filled < bytes.length) throw new Error('the body ended early')
+  if (received.filled < bytes.length) throw tooShort()
 }
 
 /** A body that nobody reads would keep its connection. */
@@ -149,6 +151,11 @@ function discard({ Body }: GetObjectCommandOutput): void {
   const body = Body as { destroy?(): void; on?(event: 'error', ignore: () => void): void } | undefined
   body?.on?.('error', () => {})
   body?.destroy?.()
+}
+
+/** Another attempt may bring the rest. */
+function tooShort(): Error {
+  return Object.assign(new Error('fewer bytes than were asked for'), { code: 'TooShort' })
 }
 
 function otherRange(location: string): PseudolakeError {

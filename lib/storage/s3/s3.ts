@@ -12,6 +12,7 @@ import { bucketAndKey, objectAt } from './location.ts'
 import { checkedSettings, payerOf, type S3StorageOptions } from './options.ts'
 import { create, replace, requireConditions } from './put.ts'
 import { head, read } from './read.ts'
+import { unfinished } from './uploads.ts'
 import { S3Writer } from './writer.ts'
 
 /** @throws PseudolakeError `options/invalid` */
@@ -45,6 +46,8 @@ export function s3Storage(options: S3StorageOptions): Storage {
     write: async (location) => new S3Writer(caller, location),
 
     list: (prefix) => list(caller, prefix),
+
+    unfinished: (prefix) => unfinished(caller, prefix),
 
     reads: () => settings.reads,
 

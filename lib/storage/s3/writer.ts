@@ -181,10 +181,14 @@ export class S3Writer implements ObjectWriter {
     }
     const call: Call = { action: 's3:PutObject', location: this.#location, bytes: body.length }
     let attempts = 0
-    const part = await this.#caller.call(call, ({ sdk, send }) => {
-      attempts++
-      return send(new sdk.UploadPartCommand({ ...input, Body: body }))
-    })
+    const part = await this.#caller
+      .call(call, ({ sdk, send }) => {
+        attempts++
+        return send(new sdk.UploadPartCommand({ ...input, Body: body }))
+      })
+      .catch((error: unknown) => {
+        throw answered(error, 'NoSuchUpload') ? gone(this.#location, error) : error
+      })
     this.#parts.push({ PartNumber: number, ...checked(part) })
     return attempts === 1
   }
