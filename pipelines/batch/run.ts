@@ -388,7 +388,7 @@ class BatchRun {
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
       table: `${this.#job.database}.${this.#job.table}`,
-      location: target?.location ?? `${this.#job.warehouse}/${this.#job.database}/${this.#job.table}`,
+      location: target?.location ?? whereItWouldBe(this.#job),
       snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
       snapshots: this.#snapshots,
       columns: columnsWithCounts(
@@ -417,6 +417,10 @@ class BatchRun {
     if (!plan) return report
     return { ...report, plan: against(plan, this.#plan ? 'dictionaries' : 'footers', report) }
   }
+}
+
+function whereItWouldBe({ warehouse, database, table }: BatchJob): string {
+  return warehouse === undefined ? `${database}.${table}` : `${warehouse}/${database}/${table}`
 }
 
 function takenOver(files: number): string {

@@ -127,7 +127,7 @@ async function openAhead(
 }
 
 async function createsOf(
-  { job, target, progress, storage }: PlanWork,
+  { target, progress, storage }: PlanWork,
   first: Shape | undefined,
   dataFiles: number,
   snapshots: number,
@@ -144,15 +144,10 @@ async function createsOf(
   if (snapshots > 0) properties.add(progress.property)
   return {
     table,
-    database: table && (await isEmpty(storage, `${job.warehouse}/${job.database}/`)),
+    database: table && (await target.lacksDatabase(storage)),
     columns: table ? (first?.schema.fields ?? []).map(({ name, type }) => ({ name, type: typeText(type) })) : [],
     properties: [...properties].filter((name) => target.properties[name] === undefined).sort(),
     data_files: dataFiles,
     snapshots,
   }
-}
-
-async function isEmpty(storage: Storage, folder: string): Promise<boolean> {
-  for await (const _ of storage.list(folder)) return false
-  return true
 }
