@@ -17,6 +17,12 @@ export const query: Command = {
       required: true,
       summary: 'A table: its folder, or one of its metadata files',
     },
+    'max-fetch-mb': {
+      type: 'integer',
+      value: 'N',
+      summary: 'Files in a store that are copied here for the query, at most',
+      default: '10240',
+    },
     'max-rows': { type: 'integer', value: 'N', summary: 'Rows shown at most', default: '1000' },
   },
   examples: [
@@ -30,6 +36,7 @@ export const query: Command = {
     const maxRows = args.number('max-rows') ?? 1000
     if (maxRows < 1)
       throw new PseudolakeError('options/invalid', '--max-rows: expected an integer from 1', { option: 'max-rows' })
+    const maxFetchBytes = (args.number('max-fetch-mb') ?? 10240) * 1024 * 1024
     const tables = new Map(
       args.strings('table').map((given) => {
         const at = given.indexOf('=')
@@ -37,7 +44,7 @@ export const query: Command = {
         return [given.slice(0, at), absolute(io.cwd, given.slice(at + 1))] as const
       }),
     )
-    const result = await runQuery(args.positionals[0] ?? '', { storage: openStorage(), tables, maxRows })
+    const result = await runQuery(args.positionals[0] ?? '', { storage: openStorage(), tables, maxRows, maxFetchBytes })
     return {
       exit: 0,
       json: {

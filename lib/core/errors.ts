@@ -456,6 +456,13 @@ export const ERRORS = {
     cause: 'The SQL engine refused the query.',
     fix: 'Correct the query; table names are those given by --table.',
   },
+  'query/too-large': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The files of the tables lie in a store, and are more than a query may copy to this machine.',
+    fix: 'Raise --max-fetch-mb, where the disk has room, or use an engine beside the store: Athena, Trino, Spark.',
+  },
   'run/interrupted': {
     exit: 3,
     retryable: false,

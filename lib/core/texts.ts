@@ -62,6 +62,15 @@ export function joinTexts(batches: readonly TextBatch[]): TextBatch {
   return joined
 }
 
+/** A batch whose buffers hold little more than its texts: itself where that is so, else a copy. */
+export function compactTexts(batch: TextBatch): TextBatch {
+  const { bytes, offsets } = batch
+  const size = (offsets[offsets.length - 1] as number) - (offsets[0] as number)
+  const held = bytes.buffer.byteLength + offsets.buffer.byteLength
+  return held <= 2 * (size + offsets.byteLength) ? batch : joinTexts([batch, EMPTY])
+}
+const EMPTY: TextBatch = { bytes: new Uint8Array(0), offsets: new Uint32Array(1) }
+
 /** Writes texts into another batch from its text `at` on, whose offset must be there; those behind it are set. */
 function putTexts({ bytes, offsets }: TextBatch, into: TextBatch, at: number): void {
   const count = offsets.length - 1

@@ -12,9 +12,25 @@ export interface PlannedFile {
   readonly file: DataFile
   /** Data sequence number: deletes of lower ones do not touch the file. */
   readonly sequenceNumber: number
+  /** Its partition, spec included: equality deletes of another one do not touch the file. */
+  readonly scope: string
   /** Delete files whose rows may be about this file; a reader that ignores them shows deleted rows. */
-  readonly deletes: readonly DataFile[]
+  readonly deletes: readonly PlannedDelete[]
 }
+
+/**
+ * Position deletes hold for the files that they name, of their sequence number or a lower one; equality deletes for rows of files of a lower
+ * one and of the same partition (specification, "Scan Planning").
+ */
+export interface PlannedDelete extends DataFile {
+  readonly sequenceNumber: number
+  /** The one partition that equality deletes are about; undefined where it is the whole table. */
+  readonly scope: string | undefined
+}
+
+/** Reserved field ids of position-delete files. */
+export const DELETE_FILE_PATH = 2147483546
+export const DELETE_POS = 2147483545
 
 /**
  * The live data files of a snapshot, the current one by default; none for a table without snapshots. Manifests are read one after the other as
@@ -33,42 +49,31 @@ export async function* planFiles(
   }
   const manifests = await manifestsOf(storage, snapshot)
 
-  const deletes: { entry: ManifestEntry; manifest: ManifestFile }[] = []
+  const deletes: { readonly file: PlannedDelete; readonly scope: string }[] = []
   for (const manifest of manifests)
     if (manifest.content === 'deletes')
-      for await (const entry of liveEntries(storage, manifest)) deletes.push({ entry, manifest })
+      for await (const { file, sequenceNumber = 0 } of liveEntries(storage, manifest)) {
+        const scope = scopeOf(manifest, file)
+        deletes.push({ file: { ...file, sequenceNumber, scope: file.partition.size === 0 ? undefined : scope }, scope })
+      }
 
   for (const manifest of manifests) {
     if (manifest.content !== 'data') continue
-    const partitioned =
-      (metadata['partition-specs'].find((spec) => spec['spec-id'] === manifest.specId)?.fields.length ?? 0) > 0
-    for await (const { file, sequenceNumber } of liveEntries(storage, manifest)) {
-      const applicable = deletes.filter(({ entry, manifest: { specId } }) => {
-        const unpartitionedDelete = entry.file.partition.size === 0
-        const samePartition = specId === manifest.specId && (!partitioned || equalPartitions(entry.file, file))
-        return applies(entry, file, sequenceNumber as number, samePartition, unpartitionedDelete)
-      })
-      yield { file, sequenceNumber: sequenceNumber as number, deletes: applicable.map(({ entry }) => entry.file) }
+    for await (const { file, sequenceNumber = 0 } of liveEntries(storage, manifest)) {
+      const scope = scopeOf(manifest, file)
+      const applicable = deletes.filter((each) => applies(each.file, file, sequenceNumber, each.scope === scope))
+      yield { file, sequenceNumber, scope, deletes: applicable.map((each) => each.file) }
     }
   }
 }
 
-function applies(
-  { file: deletes, sequenceNumber = 0 }: ManifestEntry,
-  data: DataFile,
-  dataSequence: number,
-  samePartition: boolean,
-  unpartitionedDelete: boolean,
-): boolean {
+function applies(deletes: PlannedDelete, data: DataFile, dataSequence: number, samePartition: boolean): boolean {
   if (deletes.content === 'equality-deletes')
-    return dataSequence < sequenceNumber && (samePartition || unpartitionedDelete)
-  if (dataSequence > sequenceNumber || !samePartition) return false
+    return dataSequence < deletes.sequenceNumber && (samePartition || deletes.scope === undefined)
+  if (dataSequence > deletes.sequenceNumber || !samePartition) return false
   if (deletes.referencedDataFile !== undefined) return deletes.referencedDataFile === data.path
   return mayName(deletes, data.path)
 }
-
-/** Reserved field id of `file_path` in position-delete files. */
-const DELETE_FILE_PATH = 2147483546
 
 /** Bounds of the paths that a position-delete file names, where it has them. Upper bounds may be cut and raised: compared as bytes. */
 function mayName(deletes: DataFile, path: string): boolean {
@@ -78,14 +83,12 @@ function mayName(deletes: DataFile, path: string): boolean {
   return !(lower && Buffer.compare(bytes, lower) < 0) && !(upper && Buffer.compare(bytes, upper) > 0)
 }
 
-function equalPartitions(a: DataFile, b: DataFile): boolean {
-  return partitionKey(a) === partitionKey(b)
-}
-
-function partitionKey({ partition }: DataFile): string {
-  return JSON.stringify([...partition], (_key, value: unknown) =>
+function scopeOf({ specId }: ManifestFile, { partition }: DataFile): string {
+  if (partition.size === 0) return String(specId)
+  const values = JSON.stringify([...partition], (_key, value: unknown) =>
     typeof value === 'bigint' ? value.toString() : value,
   )
+  return `${specId} ${values}`
 }
 
 /** @throws PseudolakeError `table/unsupported` for a version 1 snapshot without a manifest list */

@@ -1,7 +1,8 @@
 /** Cells of a page between decoding and encoding. Pure. */
 import type { Cells } from './encode.ts'
+import type { ReplacedTexts } from './replace.ts'
 
-/** Cells that are strings at a time, and that are mapped in one call. */
+/** Cells that are mapped in one call. */
 const SLICE_CELLS = 1 << 16
 
 /** Some cells of a page: its levels, and which of its present values they are. */
@@ -9,7 +10,7 @@ export interface Slice extends Omit<Cells, 'present'> {
   readonly present: readonly [from: number, to: number]
 }
 
-/** Cuts a page between rows, so that few cells are strings at a time. */
+/** Cuts a page between rows, so that few cells are asked for at a time. */
 export function* slices(page: Omit<Cells, 'present'>, maxDefinitionLevel: number): Generator<Slice> {
   const { count, repetition, definition } = page
   let present = 0
@@ -43,25 +44,21 @@ export function rowsOf({ count, repetition }: Omit<Cells, 'present'>): number {
   return rows
 }
 
-/** Entries of a dictionary at the positions `[from, to)`. */
-export function pick<V>(values: readonly V[], indices: Int32Array, from: number, to: number): V[] {
-  const out = new Array<V>(to - from)
-  for (let i = from; i < to; i++) out[i - from] = values[indices[i] as number] as V
-  return out
-}
-
 /** Lowers the definition level of cells that became null; raises that of the others where a required leaf became optional. */
-export function withNulls(slice: Slice, cells: readonly (string | null)[], from: number, to: number): Cells {
+export function withNulls(slice: Slice, cells: ReplacedTexts, from: number, to: number): Cells {
   const { count, repetition } = slice
+  const { bytes, offsets, nulls } = cells
   const base = { count, ...(repetition && { repetition }) }
-  if (to === from && !cells.includes(null))
-    return { ...base, ...(slice.definition && { definition: slice.definition }), present: cells as string[] }
+  if (to === from && !nulls?.includes(1))
+    return { ...base, ...(slice.definition && { definition: slice.definition }), present: { bytes, offsets } }
   const definition = new Uint8Array(count)
   let cell = 0
   for (let i = 0; i < count; i++) {
     const level = slice.definition ? (slice.definition[i] as number) : 0
     if (level < from) definition[i] = level
-    else definition[i] = cells[cell++] === null ? to - 1 : to
+    else definition[i] = nulls?.[cell++] === 1 ? to - 1 : to
   }
-  return { ...base, definition, present: cells.filter((value) => value !== null) }
+  // A null has no bytes: without its offset it is gone.
+  const present = nulls ? offsets.filter((_, i) => i === 0 || nulls[i - 1] === 0) : offsets
+  return { ...base, definition, present: { bytes, offsets: present } }
 }

@@ -1,4 +1,5 @@
 /** Values to pages. (parquet-format, Encodings.md.) */
+import { sliceOf, type TextBatch } from '../core/texts.ts'
 import { type EncodedPage, encodeDataPage } from './chunk-writer.ts'
 import type { OutputCodec } from './codec.ts'
 import type { DecodedPage } from './decode.ts'
@@ -16,19 +17,21 @@ export interface Cells {
   readonly count: number
   readonly repetition?: Uint8Array
   readonly definition?: Uint8Array
-  readonly present: readonly string[]
+  readonly present: TextBatch
 }
 
 /** Byte arrays in PLAIN encoding: a length of four bytes, little-endian, in front of each. */
-export function plainStrings(values: readonly string[], from = 0, to: number = values.length): Buffer {
-  let size = 0
-  for (let i = from; i < to; i++) size += 4 + Buffer.byteLength(values[i] as string)
-  const out = Buffer.allocUnsafe(size)
+export function plainTexts({ bytes, offsets }: TextBatch): Uint8Array {
+  const count = offsets.length - 1
+  const out = new Uint8Array((offsets[count] as number) - (offsets[0] as number) + 4 * count)
+  const view = new DataView(out.buffer)
   let at = 0
-  for (let i = from; i < to; i++) {
-    const length = out.write(values[i] as string, at + 4)
-    out.writeUInt32LE(length, at)
-    at += 4 + length
+  for (let i = 0; i < count; i++) {
+    const from = offsets[i] as number
+    const to = offsets[i + 1] as number
+    view.setUint32(at, to - from, true)
+    out.set(bytes.subarray(from, to), at + 4)
+    at += 4 + to - from
   }
   return out
 }
@@ -92,14 +95,15 @@ export function levelsOf({ repetition, definition }: Omit<Cells, 'present'>, fro
   }
 }
 
-export function plainStringPages(leaf: LeafNode, codec: OutputCodec, cells: Cells): Generator<EncodedPage> {
+export function plainTextPages(leaf: LeafNode, codec: OutputCodec, cells: Cells): Generator<EncodedPage> {
   const { present } = cells
+  const { offsets } = present
   return plainPages(
     leaf,
     codec,
     cells,
-    (i) => 4 + (present[i] as string).length,
-    (from, to) => plainStrings(present, from, to),
+    (i) => 4 + (offsets[i + 1] as number) - (offsets[i] as number),
+    (from, to) => plainTexts(sliceOf(present, from, to)),
     true,
   )
 }

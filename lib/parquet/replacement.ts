@@ -1,26 +1,19 @@
 /** What takes the place of a column's values, asked for once for each value as long as a table can remember it. */
-import { isAscii } from 'node:buffer'
-import { PseudolakeError } from '../core/errors.ts'
+
+import { firstPlaces } from '../core/text-set.ts'
+import { pickTexts, type TextBatch } from '../core/texts.ts'
 import { guarded, type Place } from './place.ts'
 import { plainWidth, valuesOf } from './plain.ts'
+import { checkReplaced, type ReplaceBytes } from './replace.ts'
 import type { LeafNode } from './schema.ts'
 import type { Tables } from './tables.ts'
-import { canonicalTexts, MAX_TEXT_BYTES } from './text.ts'
+import { areTexts, bytesAreTexts, canonicalBatch } from './text.ts'
 import type { ValueTable } from './value-table.ts'
-
-/**
- * Maps texts of a column, never null or empty ones; equal ones once per call, unless every cell stands alone.
- * @returns one for each, same order; null only where the treatment says `nullable`
- */
-export type Replace = (
-  column: LeafNode,
-  texts: readonly string[],
-  where: { readonly rowGroup: number },
-) => Promise<readonly (string | null)[]>
+import { type Asked, Waiting } from './waiting.ts'
 
 export interface ReplacementOptions {
   readonly leaf: LeafNode
-  readonly replace: Replace
+  readonly replace: ReplaceBytes
   readonly nullable?: boolean
   /** The empty string becomes null. */
   readonly emptyIsNull?: boolean
@@ -34,7 +27,9 @@ export class Replacement {
   readonly #tables: Tables
   readonly #width: number
   readonly #fullRequest: number
-  /** Different bytes are different texts. */
+  /** Their bytes are their texts, and different bytes are different texts. */
+  readonly #texts: boolean
+  /** Different bytes are different texts, whatever their type. */
   readonly #unlike: boolean
   #table: ValueTable
   /** Of the table, at which it is this column's. */
@@ -42,7 +37,7 @@ export class Replacement {
   /** Values of the table that no text was made of yet begin here. */
   #textsTo = 0
   #gathered = 0
-  #waiting: { readonly slot: number; readonly text: string }[] = []
+  readonly #waiting = new Waiting()
   #rowGroup = 0
   readonly #open = new Set<Promise<void>>()
   #failure: { readonly error: unknown } | undefined
@@ -53,6 +48,7 @@ export class Replacement {
     this.#width = plainWidth(options.leaf)
     this.#fullRequest = options.fullRequest ?? 900
     const { physical, logical } = options.leaf
+    this.#texts = bytesAreTexts(options.leaf)
     this.#unlike = physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
     this.#table = tables.take()
     this.#generation = this.#table.generation
@@ -114,7 +110,7 @@ export class Replacement {
     this.#generation = table.generation
     this.#textsTo = 0
     this.#gathered = 0
-    this.#waiting = []
+    this.#waiting.clear()
   }
 
   /** All of them, as their own. @returns also how many bytes they were */
@@ -131,46 +127,52 @@ export class Replacement {
   }
 
   #makeTexts(slots: Int32Array, before: number, place: Place): void {
-    const { emptyIsNull } = this.#options
     const first = this.#textsTo
-    const texts = this.#asciiTexts() ?? this.#texts(slots, before, place)
-    for (const [i, text] of texts.entries()) {
-      if (text === '') this.#table.set(first + i, emptyIsNull ? null : '')
-      else this.#waiting.push({ slot: first + i, text })
-    }
+    const texts = this.#bytesAsTexts(first) ?? this.#canonical(first, slots, before, place)
+    this.#waiting.add(this.#withoutEmpty(texts, first))
     this.#textsTo = this.#table.size
   }
 
-  /** Most identifiers are ASCII: one string is made of all and cut. */
-  #asciiTexts(): string[] | undefined {
-    const { physical, logical } = this.#options.leaf
-    if (physical !== 'BYTE_ARRAY' || (logical && logical.type !== 'string')) return undefined
-    const keys = this.#table.keysFrom(this.#textsTo)
-    if (!keys || !isAscii(keys.bytes) || keys.lengths.some((length) => length > MAX_TEXT_BYTES)) return undefined
-    const all = keys.bytes.toString('latin1')
-    let at = 0
-    return Array.from(keys.lengths, (length) => {
-      at += length
-      return all.slice(at - length, at)
-    })
+  /** The texts of values that are texts; undefined where they are not, or one of them can't be one. */
+  #bytesAsTexts(first: number): TextBatch | undefined {
+    const texts = this.#texts ? this.#table.textsFrom(first) : undefined
+    return texts && areTexts(texts) ? texts : undefined
   }
 
-  #texts(slots: Int32Array, before: number, place: Place): string[] {
+  /** Texts of values of any type. @throws PseudolakeError that says which value has none */
+  #canonical(first: number, slots: Int32Array, before: number, place: Place): TextBatch {
     const { leaf } = this.#options
-    const first = this.#textsTo
     const keys: Uint8Array[] = []
     for (let slot = first; slot < this.#table.size; slot++) keys.push(this.#table.key(slot))
     const positionOf = (i: number) => before + slots.indexOf(first + i)
-    return canonicalTexts(valuesOf(keys, leaf), leaf, place, 0, keys.length, positionOf)
+    return canonicalBatch(valuesOf(keys, leaf), leaf, place, 0, keys.length, positionOf)
+  }
+
+  /** The empty string is not asked for: it stays, or is null where the treatment says so. */
+  #withoutEmpty(texts: TextBatch, first: number): Asked {
+    const { offsets } = texts
+    const slots = new Int32Array(offsets.length - 1)
+    let count = 0
+    for (let i = 0; i < slots.length; i++) {
+      if (offsets[i] === offsets[i + 1]) this.#table.set(first + i, this.#options.emptyIsNull ? null : '')
+      else slots[count++] = first + i
+    }
+    if (count === slots.length) return { texts, slots }
+    const kept = slots.subarray(0, count)
+    return {
+      texts: pickTexts(
+        texts,
+        kept.map((slot) => slot - first),
+      ),
+      slots: kept,
+    }
   }
 
   /** Asks for as many as fill whole requests, and does not wait for them. @param least so many must have come together */
   ask(least = this.#fullRequest): void {
-    if (this.#failure || this.#waiting.length < Math.max(least, this.#fullRequest)) return
-    const whole = this.#waiting.length - (this.#waiting.length % this.#fullRequest)
-    const asked = this.#waiting.slice(0, whole)
-    this.#waiting = this.#waiting.slice(whole)
-    const answer = this.#send(asked)
+    const { count } = this.#waiting
+    if (this.#failure || count < Math.max(least, this.#fullRequest)) return
+    const answer = this.#send(this.#waiting.take(count - (count % this.#fullRequest)))
       .catch((error: unknown) => {
         this.#failure ??= { error }
       })
@@ -196,11 +198,9 @@ export class Replacement {
   async settle(): Promise<void> {
     while (this.#open.size > 0) await Promise.all(this.#open)
     this.#throwFailure()
-    const rest = this.#waiting
-    this.#waiting = []
-    if (rest.length === 0) return
+    if (this.#waiting.count === 0) return
     try {
-      await this.#send(rest)
+      await this.#send(this.#waiting.take(this.#waiting.count))
     } catch (error) {
       this.#failure = { error }
       this.#throwFailure()
@@ -216,20 +216,15 @@ export class Replacement {
     throw error
   }
 
-  async #send(asked: readonly { readonly slot: number; readonly text: string }[]): Promise<void> {
-    const { leaf, replace, nullable } = this.#options
+  async #send({ texts, slots }: Asked): Promise<void> {
+    const { leaf, replace, nullable = false } = this.#options
     const generation = this.#generation
-    const { texts, positions } = this.#unlike ? { texts: asked.map(({ text }) => text) } : distinct(asked)
-    const answers = await replace(leaf, texts, { rowGroup: this.#rowGroup })
+    const equal = this.#unlike ? undefined : distinct(texts)
+    const asked = equal?.texts ?? texts
+    const answers = await replace(leaf, asked, { rowGroup: this.#rowGroup })
     if (generation !== this.#table.generation) return
-    // Fails closed: a value that got no answer must not be taken for one that has none.
-    if (answers.length !== texts.length)
-      throw new PseudolakeError('internal/bug', 'replace answered another number of values')
-    for (const answer of answers)
-      if (typeof answer !== 'string' && !(answer === null && nullable))
-        throw new PseudolakeError('internal/bug', 'replace answered something that is no string')
-    for (const [i, { slot }] of asked.entries())
-      this.#table.set(slot, answers[positions ? (positions[i] as number) : i] as string | null)
+    checkReplaced(answers, asked.offsets.length - 1, nullable)
+    this.#table.setTexts(slots, answers, equal?.places)
   }
 
   /**
@@ -247,7 +242,7 @@ export class Replacement {
     if (this.#owned) {
       this.#table.clear()
       this.#begin(this.#table)
-    } else this.#waiting = []
+    } else this.#waiting.clear()
   }
 
   sizeOf(slots: Int32Array): number {
@@ -271,19 +266,13 @@ export class Replacement {
   }
 }
 
-/** Different bytes can be one text: decimals with and without leading zeros. */
-function distinct(asked: readonly { readonly text: string }[]): { texts: string[]; positions: Int32Array } {
-  const known = new Map<string, number>()
-  const positions = new Int32Array(asked.length)
-  const texts: string[] = []
-  for (const [i, { text }] of asked.entries()) {
-    let position = known.get(text)
-    if (position === undefined) {
-      position = texts.length
-      known.set(text, position)
-      texts.push(text)
-    }
-    positions[i] = position
+/** Different bytes can be one text: decimals with and without leading zeros. @returns for each text its place among the different ones */
+function distinct(texts: TextBatch): { texts: TextBatch; places: Int32Array } {
+  const places = firstPlaces(texts)
+  const kept: number[] = []
+  for (let i = 0; i < places.length; i++) {
+    if (places[i] === i) places[i] = kept.push(i) - 1
+    else places[i] = places[places[i] as number] as number
   }
-  return { texts, positions }
+  return { texts: kept.length === places.length ? texts : pickTexts(texts, kept), places }
 }

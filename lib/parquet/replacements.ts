@@ -1,10 +1,16 @@
 import type { OutputColumn } from './output-tree.ts'
-import { type Replace, Replacement } from './replacement.ts'
+import { bytesOfStrings, type Replace, type ReplaceBytes } from './replace.ts'
+import { Replacement } from './replacement.ts'
 import { type LeafNode, pathKey } from './schema.ts'
 import { Tables, type TablesOptions } from './tables.ts'
 
-export interface ReplacementsOptions extends TablesOptions {
-  readonly replace: Replace
+export type ReplacementsOptions = CommonOptions &
+  (
+    | { readonly replace: Replace; readonly replaceBytes?: never }
+    | { readonly replaceBytes: ReplaceBytes; readonly replace?: never }
+  )
+
+interface CommonOptions extends TablesOptions {
   /** How many texts fill a request. @default 900 */
   readonly fullRequest?: number
   /** Columns of which equal values have one replacement share a table; by their paths where it is missing. */
@@ -13,18 +19,16 @@ export interface ReplacementsOptions extends TablesOptions {
 
 /** The replacements of a run's columns: what one file has asked for, the next one knows. One for each thread. */
 export class Replacements {
-  readonly #options: ReplacementsOptions
+  /** Mode random asks by itself. */
+  readonly replace: ReplaceBytes
+  readonly #options: CommonOptions
   readonly #tables: Tables
   readonly #known = new Map<string, Replacement>()
 
   constructor(options: ReplacementsOptions) {
     this.#options = options
+    this.replace = options.replaceBytes ?? bytesOfStrings(options.replace)
     this.#tables = new Tables(options)
-  }
-
-  /** Mode random asks by itself. */
-  get replace(): Replace {
-    return this.#options.replace
   }
 
   /** Whether no value was forgotten: each was asked for once. */
@@ -38,7 +42,8 @@ export class Replacements {
   }
 
   of({ source, nullable = false, emptyIsNull = false }: OutputColumn & { source: LeafNode }): Replacement {
-    const { groupOf, replace, fullRequest } = this.#options
+    const { groupOf, fullRequest } = this.#options
+    const { replace } = this
     const { physical, typeLength, logical, path } = source
     // The same bytes are another text in another type.
     const key = JSON.stringify([

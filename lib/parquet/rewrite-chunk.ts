@@ -3,7 +3,7 @@ import { PseudolakeError } from '../core/errors.ts'
 import { type ChunkTask, type InputTask, Nulls, pagesOf } from './chunk-task.ts'
 import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData } from './decode.ts'
-import { plainStrings, plainValuePages } from './encode.ts'
+import { plainTexts, plainValuePages } from './encode.ts'
 import { isOutputEncoding } from './encodings.ts'
 import { ENCODING, type WrittenChunk } from './footer.ts'
 import { encodeHybrid } from './levels.ts'
@@ -70,7 +70,11 @@ async function reencode(task: InputTask, target: ChunkWriter, encodings: boolean
 async function constant({ column, planned, rows }: ChunkTask, target: ChunkWriter): Promise<WrittenChunk> {
   const { leaf, constant: value = null, replaced } = column
   const { codec } = planned
-  if (value !== null) await target.page(encodeDictionaryPage(codec, plainStrings([value]), 1, true))
+  if (value !== null) {
+    const bytes = Buffer.from(value)
+    const entry = plainTexts({ bytes, offsets: Uint32Array.of(0, bytes.length) })
+    await target.page(encodeDictionaryPage(codec, entry, 1, true))
+  }
   for (let written = 0; written < rows; written += CONSTANT_ROWS) {
     const count = Math.min(CONSTANT_ROWS, rows - written)
     const definition = new Uint8Array(count).fill(value === null ? 0 : 1)

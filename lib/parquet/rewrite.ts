@@ -9,13 +9,13 @@ import { type RemoteRowGroup, writePieces } from './pieces.ts'
 import type { RewritePlan } from './plan.ts'
 import type { Provenance } from './provenance.ts'
 import { rangeReader } from './ranges.ts'
-import type { Replace } from './replacement.ts'
+import type { Replace } from './replace.ts'
 import { Replacements } from './replacements.ts'
 import { neededRanges, rewriteRowGroup, swapMemory } from './row-group.ts'
 import { summarize } from './summary.ts'
 import type { WrittenFile } from './written.ts'
 
-export type { Replace } from './replacement.ts'
+export type { Replace } from './replace.ts'
 
 export interface RewriteOptions {
   readonly storage: Storage

@@ -1,5 +1,7 @@
 /** A leaf's values as canonical text (docs/types.md, "Values"). Pure; the rules are lib/core/canonical.ts, the bytes are here. */
 import * as canonical from '../core/canonical.ts'
+import { PseudolakeError } from '../core/errors.ts'
+import { notUtf8, packTexts, type TextBatch } from '../core/texts.ts'
 import type { RawValues } from './decode.ts'
 import { columnName, failure, type Place } from './place.ts'
 import type { LeafNode } from './schema.ts'
@@ -42,6 +44,39 @@ export function canonicalTexts(
     }
   }
   return texts
+}
+
+/** Whether a leaf's bytes are its texts. */
+export function bytesAreTexts({ physical, logical }: LeafNode): boolean {
+  return physical === 'BYTE_ARRAY' && (!logical || logical.type === 'string')
+}
+
+/** {@link canonicalTexts} as bytes; of a leaf whose bytes are its texts no string is made. */
+export function canonicalBatch(...given: Parameters<typeof canonicalTexts>): TextBatch {
+  const [values, leaf, , from = 0, to = values.length] = given
+  const joined = bytesAreTexts(leaf) ? joinValues(values as Uint8Array[], from, to) : undefined
+  // Which of them is none, and why, is said where each is looked at.
+  if (joined && areTexts(joined)) return joined
+  const texts = packTexts(canonicalTexts(...given))
+  if (!texts) throw new PseudolakeError('internal/bug', 'a canonical text is no text')
+  return texts
+}
+
+/** Whether each may be an identifier. */
+export function areTexts(batch: TextBatch): boolean {
+  const { offsets } = batch
+  for (let i = 1; i < offsets.length; i++)
+    if ((offsets[i] as number) - (offsets[i - 1] as number) > MAX_TEXT_BYTES) return false
+  return notUtf8(batch) < 0
+}
+
+function joinValues(values: readonly Uint8Array[], from: number, to: number): TextBatch {
+  const offsets = new Uint32Array(to - from + 1)
+  for (let i = from; i < to; i++)
+    offsets[i - from + 1] = (offsets[i - from] as number) + (values[i] as Uint8Array).length
+  const bytes = new Uint8Array(offsets[to - from] as number)
+  for (let i = from; i < to; i++) bytes.set(values[i] as Uint8Array, offsets[i - from])
+  return { bytes, offsets }
 }
 
 class TooLong extends Error {}

@@ -1,17 +1,18 @@
 /** Every page decoded, its values replaced, and written anew. */
 
-import { PseudolakeError } from '../core/errors.ts'
-import { pick, rowsOf, slices, withNulls } from './cells.ts'
+import { pickTexts, type TextBatch } from '../core/texts.ts'
+import { rowsOf, slices, withNulls } from './cells.ts'
 import { type InputTask, type Nulls, pagesOf, requireRows } from './chunk-task.ts'
 import type { ChunkWriter } from './chunk-writer.ts'
 import { decodeData, decodeDictionary, decodePlain, plainDictionary } from './decode.ts'
-import { plainStringPages } from './encode.ts'
+import { plainTextPages } from './encode.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import type { Place } from './place.ts'
+import { checkReplaced, type ReplacedTexts, spread } from './replace.ts'
 import type { Replacement } from './replacement.ts'
 import { replacedCells } from './slot-cells.ts'
 import { SlotEncoder } from './slot-encoder.ts'
-import { canonicalTexts } from './text.ts'
+import { canonicalBatch } from './text.ts'
 
 /** Equal values have one replacement. */
 export async function transcode(task: InputTask, target: ChunkWriter, nulls: Nulls): Promise<void> {
@@ -73,42 +74,39 @@ class Dictionary {
 export async function transcodeCells(task: InputTask, target: ChunkWriter, nulls: Nulls): Promise<void> {
   const { column, planned, chunk } = task
   const { source, leaf } = column
-  let texts: string[] | undefined
+  let entries: TextBatch | undefined
   let rows = 0
   for await (const page of pagesOf(task)) {
     if (page.header.type === PAGE.DICTIONARY) {
       const values = decodeDictionary(page as Page<DictionaryHeader>, source, chunk.codec)
-      texts = canonicalTexts(values, source, page.place)
+      entries = canonicalBatch(values, source, page.place)
       continue
     }
-    const decoded = decodeData(page as Page<DataHeader>, source, chunk.codec, texts?.length)
+    const decoded = decodeData(page as Page<DataHeader>, source, chunk.codec, entries && entries.offsets.length - 1)
     const { indices, values = [] } = decoded
     rows += rowsOf(decoded)
     for (const slice of slices(decoded, source.maxDefinitionLevel)) {
       const [from, to] = slice.present
-      const here = indices ? pick(texts ?? [], indices, from, to) : canonicalTexts(values, source, page.place, from, to)
+      const here =
+        indices && entries
+          ? pickTexts(entries, indices.subarray(from, to))
+          : canonicalBatch(values, source, page.place, from, to)
       const cells = withNulls(slice, await mapCells(task, here), source.maxDefinitionLevel, leaf.maxDefinitionLevel)
-      nulls.add(cells.count - cells.present.length)
-      for (const plain of plainStringPages(leaf, planned.codec, cells)) await target.page(plain)
+      nulls.add(cells.count - (cells.present.offsets.length - 1))
+      for (const plain of plainTextPages(leaf, planned.codec, cells)) await target.page(plain)
     }
   }
   requireRows(task, rows)
 }
 
 /** Same order and length; the empty string is never sent: it stays, or is null where the treatment says so. */
-async function mapCells(
-  { column, replacements, rowGroup }: InputTask,
-  texts: readonly string[],
-): Promise<(string | null)[]> {
-  const { source, nullable, emptyIsNull } = column
-  const asked = texts.filter((text) => text !== '')
-  const answers = asked.length === 0 ? [] : await replacements.replace(source, asked, { rowGroup })
-  // Fails closed: a value that got no answer must not be taken for one that has none.
-  if (answers.length !== asked.length)
-    throw new PseudolakeError('internal/bug', 'replace answered another number of values')
-  for (const answer of answers)
-    if (typeof answer !== 'string' && !(answer === null && nullable))
-      throw new PseudolakeError('internal/bug', 'replace answered something that is no string')
-  let next = 0
-  return texts.map((text) => (text === '' ? (emptyIsNull ? null : '') : (answers[next++] as string | null)))
+async function mapCells({ column, replacements, rowGroup }: InputTask, texts: TextBatch): Promise<ReplacedTexts> {
+  const { source, nullable = false, emptyIsNull = false } = column
+  const count = texts.offsets.length - 1
+  const places: number[] = []
+  for (let i = 0; i < count; i++) if (texts.offsets[i] !== texts.offsets[i + 1]) places.push(i)
+  const asked = places.length === count ? texts : pickTexts(texts, places)
+  const answers = places.length === 0 ? asked : await replacements.replace(source, asked, { rowGroup })
+  checkReplaced(answers, places.length, nullable)
+  return places.length === count ? answers : spread(answers, places, count, emptyIsNull)
 }

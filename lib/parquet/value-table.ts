@@ -4,6 +4,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
+import type { TextBatch } from '../core/texts.ts'
+import type { ReplacedTexts } from './replace.ts'
 import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 
 /** What goes through one call; more goes through several. */
@@ -101,22 +103,26 @@ export class ValueTable {
     return this.#engine.bytes().subarray(from, from + (words[entry + 1] as number))
   }
 
-  /**
-   * The bytes of the values from a number on, one behind the other, and how many each has.
-   * @returns undefined where something else was put between them
-   */
-  keysFrom(slot: number): { readonly bytes: Buffer<ArrayBuffer>; readonly lengths: Int32Array } | undefined {
+  /** The values from a number on as texts, in a buffer of their own. Of byte arrays only: their bytes are theirs. */
+  textsFrom(slot: number): TextBatch {
     const words = this.#engine.words()
+    const memory = this.#engine.bytes()
     const first = this.#entries + slot * ENTRY_WORDS
-    const lengths = new Int32Array(this.size - slot)
-    const start = (words[first] as number) >>> 0
-    let end = start
-    for (let i = 0; i < lengths.length; i++) {
-      if ((words[first + i * ENTRY_WORDS] as number) >>> 0 !== end) return undefined
-      lengths[i] = words[first + i * ENTRY_WORDS + 1] as number
-      end += lengths[i] as number
+    const count = this.size - slot
+    const offsets = new Uint32Array(count + 1)
+    for (let i = 0; i < count; i++)
+      offsets[i + 1] = (offsets[i] as number) + (words[first + i * ENTRY_WORDS + 1] as number)
+    const bytes = new Uint8Array(offsets[count] as number)
+    // Mostly they lie one behind the other.
+    for (let i = 0; i < count; ) {
+      const start = (words[first + i * ENTRY_WORDS] as number) >>> 0
+      const shift = start - (offsets[i] as number)
+      let to = i + 1
+      while (to < count && (words[first + to * ENTRY_WORDS] as number) >>> 0 === (offsets[to] as number) + shift) to++
+      bytes.set(memory.subarray(start, (offsets[to] as number) + shift), offsets[i])
+      i = to
     }
-    return { bytes: this.#engine.bytes().subarray(start, end), lengths }
+    return { bytes, offsets }
   }
 
   /** @param text what takes the value's place; null where the cell becomes null */
@@ -132,6 +138,27 @@ export class ValueTable {
     const from = this.#take(bytes.length)
     this.#engine.bytes().set(bytes, from)
     this.#put(slot, from, bytes.length)
+  }
+
+  /**
+   * As `set`, of many.
+   * @param places of each value's text among them. @default the i-th is the i-th's
+   */
+  setTexts(slots: Int32Array, texts: ReplacedTexts, places?: Int32Array): void {
+    const { bytes, offsets, nulls } = texts
+    const first = offsets[0] as number
+    const all = bytes.subarray(first, offsets[offsets.length - 1])
+    const at = this.#take(all.length)
+    this.#engine.bytes().set(all, at)
+    const words = this.#engine.words()
+    const entries = this.#entries
+    for (let i = 0; i < slots.length; i++) {
+      const place = places ? (places[i] as number) : i
+      const from = offsets[place] as number
+      const entry = entries + (slots[i] as number) * ENTRY_WORDS
+      words[entry + 2] = at + from - first
+      words[entry + LENGTH_WORD] = nulls?.[place] === 1 ? NULL : (offsets[place + 1] as number) - from
+    }
   }
 
   /** Numbers that were found stay where they are when nothing is taken. */

@@ -91,9 +91,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
       const value = values.get(key) ?? null
       const known = work.pinned.find((pin) => pin.rule === rule)
       const replaced =
-        rule && known && value !== null
-          ? ((await replacers.of(rule, known.identity.key)([value], signal))[0] ?? null)
-          : value
+        rule && known && value !== null ? await replacers.one(rule, known.identity.key, value, signal) : value
       constants.push({ name: as, value: replaced, replaced: rule !== undefined })
     }
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })

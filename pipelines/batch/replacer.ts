@@ -1,49 +1,40 @@
+import { bytesOf } from '../../lib/client/bytes.ts'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import { columnName } from '../../lib/parquet/place.ts'
+import { type ReplacedTexts, spread } from '../../lib/parquet/replace.ts'
 import { Replacements } from '../../lib/parquet/replacements.ts'
 import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
 import type { Pinned } from './identities.ts'
 import type { BatchJob, ColumnRule } from './job.ts'
+import { sentTexts } from './sent.ts'
 import type { Shape } from './shape.ts'
 
 /** New values for a column's values: pseudonyms, null where the rule says so, empty where nothing is left of a value. */
-export type Replacer = (texts: readonly string[], signal?: AbortSignal) => Promise<(string | null)[]>
+export type Replacer = (texts: TextBatch, signal?: AbortSignal) => Promise<ReplacedTexts>
 
 /**
- * A column's values as the service gets to see them: normalized, without those that mean null. The empty string is never sent.
+ * A column's values as the service gets to see them (sent.ts).
  * @param key pinned key version, if any
  * @param once whoever asks keeps the answers
  */
 export function replacer(rule: ColumnRule, key: string | undefined, client: Pseudonymizer, once = false): Replacer {
-  const normalized = normalizer(rule.normalize)
-  const nulls = new Set(rule.nullValues)
+  const sentOf = sentTexts(rule)
+  const ask = bytesOf(client)
   return async (texts, signal) => {
-    const replaced: (string | null)[] = new Array(texts.length)
-    const values: string[] = []
-    const slots: number[] = []
-    for (const [i, text] of texts.entries()) {
-      const value = normalized(text)
-      if (nulls.has(text) || nulls.has(value)) replaced[i] = null
-      else if (value === '') replaced[i] = ''
-      else {
-        values.push(value)
-        slots.push(i)
-      }
-    }
-    if (values.length > 0) {
-      const answer = await client.call({
-        direction: 'pseudonymize',
-        values,
-        domain: rule.domain,
-        deterministic: rule.mode === 'deterministic',
-        ...(key === undefined ? {} : { key }),
-        ...(once ? { once } : {}),
-        ...(signal === undefined ? {} : { signal }),
-      })
-      for (const [i, slot] of slots.entries()) replaced[slot] = answer.values[i] as string
-    }
-    return replaced
+    const { values, places, isNull } = sentOf(texts)
+    if (values.offsets.length === 1) return spread(values, [], texts.offsets.length - 1, isNull)
+    const answer = await ask({
+      direction: 'pseudonymize',
+      values,
+      domain: rule.domain,
+      deterministic: rule.mode === 'deterministic',
+      ...(key === undefined ? {} : { key }),
+      ...(once ? { once } : {}),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    return places ? spread(answer.values, places, texts.offsets.length - 1, isNull) : answer.values
   }
 }
 
@@ -74,7 +65,7 @@ export class Replacers {
     this.tables = new Replacements({
       ...options,
       columns: Math.max(1, rules),
-      replace: (column, texts) => this.#ofPath(column).replace(texts, signal),
+      replaceBytes: (column, texts) => this.#ofPath(column).replace(texts, signal),
       groupOf: (column) => this.#ofPath(column).group,
     })
   }
@@ -84,8 +75,12 @@ export class Replacers {
     return !this.#once || this.tables.exact
   }
 
-  of(rule: ColumnRule, key: string | undefined): Replacer {
-    return replacer(rule, key, this.#client)
+  /** One value, that stands for a whole column of a file. */
+  async one(rule: ColumnRule, key: string | undefined, value: string, signal: AbortSignal): Promise<string | null> {
+    const bytes = Buffer.from(value)
+    const texts = { bytes, offsets: Uint32Array.of(0, bytes.length) }
+    const replaced = await replacer(rule, key, this.#client)(texts, signal)
+    return replaced.nulls?.[0] === 1 ? null : (unpackTexts(replaced)[0] as string)
   }
 
   /** Learns which rules a file's columns have. */
@@ -136,15 +131,4 @@ export function replacersFor(
     alone,
     signal,
   })
-}
-
-/** The configured steps, in their order. */
-export function normalizer(steps: ColumnRule['normalize']): (text: string) => string {
-  const one = {
-    trim: (text: string) => text.trim(),
-    upper: (text: string) => text.toUpperCase(),
-    lower: (text: string) => text.toLowerCase(),
-    nfc: (text: string) => text.normalize('NFC'),
-  }
-  return (text) => steps.reduce((value, step) => one[step](value), text)
 }

@@ -1,20 +1,33 @@
+import type { DuckDBInstance } from '@duckdb/node-api'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import { openTable } from '../../lib/iceberg/open.ts'
 import { type PlannedFile, planFiles } from '../../lib/iceberg/scan.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import { LocalCopies } from './copies.ts'
 import { viewSql } from './views.ts'
+
+/** A table that was opened already, through its catalog say. */
+export interface OpenedTable {
+  readonly state: TableState
+  readonly storage: Storage
+}
 
 export interface QueryOptions {
   readonly storage: Storage
-  /** Name in the query → location of a table. */
-  readonly tables: ReadonlyMap<string, string>
+  /** Name in the query → location of a table, or the table itself. */
+  readonly tables: ReadonlyMap<string, string | OpenedTable>
   /** Rows fetched at most. @default 1000 */
   readonly maxRows?: number
   /** @default 2 */
   readonly threads?: number
   /** @default 512 */
   readonly memoryMb?: number
+  /** Of files in a store, which are copied to this machine for the time of the query. @default 10 GiB */
+  readonly maxFetchBytes?: number
 }
+
+export const DEFAULT_MAX_FETCH_BYTES = 10 * 1024 ** 3
 
 export interface QueryResult {
   readonly columns: readonly { readonly name: string; readonly type: string }[]
@@ -25,26 +38,49 @@ export interface QueryResult {
 }
 
 /**
- * Runs SQL over Iceberg tables with DuckDB in this process. Nothing is fetched from anywhere: tables are planned by lib/iceberg.
- * @throws PseudolakeError `query/failed` with DuckDB's words (they can quote the query, never a cell), `environment/missing`, `table/*`
+ * Runs SQL over Iceberg tables with DuckDB in this process. Tables are planned by lib/iceberg, row-level deletes of other engines included, and
+ * DuckDB reads files of this machine only: those in a store are copied before and removed after.
+ * @throws PseudolakeError `query/failed` with DuckDB's words (they can quote the query, never a cell), `query/too-large`,
+ *   `environment/missing`, `table/*`, `storage/*`
  */
 export async function runQuery(sql: string, options: QueryOptions): Promise<QueryResult> {
   const { maxRows = 1000, threads = 2, memoryMb = 512 } = options
   if (sql.trim() === '') throw new PseudolakeError('options/invalid', 'SQL: expected a query, got nothing', {})
   const { DuckDBInstance } = await loadDuckdb()
-  const views: string[] = []
-  for (const [name, location] of options.tables) {
-    const { metadata } = await openTable(options.storage, location)
-    const files: PlannedFile[] = []
-    for await (const file of planFiles(options.storage, metadata)) files.push(file)
-    views.push(viewSql(name, metadata, files))
+  const copies = new LocalCopies(options.maxFetchBytes ?? DEFAULT_MAX_FETCH_BYTES)
+  try {
+    const views: string[] = []
+    for (const [name, table] of options.tables) views.push(await viewOf(name, table, options.storage, copies))
+    const instance = await DuckDBInstance.create(':memory:', {
+      autoinstall_known_extensions: 'false',
+      autoload_known_extensions: 'false',
+      threads: String(threads),
+      memory_limit: `${memoryMb}MB`,
+    })
+    return await withinDuckdb(instance, views, sql, maxRows)
+  } finally {
+    await copies.remove()
   }
-  const instance = await DuckDBInstance.create(':memory:', {
-    autoinstall_known_extensions: 'false',
-    autoload_known_extensions: 'false',
-    threads: String(threads),
-    memory_limit: `${memoryMb}MB`,
-  })
+}
+
+async function viewOf(name: string, table: string | OpenedTable, given: Storage, copies: LocalCopies): Promise<string> {
+  const { state, storage } =
+    typeof table === 'string' ? { state: await openTable(given, table), storage: given } : table
+  const files: PlannedFile[] = []
+  for await (const file of planFiles(storage, state.metadata)) files.push(file)
+  await copies.fetch(
+    storage,
+    files.flatMap(({ file, deletes }) => [file, ...deletes]),
+  )
+  return viewSql(name, state.metadata, files, (path) => copies.pathOf(path))
+}
+
+async function withinDuckdb(
+  instance: DuckDBInstance,
+  views: readonly string[],
+  sql: string,
+  maxRows: number,
+): Promise<QueryResult> {
   const connection = await instance.connect()
   try {
     await connection.run("set timezone = 'UTC'").catch(() => {

@@ -1,26 +1,34 @@
-/** Iceberg tables as DuckDB views: the scan is planned here, DuckDB gets a list of data files and needs no extension. Pure. */
+/** Iceberg tables as DuckDB views: the scan is planned here, DuckDB gets a list of files and needs no extension. Pure. */
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
-import type { PlannedFile } from '../../lib/iceberg/scan.ts'
-import { primitive, type Type } from '../../lib/iceberg/types.ts'
+import { DELETE_FILE_PATH, DELETE_POS, type PlannedDelete, type PlannedFile } from '../../lib/iceberg/scan.ts'
+import { type Field, primitive, type Type } from '../../lib/iceberg/types.ts'
+
+/** Names that no column has, for what DuckDB adds to each row. */
+const FILE = '_pseudolake_file'
+const DROPPED = '_pseudolake_column_'
 
 /**
- * SQL that defines a view with the table's current columns.
+ * SQL that defines a view with the table's current columns and live rows.
  *
  * Where the schema never changed, columns are found by name, nested ones too. Where it did, they are found by field id, so that a renamed
- * column keeps its old values, and one that came later reads as null in old files.
- * @throws PseudolakeError `table/unsupported` for row-level deletes, files of other formats, and nested columns in a changed schema
+ * column keeps its old values, and one that came later reads as null in old files. Rows that other engines deleted by position or by
+ * equal values are left out; only files that such deletes may be about pay for it.
+ * @param pathOf where DuckDB finds a file, by the path the table knows it under
+ * @throws PseudolakeError `table/unsupported` for files of other formats (deletion vectors too), and nested columns in a changed schema
  */
-export function viewSql(name: string, metadata: TableMetadata, files: readonly PlannedFile[]): string {
-  const location = metadata.location
-  for (const { file, deletes } of files) {
-    if (deletes.length > 0)
-      throw unsupported(
-        location,
-        'has row-level deletes, which this query does not apply: compact the table first, or use Spark, Trino or Athena',
-      )
-    if (file.format.toUpperCase() !== 'PARQUET') throw unsupported(location, `has files of format ${file.format}`)
-  }
+export function viewSql(
+  name: string,
+  metadata: TableMetadata,
+  files: readonly PlannedFile[],
+  pathOf: (path: string) => string,
+): string {
+  const { location } = metadata
+  for (const { file, deletes } of files)
+    for (const each of [file, ...deletes])
+      if (each.format.toUpperCase() !== 'PARQUET')
+        throw unsupported(location, `has files of format ${each.format}: use Spark, Trino or Athena`)
   const { fields } = currentSchema(metadata)
   const columns = fields.map(
     (field) => `cast(${identifier(field.name)} as ${duckType(field.type, location)}) as ${identifier(field.name)}`,
@@ -30,31 +38,157 @@ export function viewSql(name: string, metadata: TableMetadata, files: readonly P
     const nulls = fields.map((field) => `cast(null as ${duckType(field.type, location)}) as ${identifier(field.name)}`)
     return `${view} select ${nulls.join(', ')} where false`
   }
-  const paths = `[${files.map(({ file }) => literal(plainPath(file.path))).join(', ')}]`
-  if (metadata.schemas.length === 1)
-    return `${view} select ${columns.join(', ')} from read_parquet(${paths}, hive_partitioning = false)`
-  if (fields.some((field) => typeof field.type !== 'string'))
-    throw unsupported(location, 'has nested columns and its schema was changed: use Spark, Trino or Athena')
-  const entries = fields.map(
-    (field) =>
-      `${field.id}: {name: ${literal(field.name)}, type: ${literal(duckType(field.type, location))}, default_value: NULL}`,
-  )
-  return `${view} select ${columns.join(', ')} from read_parquet(${paths}, schema = MAP {${entries.join(', ')}}, hive_partitioning = false)`
+  const table = new View(metadata, pathOf)
+  const whole = files.filter(({ deletes }) => deletes.length === 0)
+  const struck = files.filter(({ deletes }) => deletes.length > 0)
+  const parts = [
+    ...(whole.length > 0 ? [`select ${columns.join(', ')} from ${table.read(whole)}`] : []),
+    ...(struck.length > 0 ? [`select ${columns.join(', ')} from ${table.readStruck(struck)}`] : []),
+  ]
+  return `${view} ${parts.join(' union all ')}`
+}
+
+class View {
+  readonly #location: string
+  readonly #fields: readonly Field[]
+  /** Every field that any schema has, as its newest schema has it. */
+  readonly #known: ReadonlyMap<number, Field>
+  readonly #byName: boolean
+  readonly #pathOf: (path: string) => string
+
+  constructor(metadata: TableMetadata, pathOf: (path: string) => string) {
+    this.#location = metadata.location
+    this.#fields = currentSchema(metadata).fields
+    this.#known = new Map(
+      [...metadata.schemas, currentSchema(metadata)].flatMap(({ fields }) => fields.map((field) => [field.id, field])),
+    )
+    this.#byName = metadata.schemas.length === 1
+    this.#pathOf = pathOf
+  }
+
+  read(files: readonly PlannedFile[]): string {
+    return this.#parquet(
+      files.map(({ file }) => file),
+      this.#byName ? undefined : this.#columns([]),
+    )
+  }
+
+  /** Files with the rows left out that deletes are about. */
+  readStruck(files: readonly PlannedFile[]): string {
+    const deletes = [...new Map(files.flatMap((each) => each.deletes.map((one) => [one.path, one]))).values()]
+    const positions = deletes.filter(({ content }) => content === 'position-deletes')
+    const equalities = deletes.filter(({ content }) => content === 'equality-deletes')
+    if (
+      positions.length > 0 &&
+      [...this.#known.values()].some((field) => field.name.toLowerCase() === 'file_row_number')
+    )
+      throw unsupported(
+        this.#location,
+        'has row-level deletes and a column file_row_number, which DuckDB cannot tell apart',
+      )
+    const groups = Map.groupBy(equalities, ({ equalityIds = [] }) => equalityIds.toSorted((a, b) => a - b).join())
+    const gone = [...groups.keys()]
+      .flatMap((key) => idsOf(key))
+      .filter((id) => !this.#fields.some((field) => field.id === id))
+    const data = this.#parquet(
+      files.map(({ file }) => file),
+      this.#byName ? undefined : this.#columns(gone),
+      `filename = '${FILE}'${positions.length > 0 ? ', file_row_number = true' : ''}`,
+    )
+    const rows = files.map(({ file, sequenceNumber, scope }) => [
+      text(this.#pathOf(file.path)),
+      text(file.path),
+      String(sequenceNumber),
+      text(scope),
+    ])
+    const tests = [
+      ...(positions.length > 0 ? [this.#positionTest(positions)] : []),
+      ...[...groups].map(([key, group]) => this.#equalityTest(idsOf(key), group)),
+    ]
+    return `${data} d join ${values(rows, 'm', ['file', 'path', 'sequence', 'scope'])} on d.${FILE} = m.file where ${tests.join(' and ')}`
+  }
+
+  #positionTest(deletes: readonly PlannedDelete[]): string {
+    const columns = [
+      `${DELETE_FILE_PATH}: {name: 'file_path', type: 'varchar', default_value: NULL}`,
+      `${DELETE_POS}: {name: 'pos', type: 'bigint', default_value: NULL}`,
+    ]
+    const files = this.#parquet(deletes, columns, `filename = '${FILE}'`)
+    const rows = deletes.map((file) => [text(this.#pathOf(file.path)), String(file.sequenceNumber)])
+    return (
+      `not exists (select 1 from ${files} p join ${values(rows, 's', ['file', 'sequence'])} on p.${FILE} = s.file ` +
+      'where p.file_path = m.path and p.pos = d.file_row_number and s.sequence >= m.sequence)'
+    )
+  }
+
+  #equalityTest(ids: readonly number[], deletes: readonly PlannedDelete[]): string {
+    const fields = ids.map((id) => {
+      const field = this.#known.get(id)
+      if (!field) throw unsupported(this.#location, 'has deletes by the value of a nested column: use Spark or Trino')
+      return field
+    })
+    const columns = fields.map((field) => entry(field.id, `c${field.id}`, duckType(field.type, this.#location)))
+    const files = this.#parquet(deletes, columns, `filename = '${FILE}'`)
+    const rows = deletes.map((file) => [
+      text(this.#pathOf(file.path)),
+      String(file.sequenceNumber),
+      file.scope === undefined ? 'null' : text(file.scope),
+    ])
+    const equal = fields.map((field) => {
+      const current = this.#fields.find(({ id }) => id === field.id)
+      const column = current ? current.name : `${DROPPED}${field.id}`
+      return `e.c${field.id} is not distinct from cast(d.${identifier(column)} as ${duckType(field.type, this.#location)})`
+    })
+    return (
+      `not exists (select 1 from ${files} e join ${values(rows, 's', ['file', 'sequence', 'scope'])} on e.${FILE} = s.file ` +
+      `where ${equal.join(' and ')} and s.sequence > m.sequence and (s.scope is null or s.scope = m.scope))`
+    )
+  }
+
+  /** The current columns by field id, and dropped ones by which rows were deleted. */
+  #columns(dropped: readonly number[]): string[] {
+    if (this.#fields.some((field) => typeof field.type !== 'string'))
+      throw unsupported(this.#location, 'has nested columns and its schema was changed: use Spark, Trino or Athena')
+    return [
+      ...this.#fields.map((field) => entry(field.id, field.name, duckType(field.type, this.#location))),
+      ...[...new Set(dropped)].flatMap((id) => {
+        const field = this.#known.get(id)
+        return field ? [entry(id, `${DROPPED}${id}`, duckType(field.type, this.#location))] : []
+      }),
+    ]
+  }
+
+  #parquet(files: readonly DataFile[], columns: readonly string[] | undefined, more?: string): string {
+    const paths = files.map(({ path }) => text(withoutWildcards(this.#pathOf(path))))
+    const schema = columns === undefined ? '' : `, schema = MAP {${columns.join(', ')}}`
+    return `read_parquet([${paths.join(', ')}]${schema}, hive_partitioning = false${more === undefined ? '' : `, ${more}`})`
+  }
+}
+
+function idsOf(key: string): number[] {
+  return key.split(',').map(Number)
+}
+
+function entry(id: number, name: string, type: string): string {
+  return `${id}: {name: ${text(name)}, type: ${text(type)}, default_value: NULL}`
+}
+
+function values(rows: readonly (readonly string[])[], name: string, columns: readonly string[]): string {
+  return `(values ${rows.map((row) => `(${row.join(', ')})`).join(', ')}) as ${name}(${columns.join(', ')})`
 }
 
 export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
+function text(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`
 }
 
 /** DuckDB expands wildcards in paths: a bracket class of the one character stands for itself. */
-function plainPath(path: string): string {
-  return path.replace(/^file:(?:\/\/)?(?=\/)/, '').replaceAll(/[[*?]/g, '[$&]')
+function withoutWildcards(path: string): string {
+  return path.replaceAll(/[[*?]/g, '[$&]')
 }
-
 function duckType(type: Type, location: string): string {
   if (typeof type !== 'string') {
     switch (type.type) {

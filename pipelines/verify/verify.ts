@@ -19,6 +19,8 @@ import { protectedColumns } from './protected.ts'
 
 export interface VerifyOptions {
   readonly storage: Storage
+  /** The state is what the table's catalog names now. Without a catalog its folder is asked whether there is a newer one. @default false */
+  readonly current?: boolean
   /** Every page of every column, in place of footers, dictionaries and first pages of replaced columns. @default false */
   readonly full?: boolean
   /** Milliseconds since 1970: what is an orphan's age. */
@@ -88,7 +90,13 @@ async function verify(state: TableState, options: VerifyOptions): Promise<Verify
     options.onProgress,
   )
   const { jobs, folders } = await checkMarks(walk)
-  await findOrphans(state, folders, { storage, findings, reached: reached.files, now: options.now, signal }, notes)
+  await findOrphans(
+    state,
+    options.current ?? false,
+    folders,
+    { storage, findings, reached: reached.files, now: options.now, signal },
+    notes,
+  )
   return {
     status: findings.needsLook ? 'needs-a-look' : 'clean',
     location: metadata.location,
@@ -181,12 +189,13 @@ async function checkFiles(
 
 async function findOrphans(
   state: TableState,
+  current: boolean,
   folders: ReadonlyMap<string, number>,
   checks: Omit<OrphanChecks, 'waiting'>,
   notes: string[],
 ): Promise<void> {
   const { metadata, metadataLocation } = state
-  const newest = await newestOf(checks.storage, storageLocation(metadata.location))
+  const newest = current ? undefined : await newestOf(checks.storage, storageLocation(metadata.location))
   if (newest !== undefined && newest !== storageLocation(metadataLocation)) {
     notes.push('this is not the newest version of the table: orphans were not looked for')
     return

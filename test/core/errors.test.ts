@@ -18,9 +18,13 @@ import { openKeyring } from '../../lib/crypto/keyring.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
+import { memoryCatalog } from '../../lib/iceberg/catalogs/memory.ts'
+import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import { localStorage } from '../../lib/storage/local.ts'
+import { memoryStorage } from '../../lib/storage/memory.ts'
 import type { S3StorageOptions } from '../../lib/storage/s3/options.ts'
 import { Gate } from '../../pipelines/batch/gate/gate.ts'
+import { runQuery } from '../../pipelines/query/run.ts'
 import { loadKeyring } from '../../service/keys/file.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { serve } from '../client/transports/server.ts'
@@ -31,6 +35,7 @@ import type { Lake } from '../helpers/lake.ts'
 import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
 import { s3Over } from '../helpers/s3/open.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
+import { namedFile, SIMPLE } from '../iceberg/tables.ts'
 import * as damage from '../pipelines/verify/damage.ts'
 import {
   API_KEY,
@@ -323,6 +328,16 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     const home = await place()
     await home.batch()
     return home.cli('query', 'select note::int from t', '--table', `t=${home.table}`)
+  },
+  'query/too-large': async () => {
+    const storage = memoryStorage()
+    const catalog = memoryCatalog({ storage, warehouse: 'memory:/wh', clock: waitlessClock(), uuid: randomUUID })
+    const context = { clock: waitlessClock(), random: Math.random, uuid: randomUUID }
+    const table = { database: 'db', name: 't' }
+    const files = [{ ...namedFile('memory:/a'), bytes: 11 }]
+    await appendFiles(catalog, table, { schema: SIMPLE, create: { properties: {} }, files, runId: 'run' }, context)
+    const tables = new Map([['t', { state: await catalog.load(table), storage }]])
+    return runQuery(`select '${PLANTED}' from t`, { storage, tables, maxFetchBytes: 10 })
   },
   'run/interrupted': async () => {
     const home = await place()

@@ -1,7 +1,8 @@
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, test } from 'vitest'
+import { packTexts, type TextBatch } from '../../lib/core/texts.ts'
 import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from '../../lib/parquet/chunk-writer.ts'
-import { plainStrings } from '../../lib/parquet/encode.ts'
+import { plainTexts } from '../../lib/parquet/encode.ts'
 import { MAGIC, serializeFooter } from '../../lib/parquet/footer.ts'
 import { encodeHybrid } from '../../lib/parquet/levels.ts'
 import { Output } from '../../lib/parquet/output.ts'
@@ -128,7 +129,9 @@ describe('a page that says it holds positions in the dictionary', () => {
     const out = new Output(writer)
     await out.write(MAGIC)
     const chunk = new ChunkWriter(out, leaf, 'none')
-    await chunk.page(encodeDictionaryPage('none', plainStrings([`${MARKER}1`, `${MARKER}2`]), 2, false))
+    await chunk.page(
+      encodeDictionaryPage('none', plainTexts(packTexts([`${MARKER}1`, `${MARKER}2`]) as TextBatch), 2, false),
+    )
     await chunk.page(encodeDataPage(leaf, 'none', { count: 2, encoding: RLE_DICTIONARY, values, random: false }))
     await out.write(serializeFooter([leaf], [{ rows: 2, chunks: [chunk.finish(undefined)] }], 'test'))
     await out.flush()
@@ -148,7 +151,7 @@ describe('a page that says it holds positions in the dictionary', () => {
   })
 
   test('is refused where it holds the values themselves', async () => {
-    const lying = plainStrings([`${MARKER}1`, `${MARKER}2`])
+    const lying = plainTexts(packTexts([`${MARKER}1`, `${MARKER}2`]) as TextBatch)
     await expect(run(await file(lying), { vin: REPLACE })).rejects.toMatchObject({ code: 'input/corrupt' })
   })
 

@@ -1,6 +1,8 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
-import type { Replace } from '../../lib/parquet/replacement.ts'
+import type { Replace, ReplacedTexts } from '../../lib/parquet/replace.ts'
 import { Replacements, type ReplacementsOptions } from '../../lib/parquet/replacements.ts'
 import type { LeafNode } from '../../lib/parquet/schema.ts'
 
@@ -24,7 +26,7 @@ function plain(...values: (string | Uint8Array)[]): Uint8Array {
 }
 
 function recording(
-  options: Partial<ReplacementsOptions> = {},
+  options: Partial<Omit<ReplacementsOptions, 'replace' | 'replaceBytes'>> = {},
   answer: (text: string) => string | null = (t) => `<${t}>`,
 ) {
   const calls: (readonly string[])[] = []
@@ -188,4 +190,57 @@ test('more columns than tables: each gets its own values’ replacements, of wha
       replacement.emit(slots, into)
       expect(into.toString('latin1').match(/<[^>]*>/g)).toEqual(values.map((value) => `<${value}>`))
     }
+})
+
+test('whoever replaces bytes gets and gives what whoever replaces strings does, whatever the values', async () => {
+  const text = fc.oneof(
+    fc.constantFrom('', 'n/a', '\u0000', '\u2028', '😀', 'ä'.repeat(300)),
+    fc.string({ unit: 'grapheme', maxLength: 8 }),
+  )
+  const answerOf = (value: string) => (value === 'n/a' ? null : `<${value}>`)
+  await fc.assert(
+    fc.asyncProperty(fc.array(text, { maxLength: 60 }), fc.integer({ min: 1, max: 7 }), async (values, fullRequest) => {
+      const nullable = column({}, { nullable: true })
+      const strings = recording({ fullRequest }, answerOf)
+      const calls: string[][] = []
+      const bytes = new Replacements({
+        fullRequest,
+        replaceBytes: async (_column, texts) => {
+          const asked = unpackTexts(texts)
+          calls.push(asked)
+          const answers = asked.map(answerOf)
+          const nulls = Uint8Array.from(answers, (answer) => Number(answer === null))
+          return { ...(packTexts(answers.map((answer) => answer ?? '')) as TextBatch), nulls }
+        },
+      })
+      const outcomes = await Promise.all(
+        [strings.tables, bytes].map(async (tables) => {
+          const replacement = tables.of(nullable)
+          const { slots } = replacement.lookAll(plain(...values), values.length, PLACE)
+          replacement.ask()
+          await replacement.settle()
+          const present = slots.filter((slot) => !replacement.isNull(slot))
+          const into = Buffer.alloc(replacement.sizeOf(present))
+          replacement.emit(present, into)
+          return { nulls: [...slots].map((slot) => replacement.isNull(slot)), into }
+        }),
+      )
+      expect(calls).toEqual(strings.calls)
+      expect(outcomes[0]).toEqual(outcomes[1])
+      const expected = values.filter((value) => value !== 'n/a').map((value) => (value === '' ? '' : `<${value}>`))
+      expect(outcomes[1]?.into).toEqual(Buffer.from(plain(...expected)))
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test.each<[string, (texts: TextBatch) => ReplacedTexts]>([
+  ['another number of values', ({ bytes }) => ({ bytes, offsets: Uint32Array.of(0) })],
+  ['another number of values', ({ bytes }) => ({ bytes, offsets: Uint32Array.of(0, 1, 2) })],
+  ['another number of values', ({ bytes }) => ({ bytes, offsets: Uint32Array.of(0, 1000) })],
+  ['another number of values', (texts) => ({ ...texts, nulls: new Uint8Array(2) })],
+  ['something that is no string', (texts) => ({ ...texts, nulls: Uint8Array.of(1) })],
+])('bytes that are %s are an error, not a value', async (message, answer) => {
+  const tables = new Replacements({ replaceBytes: async (_column, texts) => answer(texts) })
+  await expect(replaced(tables, ['a'])).rejects.toThrow(message)
 })

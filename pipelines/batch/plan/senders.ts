@@ -1,8 +1,7 @@
 /** What the values of a plan's columns would be to the service: distinct ones, requests, bytes. */
-import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { ENVELOPE_BYTES, sizeOf } from '../../../lib/client/size.ts'
 import type { ColumnRule } from '../job.ts'
-import { replacer } from '../replacer.ts'
+import { sentStrings } from '../sent.ts'
 import { Distinct, type DistinctEstimate, type Quality } from './distinct.ts'
 import { Pool } from './pool.ts'
 import { TYPICAL_BYTES } from './sizes.ts'
@@ -87,24 +86,16 @@ export class Senders {
     const alone = this.#rules.filter((other) => groupOf(other) === groupOf(rule)).length === 1
     const own = alone ? group.values : new Distinct(this.#maxBytes)
     const raw = rule.normalize.length > 0 ? new Distinct(this.#maxBytes) : undefined
-    let sent: readonly string[] = []
-    const heard: Pseudonymizer = {
-      call: async ({ values }) => {
-        sent = values
-        return { values }
-      },
-    }
-    const replace = replacer(rule, undefined, heard)
+    const sentOf = sentStrings(rule)
     let fresh = 0
     const pool = new Pool()
     let [guessed, guessedBytes] = [0, TYPICAL_BYTES]
     return {
       observe: async (texts) => {
-        sent = []
-        const replaced = await replace(texts)
+        const { values, places } = sentOf(texts)
         // What becomes null or empty is no value before normalization either.
-        if (raw) for (const [i, text] of texts.entries()) if (replaced[i]) raw.add(text)
-        return sent.map((value) => {
+        if (raw) for (const place of places) raw.add(texts[place] as string)
+        return values.map((value) => {
           if (!alone) own.add(value)
           if (!group.values.add(value)) return Buffer.byteLength(value)
           const { utf8, request, response } = sizeOf(value, 'pseudonymize')

@@ -1,6 +1,8 @@
 /** What a thread of a run does with what it is told. */
-import type { PseudonymAnswer, Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
+import { overBytes } from '../../../lib/client/bytes.ts'
+import type { BytesAnswer, Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { systemClock } from '../../../lib/core/clock.ts'
+import { compactTexts } from '../../../lib/core/texts.ts'
 import type { Piece } from '../../../lib/parquet/pieces.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { finishInput, type StepWork } from '../file.ts'
@@ -32,7 +34,7 @@ export class FileThread {
   readonly #stop = new AbortController()
   readonly #calls = new Map<
     number,
-    { readonly resolve: (answer: PseudonymAnswer) => void; readonly reject: (error: unknown) => void }
+    { readonly resolve: (answer: BytesAnswer) => void; readonly reject: (error: unknown) => void }
   >()
   #lastCall = 0
   #step: Step | undefined
@@ -144,13 +146,14 @@ export class FileThread {
   }
 
   #client(): Pseudonymizer {
-    return {
-      call: ({ signal: _signal, ...request }) =>
-        new Promise((resolve, reject) => {
-          const call = ++this.#lastCall
-          this.#calls.set(call, { resolve, reject })
-          this.#send({ type: 'call', call, request })
-        }),
-    }
+    return overBytes(({ signal: _signal, values, ...question }) => {
+      // A message carries whole buffers, whatever part of them is meant.
+      const request = { ...question, values: compactTexts(values) }
+      return new Promise((resolve, reject) => {
+        const call = ++this.#lastCall
+        this.#calls.set(call, { resolve, reject })
+        this.#send({ type: 'call', call, request })
+      })
+    })
   }
 }

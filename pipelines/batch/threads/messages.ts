@@ -1,5 +1,5 @@
 /** What threads of a run say to each other; plain data. */
-import type { PseudonymAnswer, PseudonymRequest } from '../../../lib/client/pseudonymizer.ts'
+import type { BytesAnswer, BytesRequest } from '../../../lib/client/pseudonymizer.ts'
 import { type ErrorCode, type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
 import type { WrittenRowGroup } from '../../../lib/parquet/footer.ts'
 import type { ConstantColumn } from '../../../lib/parquet/output-tree.ts'
@@ -31,12 +31,12 @@ export type ToThread =
   | { readonly type: 'group'; readonly id: number; readonly of: FileOfGroups; readonly position: number }
   /** So many bytes of a row group's pieces have been written. */
   | { readonly type: 'taken'; readonly id: number; readonly bytes: number }
-  | { readonly type: 'answer'; readonly call: number; readonly answer: PseudonymAnswer }
+  | { readonly type: 'answer'; readonly call: number; readonly answer: BytesAnswer }
   | { readonly type: 'refused'; readonly call: number; readonly error: SentError }
   | { readonly type: 'stop' }
 
 export type FromThread =
-  | { readonly type: 'call'; readonly call: number; readonly request: Omit<PseudonymRequest, 'signal'> }
+  | { readonly type: 'call'; readonly call: number; readonly request: Omit<BytesRequest, 'signal'> }
   | { readonly type: 'progress'; readonly id: number; readonly rows: number; readonly bytes: number }
   | { readonly type: 'done'; readonly id: number; readonly finished: Finished; readonly gate: GatePart }
   | { readonly type: 'failed'; readonly id: number; readonly error: SentError; readonly gate: GatePart | undefined }

@@ -1,8 +1,10 @@
 /** A thread of a run, as the run sees it. */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { bytesOf } from '../../../lib/client/bytes.ts'
 import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { PseudolakeError } from '../../../lib/core/errors.ts'
+import { compactTexts } from '../../../lib/core/texts.ts'
 import type { StepWork } from '../file.ts'
 import { type FromThread, sentError, type ThreadOptions, type ToThread } from './messages.ts'
 
@@ -54,7 +56,9 @@ export class Thread {
   async #call({ call, request }: Extract<FromThread, { readonly type: 'call' }>): Promise<void> {
     const { client, signal } = this.#options
     try {
-      this.post({ type: 'answer', call, answer: await client.call({ ...request, signal }) })
+      const answer = await bytesOf(client)({ ...request, signal })
+      // A message carries whole buffers, whatever part of them is meant.
+      this.post({ type: 'answer', call, answer: { ...answer, values: compactTexts(answer.values) } })
     } catch (error) {
       this.post({ type: 'refused', call, error: sentError(error) })
     }
