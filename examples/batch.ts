@@ -31,7 +31,7 @@ output: { table: lake.vehicles, warehouse: ${JSON.stringify(join(dir, 'warehouse
 const job = batchJob(settings, dir)
 const report = await runBatch(job, {
   storage,
-  catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
+  catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }),
   connect: () => connectService(settings, { env: process.env, cwd: dir, clock, random: Math.random, randomBytes }),
   clock,
   random: Math.random,

@@ -1,6 +1,32 @@
-/** The identities of a job's three sides. Pure. */
+/** The identities of a job's three sides, and the clients that act as them. */
+import type { Aws } from '../lib/aws/clients.ts'
 import { type AwsSettings, mergeAws } from '../lib/aws/settings.ts'
+import type { Clock } from '../lib/core/clock.ts'
 import type { BatchSettings } from './config/native.ts'
+
+export interface PlacesOutside {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly uuid: () => string
+  /** Made when the first bucket or catalog is asked; whoever gives it closes it. */
+  readonly aws: () => Promise<Aws>
+}
+
+/** AWS's clients, loaded by whoever asks for them first, and the end of those that were. */
+export function lazyAws(env: PlacesOutside['env']): { readonly aws: () => Promise<Aws>; close(): Promise<void> } {
+  let opened: Promise<Aws> | undefined
+  return {
+    aws() {
+      opened ??= import('../lib/aws/clients.ts').then(({ openAws }) => openAws({ env }))
+      return opened
+    },
+    async close() {
+      await (await opened?.catch(() => undefined))?.close()
+    },
+  }
+}
 
 export type Side = 'input' | 'output' | 'service'
 

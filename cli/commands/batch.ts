@@ -1,18 +1,19 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
-import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
-import { openStorage } from '../../lib/storage/open.ts'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import { storageLocation } from '../../lib/iceberg/locations.ts'
+import { lazyAws } from '../../pipelines/aws.ts'
 import { type BatchJob, batchJob } from '../../pipelines/batch/job.ts'
 import { fixedPart, type Places, requireApart } from '../../pipelines/batch/overlap.ts'
 import { readPrices, shippedPrices } from '../../pipelines/batch/plan/prices.ts'
 import type { BatchEvent, BatchReport } from '../../pipelines/batch/report.ts'
 import { type BatchOptions, type BatchOutside, planBatch, runBatch } from '../../pipelines/batch/run.ts'
-import { readBatchConfig } from '../../pipelines/config/load.ts'
+import { jobCatalog } from '../../pipelines/catalog.ts'
 import type { BatchSettings } from '../../pipelines/config/native.ts'
 import { connectService, requireService } from '../../pipelines/service.ts'
+import { jobStorage } from '../../pipelines/storages.ts'
 import type { Command, Io } from '../command.ts'
+import { readConfig, readText } from '../config-file.ts'
 import { failure } from '../output/failure.ts'
 import { gateText } from '../output/gate.ts'
 import { planText } from '../output/plan.ts'
@@ -68,20 +69,19 @@ export const batch: Command = {
     ['pseudolake batch --config job.yaml --adopt all', 'take over a table whose rows came from the inputs present now'],
   ],
   async run(args, io) {
-    const file = absolute(io.cwd, args.string('config') ?? '')
-    const settings = readBatchConfig(await readConfig(file), { set: args.strings('set'), env: io.env })
+    const settings = await readConfig(args.string('config') ?? '', args.strings('set'), io)
     const adopt = args.string('adopt') as 'all' | 'none' | undefined
     const list = args.string('inputs-from')
     const since = args.string('modified-since')
     const maxFiles = args.number('max-files')
     const command = `pseudolake batch --config ${args.string('config')}`
     const priceFile = args.string('prices')
-    const prices = priceFile === undefined ? shippedPrices() : await pricesOf(absolute(io.cwd, priceFile))
+    const prices = priceFile === undefined ? shippedPrices() : await pricesOf(priceFile, io)
     const options = {
       prices,
       allowKeyChange: args.flag('allow-key-change'),
       ...(adopt === undefined ? {} : { adopt }),
-      ...(list === undefined ? {} : { inputsFrom: await readList(absolute(io.cwd, list), io.cwd) }),
+      ...(list === undefined ? {} : { inputsFrom: await readList(list, io) }),
       ...(since === undefined ? {} : { modifiedSince: timeOf(since) }),
       ...(maxFiles === undefined ? {} : { maxFiles: atLeastOne(maxFiles) }),
     }
@@ -117,19 +117,19 @@ async function reported(
   }
 }
 
-/** Plans a batch on this machine's storage. */
+/** Plans a batch where its configuration says. */
 async function planWith(settings: BatchSettings, io: Io, command: string, options: Parameters<typeof planBatch>[2]) {
   const job = batchJob(settings, io.cwd)
   requireService(settings, io.env)
   requireApart(await realPlaces(job))
-  return planBatch(job, outsideOf(settings, job, io, command), options)
+  return withOutside(settings, job, io, command, (outside) => planBatch(job, outside, options))
 }
 
-async function pricesOf(file: string) {
-  return readPrices(await readText(file, 'options/invalid', '--prices: cannot read'), file)
+async function pricesOf(file: string, io: Io) {
+  return readPrices(await readText(file, io, 'options/invalid', '--prices: cannot read'), file)
 }
 
-/** Runs a batch on this machine's storage, with a bar or lines on stderr. */
+/** Runs a batch where its configuration says, with a bar or lines on stderr. */
 export async function runWithProgress(
   settings: BatchSettings,
   io: Io,
@@ -145,49 +145,66 @@ export async function runWithProgress(
   let totalBytes = 0
   let totalFiles = 0
   try {
-    return await runBatch(
-      job,
-      {
-        ...outsideOf(settings, job, io, command),
-        onEvent(event) {
-          also?.(event)
-          if (event.type === 'listed') {
-            totalBytes = event.bytes
-            totalFiles = event.files
-            shown.update({ label: job.name, done: 0, total: totalBytes, detail: `0 of ${totalFiles} files` })
-          } else if (event.type === 'progress')
-            shown.update({
-              label: job.name,
-              done: event.bytes,
-              total: totalBytes,
-              detail: `${event.files} of ${totalFiles} files, ${count(event.rows)} rows`,
-            })
+    return await withOutside(settings, job, io, command, (outside) =>
+      runBatch(
+        job,
+        {
+          ...outside,
+          onEvent(event) {
+            also?.(event)
+            if (event.type === 'listed') {
+              totalBytes = event.bytes
+              totalFiles = event.files
+              shown.update({ label: job.name, done: 0, total: totalBytes, detail: `0 of ${totalFiles} files` })
+            } else if (event.type === 'progress')
+              shown.update({
+                label: job.name,
+                done: event.bytes,
+                total: totalBytes,
+                detail: `${event.files} of ${totalFiles} files, ${count(event.rows)} rows`,
+              })
+          },
         },
-      },
-      options,
+        options,
+      ),
     )
   } finally {
     shown.end()
   }
 }
 
-function outsideOf(settings: BatchSettings, job: BatchJob, io: Io, command: string): BatchOutside {
-  const { clock, random, signal } = io
-  const storage = openStorage()
-  return {
-    storage,
-    catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
-    connect: () =>
-      connectService(settings, { env: io.env, cwd: io.cwd, clock, random, randomBytes, say: (note) => io.note(note) }),
-    clock,
-    random,
-    uuid: randomUUID,
-    runId: runId(clock.wall()),
-    createdBy: `pseudolake version ${version()}`,
-    command,
-    usage,
-    threads: { most: availableParallelism() },
-    signal,
+/** What a run works with, until it is over. */
+async function withOutside<T>(
+  settings: BatchSettings,
+  job: BatchJob,
+  io: Io,
+  command: string,
+  run: (outside: BatchOutside) => Promise<T>,
+): Promise<T> {
+  const { env, cwd, clock, random, signal } = io
+  const { aws, close } = lazyAws(env)
+  const places = { env, clock, random, uuid: randomUUID, aws }
+  try {
+    const catalog = await jobCatalog(settings, job.warehouse, places)
+    // Threads open storages by themselves, and have no part in what a catalog hands out.
+    const vended = settings.output.catalog.access === 'vended'
+    return await run({
+      storage: jobStorage(job, places, vended ? catalog.storage : undefined),
+      catalog,
+      connect: () =>
+        connectService(settings, { env, cwd, clock, random, randomBytes, aws, say: (note) => io.note(note) }),
+      clock,
+      random,
+      uuid: randomUUID,
+      runId: runId(clock.wall()),
+      createdBy: `pseudolake version ${version()}`,
+      command,
+      usage,
+      threads: { most: vended ? 1 : availableParallelism() },
+      signal,
+    })
+  } finally {
+    await close()
   }
 }
 
@@ -196,7 +213,7 @@ async function realPlaces({ input, warehouse, database, table, state }: BatchJob
   const base = fixedPart(input)
   return {
     input: `${await realPath(base)}${base === input ? '' : `/${input.slice(base.length)}`}`,
-    output: await realPath(`${warehouse}/${database}/${table}`),
+    output: warehouse === undefined ? undefined : await realPath(`${warehouse}/${database}/${table}`),
     state: await realPath(state),
   }
 }
@@ -240,12 +257,12 @@ function seconds(s: number): string {
       : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`
 }
 
-async function readList(file: string, cwd: string): Promise<string[]> {
-  const text = await readText(file, 'options/invalid', '--inputs-from: cannot read')
+async function readList(file: string, io: Io): Promise<string[]> {
+  const text = await readText(file, io, 'options/invalid', '--inputs-from: cannot read')
   return text
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
-    .map((line) => absolute(cwd, line))
+    .map((line) => storageLocation(absolute(io.cwd, line)))
 }
 
 function timeOf(text: string): number {
@@ -264,17 +281,4 @@ function timeOf(text: string): number {
 function atLeastOne(n: number): number {
   if (n >= 1) return n
   throw new PseudolakeError('options/invalid', '--max-files: expected an integer from 1', { option: 'max-files' })
-}
-
-function readConfig(file: string): Promise<string> {
-  return readText(file, 'config/invalid', 'cannot read the configuration')
-}
-
-async function readText(file: string, code: ErrorCode, problem: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    const errno = (error as NodeJS.ErrnoException).code ?? 'unknown'
-    throw new PseudolakeError(code, `${problem} ${file} (${errno})`, { file, errno }, { cause: error })
-  }
 }

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { checkConfig } from '../../pipelines/config/check.ts'
 import { convertConfig } from '../../pipelines/config/convert.ts'
 import { type Explained, explainConfig } from '../../pipelines/config/explain.ts'
 import { batchSchema } from '../../pipelines/config/schema.ts'
 import type { Arguments, Command, Io } from '../command.ts'
+import { readText } from '../config-file.ts'
 import { bytes, table } from '../output/text.ts'
 import { absolute } from '../paths.ts'
 
@@ -97,14 +97,9 @@ export const configConvert: Command = {
 }
 
 async function read(args: Arguments, io: Io): Promise<{ file: string; source: string }> {
-  const file = absolute(io.cwd, args.positionals[0] ?? '')
-  try {
-    return { file, source: await readFile(file, 'utf8') }
-  } catch (error) {
-    const errno = (error as NodeJS.ErrnoException).code ?? 'unknown'
-    const message = `cannot read the configuration ${file} (${errno})`
-    throw new PseudolakeError('config/invalid', message, { file, errno }, { cause: error })
-  }
+  const given = args.positionals[0] ?? ''
+  const source = await readText(given, io, 'config/invalid', 'cannot read the configuration')
+  return { file: absolute(io.cwd, given), source }
 }
 
 function overrides(args: Arguments, io: Io) {

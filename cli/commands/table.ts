@@ -1,19 +1,16 @@
-import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import { currentSchema, currentSnapshot, type Snapshot, type TableMetadata } from '../../lib/iceberg/metadata.ts'
-import { openTable } from '../../lib/iceberg/open.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import { typeText } from '../../lib/iceberg/types.ts'
-import { openStorage } from '../../lib/storage/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Arguments, Command, Io } from '../command.ts'
 import { bytes, count, table } from '../output/text.ts'
-import { absolute } from '../paths.ts'
+import { type OpenedTable, TABLE_LOCATION, TABLE_OPTIONS, withTables } from '../tables.ts'
 
 const LOCATION = [
   {
     name: 'LOCATION',
     required: true,
-    summary: 'The table: its folder, or one of its metadata files (….metadata.json)',
+    summary: TABLE_LOCATION,
   },
 ]
 
@@ -21,18 +18,21 @@ export const tableShow: Command = {
   name: 'table show',
   summary: 'What an Iceberg table is now: size, columns, properties',
   positionals: LOCATION,
-  options: {},
+  options: TABLE_OPTIONS,
   examples: [
     ['pseudolake table show /lake/warehouse/db/pseudo_table', 'the table as it is now'],
     [
       'pseudolake table show /lake/warehouse/db/pseudo_table/metadata/v3.metadata.json --json',
       'as it was at version 3',
     ],
+    ['pseudolake table show rest:db.pseudo_table --config job.yaml', 'of a table in the job’s REST catalog'],
   ],
   async run(args, io) {
-    const { storage, state } = await opened(args, io)
+    const { state, size } = await withTable(args, io, async ({ storage, state }) => ({
+      state,
+      size: await sizeOf(storage, state.metadata),
+    }))
     const { metadata, metadataLocation } = state
-    const size = await sizeOf(storage, metadata)
     const schema = currentSchema(metadata).fields.map(({ id, name, type, required, doc }) => ({
       id,
       name,
@@ -86,11 +86,13 @@ export const tableHistory: Command = {
   name: 'table history',
   summary: 'The snapshots of an Iceberg table, oldest first',
   positionals: LOCATION,
-  options: {},
-  examples: [['pseudolake table history /lake/warehouse/db/pseudo_table', 'who wrote what, and when']],
+  options: TABLE_OPTIONS,
+  examples: [
+    ['pseudolake table history /lake/warehouse/db/pseudo_table', 'who wrote what, and when'],
+    ['pseudolake table history glue:db.pseudo_table', 'of a table in Glue, as the environment’s identity'],
+  ],
   async run(args, io) {
-    const { state } = await opened(args, io)
-    const { metadata } = state
+    const { metadata } = await withTable(args, io, async ({ state }) => state)
     const current = ancestors(metadata)
     const snapshots = metadata.snapshots.map((snapshot) => {
       const { summary } = snapshot
@@ -132,20 +134,14 @@ export const tableFiles: Command = {
   name: 'table files',
   summary: 'The data files of an Iceberg table’s current snapshot',
   positionals: LOCATION,
-  options: {},
+  options: TABLE_OPTIONS,
   examples: [['pseudolake table files /lake/warehouse/db/pseudo_table --json', 'for scripts']],
   async run(args, io) {
-    const { storage, state } = await opened(args, io)
-    const files: { path: string; rows: number; bytes: number; sequence_number: number; delete_files: number }[] = []
-    for await (const { file, sequenceNumber, deletes } of planFiles(storage, state.metadata))
-      files.push({
-        path: file.path,
-        rows: file.rows,
-        bytes: file.bytes,
-        sequence_number: sequenceNumber,
-        delete_files: deletes.length,
-      })
-    const prefix = `${state.metadata.location}/`
+    const { metadata, files } = await withTable(args, io, async ({ storage, state }) => ({
+      metadata: state.metadata,
+      files: await filesOf(storage, state.metadata),
+    }))
+    const prefix = `${metadata.location}/`
     const rows = files.map(({ path, rows, bytes: size, sequence_number, delete_files }) => [
       path.startsWith(prefix) ? path.slice(prefix.length) : path,
       rows,
@@ -155,15 +151,27 @@ export const tableFiles: Command = {
     ])
     return {
       exit: 0,
-      json: { location: state.metadata.location, files },
+      json: { location: metadata.location, files },
       text: rows.length === 0 ? 'no files\n' : table(['file', 'rows', 'size', 'sequence', 'delete files'], rows),
     }
   },
 }
 
-async function opened(args: Arguments, io: Io): Promise<{ storage: Storage; state: TableState }> {
-  const storage = openStorage()
-  return { storage, state: await openTable(storage, absolute(io.cwd, args.positionals[0] ?? '')) }
+function withTable<T>(args: Arguments, io: Io, use: (opened: OpenedTable) => Promise<T>): Promise<T> {
+  return withTables(args, io, async (open) => use(await open(args.positionals[0] ?? '')))
+}
+
+async function filesOf(storage: Storage, metadata: TableMetadata) {
+  const files: { path: string; rows: number; bytes: number; sequence_number: number; delete_files: number }[] = []
+  for await (const { file, sequenceNumber, deletes } of planFiles(storage, metadata))
+    files.push({
+      path: file.path,
+      rows: file.rows,
+      bytes: file.bytes,
+      sequence_number: sequenceNumber,
+      delete_files: deletes.length,
+    })
+  return files
 }
 
 interface Size {

@@ -1,11 +1,9 @@
-import { openTable } from '../../lib/iceberg/open.ts'
-import { openStorage } from '../../lib/storage/open.ts'
 import { FINDING_KINDS, type FindingKind } from '../../pipelines/verify/findings.ts'
 import { type VerifyReport, verifyTable } from '../../pipelines/verify/verify.ts'
 import type { Command } from '../command.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
-import { absolute } from '../paths.ts'
+import { TABLE_LOCATION, TABLE_OPTIONS, withTables } from '../tables.ts'
 
 export const tableVerify: Command = {
   name: 'table verify',
@@ -14,10 +12,11 @@ export const tableVerify: Command = {
     {
       name: 'LOCATION',
       required: true,
-      summary: 'The table: its folder, or one of its metadata files (….metadata.json)',
+      summary: TABLE_LOCATION,
     },
   ],
   options: {
+    ...TABLE_OPTIONS,
     full: {
       type: 'boolean',
       summary:
@@ -29,23 +28,24 @@ export const tableVerify: Command = {
     ['pseudolake table verify /lake/warehouse/db/pseudo_table --full --json', 'every page; findings for scripts'],
   ],
   async run(args, io) {
-    const storage = openStorage()
-    const state = await openTable(storage, absolute(io.cwd, args.positionals[0] ?? ''))
     const { clock, signal } = io
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
-      const report = await verifyTable(state, {
-        storage,
-        full: args.flag('full'),
-        now: clock.wall(),
-        signal,
-        onProgress: ({ files, totalFiles, bytes: read, findings }) =>
-          shown.update({
-            label: 'verify',
-            done: files,
-            total: totalFiles,
-            detail: `${count(files)} files of ${bytes(read)}, ${count(findings)} findings`,
-          }),
+      const report = await withTables(args, io, async (open) => {
+        const { storage, state } = await open(args.positionals[0] ?? '')
+        return verifyTable(state, {
+          storage,
+          full: args.flag('full'),
+          now: clock.wall(),
+          signal,
+          onProgress: ({ files, totalFiles, bytes: read, findings }) =>
+            shown.update({
+              label: 'verify',
+              done: files,
+              total: totalFiles,
+              detail: `${count(files)} files of ${bytes(read)}, ${count(findings)} findings`,
+            }),
+        })
       })
       return { exit: report.status === 'clean' ? 0 : 1, json: report, text: text(report) }
     } finally {

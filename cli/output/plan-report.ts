@@ -18,7 +18,10 @@ export interface ReportFile {
  */
 export async function reportFile(path: string, job: BatchJob): Promise<ReportFile> {
   const input = fixedPart(job.input)
-  const folders = [input.endsWith('/') ? input : `${input}/`, `${job.warehouse}/${job.database}/${job.table}/`]
+  const folders = [
+    input.endsWith('/') ? input : `${input}/`,
+    ...(job.warehouse === undefined ? [] : [`${job.warehouse}/${job.database}/${job.table}/`]),
+  ]
   const inside = folders.find((folder) => path === job.input || path.startsWith(folder))
   if (inside !== undefined) throw invalid(`${path} lies inside ${inside}, where data is`)
   const folder = dirname(path)

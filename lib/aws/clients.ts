@@ -21,7 +21,10 @@ export interface AwsOptions {
 }
 
 export interface Aws {
+  /** Tries once: the second of two conditional writes is refused for the first one's object. */
   s3(settings: AwsSettings): Promise<S3Client>
+  /** A client of the caller's own, who closes it. @param as who its requests are made as, in the place of what the settings say */
+  s3As(settings: AwsSettings, as: CredentialProvider): Promise<S3Client>
   /** Tries once: a commit that is tried again by the client can't be told from somebody else's. */
   glue(settings: AwsSettings): Promise<GlueClient>
   secretsManager(settings: AwsSettings): Promise<SecretsManagerClient>
@@ -101,24 +104,35 @@ export function openAws({ env }: AwsOptions): Aws {
     })
   }
 
-  return {
-    s3: (settings) =>
-      client('s3', settings, async (common) => {
-        const { S3Client } = await import('@aws-sdk/client-s3')
-        return new S3Client({
-          ...common,
-          maxAttempts: MAX_ATTEMPTS,
-          followRegionRedirects: true,
-          // Its wait for a 100 costs a round trip a part, on a connection of its own.
-          expectContinueHeader: false,
-          ...(common.endpoint !== undefined && {
-            forcePathStyle: true,
-            // Not every store knows the checksums that the SDK would add by itself.
-            ...(!env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
-            ...(!env.AWS_RESPONSE_CHECKSUM_VALIDATION && { responseChecksumValidation: 'WHEN_REQUIRED' as const }),
-          }),
-        })
+  async function s3(common: Common): Promise<S3Client> {
+    const { S3Client } = await import('@aws-sdk/client-s3')
+    return new S3Client({
+      ...common,
+      // lib/storage/s3 tries again by itself, and tells of a bucket in another region: see its `S3_CLIENT_SETTINGS`.
+      maxAttempts: 1,
+      followRegionRedirects: false,
+      // Its wait for a 100 costs a round trip a part, on a connection of its own.
+      expectContinueHeader: false,
+      ...(common.endpoint !== undefined && {
+        forcePathStyle: true,
+        // Not every store knows the checksums that the SDK would add by itself.
+        ...(!env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
+        ...(!env.AWS_RESPONSE_CHECKSUM_VALIDATION && { responseChecksumValidation: 'WHEN_REQUIRED' as const }),
       }),
+    })
+  }
+
+  return {
+    s3: (settings) => client('s3', settings, s3),
+    async s3As(settings, as) {
+      const endpoint = endpointOf('s3', settings, env)
+      return s3({
+        region: await knownRegion(settings, env, endpoint !== undefined),
+        credentials: as,
+        requestHandler: await handler(),
+        ...(endpoint !== undefined && { endpoint }),
+      })
+    },
     glue: (settings) =>
       client('glue', settings, async (common) => {
         const { GlueClient } = await import('@aws-sdk/client-glue')

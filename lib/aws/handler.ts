@@ -5,7 +5,7 @@
  */
 import type { NodeHttpHandler, NodeHttpHandlerOptions } from '@smithy/node-http-handler'
 import type { Dispatcher } from 'undici'
-import { PseudolakeError } from '../core/errors.ts'
+import { envProxy, isLoopback } from '../core/proxy.ts'
 import type { Env } from './settings.ts'
 
 /** Connections to one host; a run has fewer requests under way than that. */
@@ -24,7 +24,7 @@ type Request = Parameters<NodeHttpHandler['handle']>[0]
 type Options = NonNullable<Parameters<NodeHttpHandler['handle']>[1]>
 type Answer = Awaited<ReturnType<NodeHttpHandler['handle']>>
 
-/** @throws PseudolakeError `config/invalid` where a proxy's variable holds no URL; it is not repeated, as it may hold a password */
+/** @throws PseudolakeError `config/invalid` as `envProxy` */
 export async function requestHandler(env: Env): Promise<RequestHandler> {
   const { NodeHttpHandler } = await import('@smithy/node-http-handler')
   const agent = { keepAlive: true, maxSockets: MAX_CONNECTIONS }
@@ -36,33 +36,12 @@ export async function requestHandler(env: Env): Promise<RequestHandler> {
     // Requests that wait for a connection are no reason to write to the console.
     logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
   })
-  const proxy = await proxyOf(env)
+  const proxy = await envProxy(env, {
+    connections: MAX_CONNECTIONS,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+  })
   return proxy === undefined ? direct : new ProxyHandler(direct, proxy)
-}
-
-async function proxyOf(env: Env): Promise<Dispatcher | undefined> {
-  const variable = (name: string) => env[name.toLowerCase()] ?? env[name] ?? ''
-  const httpProxy = variable('HTTP_PROXY')
-  const httpsProxy = variable('HTTPS_PROXY')
-  if (httpProxy === '' && httpsProxy === '') return undefined
-  const { EnvHttpProxyAgent } = await import('undici')
-  try {
-    return new EnvHttpProxyAgent({
-      connections: MAX_CONNECTIONS,
-      pipelining: 1,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
-      headersTimeout: IDLE_TIMEOUT_MS,
-      bodyTimeout: IDLE_TIMEOUT_MS,
-      // As texts, so that undici does not look into the process's own environment.
-      httpProxy,
-      httpsProxy,
-      noProxy: variable('NO_PROXY'),
-    })
-  } catch {
-    throw new PseudolakeError('config/invalid', 'HTTPS_PROXY or HTTP_PROXY: expected the URL of a proxy', {
-      key: 'HTTPS_PROXY',
-    })
-  }
 }
 
 /** Asks through undici, which knows proxies and `NO_PROXY`; loopback is never asked through one. */
@@ -144,8 +123,4 @@ function asNodes(error: unknown): unknown {
   if (code === 'UND_ERR_SOCKET')
     return Object.assign(new Error('the connection ended', { cause: error }), { code: 'ECONNRESET' })
   return error
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname === '::1' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }

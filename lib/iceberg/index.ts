@@ -26,7 +26,7 @@ export {
   type TableMetadata,
 } from './metadata.ts'
 export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from './metrics.ts'
-export { type CatalogKind, catalogLocation, openTable } from './open.ts'
+export { type CatalogKind, type CatalogOptions, catalogLocation, openCatalog, openTable } from './open.ts'
 export { appendFiles } from './operations/append.ts'
 export {
   type ExpireOptions,

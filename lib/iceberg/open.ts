@@ -1,7 +1,11 @@
 import { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { TableIdentifier, TableState } from './catalogs/catalog.ts'
+import type { Catalog, TableIdentifier, TableState } from './catalogs/catalog.ts'
+import { filesystemCatalog } from './catalogs/filesystem.ts'
+import type { GlueCatalogOptions } from './catalogs/glue.ts'
+import type { MemoryCatalogOptions } from './catalogs/memory.ts'
 import { findNewest } from './catalogs/metadata-versions.ts'
+import type { RestCatalogOptions } from './catalogs/rest.ts'
 import { storageLocation, tableSpelling } from './locations.ts'
 import { parseMetadata } from './metadata.ts'
 
@@ -10,6 +14,30 @@ const METADATA_FILE = /\.metadata\.json(?:\.gz)?$/
 const NUMBERED = /^(\d+)-.+\.metadata\.json(?:\.gz)?$/
 
 export type CatalogKind = 'glue' | 'rest'
+
+/** A catalog by its type, with what its adapter takes. */
+export type CatalogOptions =
+  | ({ readonly type: 'filesystem' } & Omit<MemoryCatalogOptions, 'uuid'>)
+  | ({ readonly type: 'memory' } & MemoryCatalogOptions)
+  | ({ readonly type: 'glue' } & GlueCatalogOptions)
+  | ({ readonly type: 'rest' } & RestCatalogOptions)
+
+/**
+ * The one place that looks at a catalog's type. What a table on a disk has no use for is loaded when it is asked for.
+ * @throws PseudolakeError `options/invalid`
+ */
+export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
+  switch (options.type) {
+    case 'filesystem':
+      return filesystemCatalog(options)
+    case 'memory':
+      return (await import('./catalogs/memory.ts')).memoryCatalog(options)
+    case 'glue':
+      return (await import('./catalogs/glue.ts')).glueCatalog(options)
+    case 'rest':
+      return (await import('./catalogs/rest.ts')).restCatalog(options)
+  }
+}
 
 /**
  * A table that is named in a catalog, `glue:db.table` or `rest:db.table`; undefined for a location. The last dot separates: what is before

@@ -2,7 +2,6 @@
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { type CsvDialect, csvDialect } from '../../lib/csv/dialect.ts'
 import { splitPath } from '../config/load.ts'
 import type { BatchSettings } from '../config/native.ts'
 import { requireApart, trimmed } from './overlap.ts'
@@ -26,16 +25,14 @@ export interface BatchJob {
   /** Location (no trailing slash, unless it was given so) or glob. */
   readonly input: string
   readonly hive: boolean
-  /** How the files are written; undefined where they are Parquet. */
-  readonly csv: CsvDialect | undefined
   readonly changed: 'fail' | 'append' | 'replace'
   readonly columns: readonly ColumnRule[]
   readonly unlisted: 'copy' | 'drop' | 'fail'
   readonly schemaChanges: 'fail' | 'add' | 'drop'
   readonly database: string
   readonly table: string
-  /** Without trailing slash. */
-  readonly warehouse: string
+  /** Without trailing slash. Undefined where the catalog says where its tables are. */
+  readonly warehouse: string | undefined
   /** Where ledgers live; without trailing slash. */
   readonly state: string
   readonly create: 'never' | 'table' | 'database'
@@ -48,10 +45,11 @@ export interface BatchJob {
  */
 export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   for (const [key, wanted, only] of [
+    ['input.format', settings.input.format, 'parquet'],
     ['output.format', settings.output.format, 'iceberg'],
-    ['output.catalog.type', settings.output.catalog.type, 'filesystem'],
   ] as const)
     if (wanted !== only) throw unsupported(key, wanted, only)
+  requireCatalog(settings)
   const columns = [...settings.columns].map(([name, column]) => {
     const path = splitPath(name).map((word) => word.replaceAll('`', ''))
     return {
@@ -72,17 +70,24 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     throw new PseudolakeError('config/invalid', `columns.${twice.name} is configured twice`, { column: twice.name })
 
   const input = location(settings.input.path, 'input.path', cwd)
-  const warehouse = trimmed(location(settings.output.warehouse, 'output.warehouse', cwd))
-  const [database, table] = settings.output.table.split('.') as [string, string]
+  const { output } = settings
+  const warehouse =
+    output.warehouse === undefined ? undefined : trimmed(location(output.warehouse, 'output.warehouse', cwd))
+  // The last dot: before it may be a namespace of several levels.
+  const dot = output.table.lastIndexOf('.')
+  const [database, table] = [output.table.slice(0, dot), output.table.slice(dot + 1)]
   const state = trimmed(
-    settings.output.state ? location(settings.output.state, 'output.state', cwd) : `${warehouse}/_pseudolake`,
+    output.state === undefined ? `${warehouse}/_pseudolake` : location(output.state, 'output.state', cwd),
   )
-  requireApart({ input, output: `${warehouse}/${database}/${table}`, state })
+  requireApart({
+    input,
+    output: warehouse === undefined ? undefined : `${warehouse}/${database}/${table}`,
+    state,
+  })
   return {
     name: settings.job,
     input,
     hive: settings.input.partitioning === 'hive',
-    csv: dialectOf(settings),
     changed: settings.input.changed,
     columns,
     unlisted: settings.unlisted_columns,
@@ -96,21 +101,16 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   }
 }
 
-function dialectOf({ input: { format, csv } }: BatchSettings): CsvDialect | undefined {
-  if (format === 'csv') return csvDialect(csv ?? {}, 'input.csv')
-  if (csv === undefined) return undefined
-  throw new PseudolakeError('config/invalid', 'input.csv goes with input.format csv, and it is parquet', {
-    key: 'input.csv',
-  })
-}
-
 function location(given: string, key: string, cwd: string): string {
   if (/^s3[an]?:\/\//i.test(given)) return bucketPath(given, key)
   if (/^file:\//i.test(given)) return filePath(given, key)
+  if (/^memory:\//i.test(given)) return given
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(given))
-    throw new PseudolakeError('config/invalid', `${key}: expected a path or a file:// location, got another scheme`, {
-      key,
-    })
+    throw new PseudolakeError(
+      'config/invalid',
+      `${key}: expected a path, a file:// or an s3:// location, got another scheme`,
+      { key },
+    )
   const path = posix.resolve(cwd, given)
   return given.endsWith('/') ? `${path}/` : path
 }
@@ -121,7 +121,44 @@ function bucketPath(given: string, key: string): string {
   const [bucket = ''] = path.split('/')
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
     throw new PseudolakeError('config/invalid', `${key}: expected s3://BUCKET/PREFIX`, { key })
-  return `s3://${path}`
+  // A bucket alone is the folder of all that is in it.
+  return `s3://${path.includes('/') ? path : `${path}/`}`
+}
+
+/** What goes together with each type of catalog; what does not is refused, so that nobody believes that it holds. */
+function requireCatalog({ output }: BatchSettings): void {
+  const { catalog, warehouse, state } = output
+  const bad = (key: string, message: string, hint?: string) =>
+    new PseudolakeError('config/invalid', `output.${key}: ${message}`, {
+      key: `output.${key}`,
+      ...(hint !== undefined && { hint }),
+    })
+  const { type, auth = 'none' } = catalog
+  if (type !== 'rest' && output.table.split('.').length > 2)
+    throw bad('table', 'expected db.table: a database with dots is a namespace of a catalog of type rest')
+  if (warehouse === undefined && type !== 'rest')
+    throw bad('warehouse', `expected a folder or s3:// location, got nothing`)
+  if (type === 'rest') {
+    if (catalog.uri === undefined) throw bad('catalog.uri', 'a catalog of type rest needs its URL')
+    if (state === undefined && (warehouse === undefined || catalog.access === 'vended'))
+      throw bad(
+        'state',
+        'must be given where the catalog manages the storage',
+        'Name a folder of your own, apart from the table: output.state: s3://bucket/pseudolake',
+      )
+    if (auth === 'oauth2' && (catalog.credential === undefined) === (catalog.token === undefined))
+      throw bad('catalog.auth', 'oauth2 needs one of credential and token')
+  }
+  const others: readonly (keyof typeof catalog)[] = [
+    ...(type === 'rest' ? [] : (['uri', 'warehouse', 'auth', 'oauth2_uri', 'scope', 'signing_name'] as const)),
+    ...(type === 'rest' && auth === 'oauth2' ? [] : (['credential', 'token'] as const)),
+    ...(type === 'rest' && auth === 'oauth2' ? [] : (['oauth2_uri', 'scope'] as const)),
+    ...(type === 'rest' && auth === 'sigv4' ? [] : (['signing_name'] as const)),
+    ...(type === 'glue' ? [] : (['catalog_id'] as const)),
+  ]
+  const idle = others.find((key) => catalog[key] !== undefined)
+  if (idle !== undefined)
+    throw bad(`catalog.${idle}`, `does not go with type ${type}${type === 'rest' ? ` and auth ${auth}` : ''}`)
 }
 
 /** `?` is a wildcard here and `#` part of a name: a location has neither a query nor a fragment. */

@@ -5,17 +5,19 @@ import { globMatcher } from './glob.ts'
 export interface Places {
   /** File, folder or glob. */
   readonly input: string
-  /** The table's folder. */
-  readonly output: string
+  /** The table's folder; undefined where only the catalog knows it. */
+  readonly output: string | undefined
   /** The ledgers' folder. */
   readonly state: string
 }
 
 /** @throws PseudolakeError `config/overlap` */
 export function requireApart({ input, output, state }: Places): void {
-  if (inside(output, fixedPart(input)) || couldReach(input, output))
-    throw overlap('input.path and the table’s location lie inside each other', input, output)
-  if (inside(output, state)) throw overlap('output.state lies inside the table’s location', state, output)
+  if (output !== undefined) {
+    if (inside(output, fixedPart(input)) || couldReach(input, output))
+      throw overlap('input.path and the table’s location lie inside each other', input, output)
+    if (inside(output, state)) throw overlap('output.state lies inside the table’s location', state, output)
+  }
   if (couldReach(input, state) && !hiddenBelow(fixedPart(input), state))
     throw overlap('output.state lies inside input.path', input, state)
 }

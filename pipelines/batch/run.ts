@@ -10,8 +10,6 @@ import type { Schema } from '../../lib/iceberg/types.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
 import { type Choice, chooseInputs } from './choose.ts'
-import { gateCsvTakenOver } from './csv/again.ts'
-import { targetFileBytes } from './csv/target-size.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateTakenOver, gateWith } from './gate/open.ts'
@@ -255,8 +253,7 @@ class BatchRun {
     await unpublished.begin(target.uuid)
     const runner = this.#runnerFor(this.#client as Client)
     const { createdBy } = this.#outside
-    const targetBytes = targetFileBytes(properties)
-    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy, targetBytes }
+    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy }
     const atOnce = await runner.begin(step, inputs, only)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
@@ -279,7 +276,7 @@ class BatchRun {
     this.#outside.signal.throwIfAborted()
     const taken = await unpublished.take(input, digest)
     if (taken) this.#takenOver++
-    if (taken) await this.#lookAgain(input, taken, table)
+    for (const { file } of taken?.files ?? []) await this.#lookAgain(input, file.location, table)
     const finished = taken ?? (await this.#rewrite(input, number, table, runner))
     if (!taken) await unpublished.add(input, digest, finished)
     const { rows, files } = finished
@@ -288,11 +285,9 @@ class BatchRun {
     return { input, rows, files: files.map(({ file }) => dataFileFrom(file, schema, modes)) }
   }
 
-  async #lookAgain(input: InputFile, { files }: Finished, { target, schema, pinned }: StepTable): Promise<void> {
+  async #lookAgain(input: InputFile, output: string, { target, schema, pinned }: StepTable): Promise<void> {
     const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
-    const { csv } = this.#job
-    if (csv) await gateCsvTakenOver(this.#gate, input, files, csv, work)
-    else for (const { file } of files) await gateTakenOver(this.#gate, input, file.location, work)
+    await gateTakenOver(this.#gate, input, output, work)
   }
 
   #rewrite(input: InputFile, number: number, { target }: StepTable, runner: Runner): Promise<Finished> {
@@ -393,7 +388,7 @@ class BatchRun {
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
       table: `${this.#job.database}.${this.#job.table}`,
-      location: target?.location ?? `${this.#job.warehouse}/${this.#job.database}/${this.#job.table}`,
+      location: target?.location ?? whereItWouldBe(this.#job),
       snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
       snapshots: this.#snapshots,
       columns: columnsWithCounts(
@@ -422,6 +417,10 @@ class BatchRun {
     if (!plan) return report
     return { ...report, plan: against(plan, this.#plan ? 'dictionaries' : 'footers', report) }
   }
+}
+
+function whereItWouldBe({ warehouse, database, table }: BatchJob): string {
+  return warehouse === undefined ? `${database}.${table}` : `${warehouse}/${database}/${table}`
 }
 
 function takenOver(files: number): string {

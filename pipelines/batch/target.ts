@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { Catalog, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
+import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../lib/iceberg/metrics.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
@@ -12,10 +13,12 @@ import { grownSchema } from '../../lib/iceberg/parquet-schema.ts'
 import { highestFieldId } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { SchemaNode } from '../../lib/parquet/schema.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
 import type { Mark } from '../marks.ts'
 import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
 import type { Pinned } from './identities.ts'
 import type { BatchJob } from './job.ts'
+import { requireApart } from './overlap.ts'
 
 export interface TargetOutside {
   readonly catalog: Catalog
@@ -56,11 +59,22 @@ export class Target {
     this.location = location
   }
 
-  /** @throws PseudolakeError `table/not-found` (where it may not be created), `table/unsupported`, `table/invalid` */
+  /** @throws PseudolakeError `table/not-found` (where it may not be created), `table/unsupported`, `table/invalid`, `config/overlap` */
   static async open(job: BatchJob, outside: TargetOutside): Promise<Target> {
     const state = await load(job, outside.catalog)
     const location = state?.metadata.location ?? (await outside.catalog.newTableLocation(identOf(job)))
+    // An existing table keeps its own, and so does one of a catalog that says where its tables are.
+    requireApart({ input: job.input, output: storageLocation(location), state: job.state })
     return new Target(job, outside, state, location)
+  }
+
+  /** Whether the first commit makes the database too, which is a folder where the catalog has no word for it. */
+  async lacksDatabase(storage: Storage): Promise<boolean> {
+    const { catalog } = this.#outside
+    const { database, warehouse } = this.#job
+    if (catalog.hasDatabase) return !(await catalog.hasDatabase(database))
+    for await (const _ of storage.list(`${warehouse}/${database}/`)) return false
+    return true
   }
 
   /** Undefined until the table is there. */

@@ -44,7 +44,7 @@ const PUT_ASIDE: Readonly<Record<string, unknown>> = {
   'input.path': '/input',
   'input.format': 'parquet',
   'output.format': 'iceberg',
-  'output.catalog.type': 'filesystem',
+  'output.catalog': { type: 'filesystem' },
   'output.warehouse': '/output',
   'output.state': '/state',
   schema_changes: 'fail',
@@ -57,7 +57,7 @@ function jobProblems(settings: BatchSettings, cwd: string): PseudolakeError[] {
     const problem = thrown(() => batchJob(rest, cwd))
     if (!problem) return problems
     problems.push(problem)
-    const key = String(problem.context.key)
+    const key = String(problem.context.key).replace(/^(output\.catalog)\..*/, '$1')
     if (!Object.hasOwn(PUT_ASIDE, key) || problems.length > Object.keys(PUT_ASIDE).length) return problems
     rest = withValue(rest, key.split('.'), PUT_ASIDE[key]) as BatchSettings
   }
@@ -86,27 +86,47 @@ function withValue(of: unknown, [word, ...words]: readonly string[], value: unkn
 }
 
 function notesOf(settings: BatchSettings, env: Readonly<Record<string, string | undefined>>): string[] {
-  const { service, commit, output, input } = settings
-  const name = service.api_key?.env
-  const { catalog_id, uri, warehouse, auth } = output.catalog
+  const { service, commit, output } = settings
+  const { credential, token } = output.catalog
+  const variables = Object.entries({
+    'service.api_key.env': service.api_key?.env,
+    'output.catalog.credential.env': credential?.env,
+    'output.catalog.token.env': token?.env,
+  })
   const idle = Object.entries({
     'commit.every': commit.every,
     'commit.max_rows': commit.max_rows,
-    aws: settings.aws,
-    'input.aws': input.aws,
-    'service.aws': service.aws,
-    'output.aws': output.aws,
-    ...(output.catalog.type === 'filesystem' && {
-      'output.catalog.catalog_id': catalog_id,
-      'output.catalog.uri': uri,
-      'output.catalog.warehouse': warehouse,
-      'output.catalog.auth': auth,
-    }),
+    ...idleAws(settings),
   }).flatMap(([key, value]) => (value === undefined ? [] : [key]))
   return [
-    ...(name !== undefined && !env[name]
-      ? [`the environment variable ${name} of service.api_key.env is not set here`]
-      : []),
-    ...idle.map((key) => `${key} has no effect in a batch run of this version`),
+    ...variables.flatMap(([key, name]) =>
+      name !== undefined && !env[name] ? [`the environment variable ${name} of ${key} is not set here`] : [],
+    ),
+    ...idle.map((key) => `${key} has no effect in this batch run`),
   ]
+}
+
+/** Sections and keys of AWS where nothing of AWS is asked. */
+function idleAws({ input, output, service, aws }: BatchSettings): Record<string, unknown> {
+  const isBucket = (location: string | undefined) => /^s3[an]?:\/\//i.test(location ?? '')
+  const { catalog } = output
+  const reads = isBucket(input.path)
+  const writes =
+    isBucket(output.warehouse) ||
+    isBucket(output.state) ||
+    catalog.type === 'glue' ||
+    catalog.type === 'rest' ||
+    catalog.auth === 'sigv4'
+  const keyring = service.embedded?.keyring
+  const asks =
+    service.lambda !== undefined ||
+    service.auth !== undefined ||
+    service.api_key?.secret !== undefined ||
+    typeof keyring === 'object'
+  return {
+    ...(!reads && { 'input.aws': input.aws, 'input.requester_pays': input.requester_pays || undefined }),
+    ...(!asks && { 'service.aws': service.aws }),
+    ...(!writes && { 'output.aws': output.aws, 'output.encryption': output.encryption }),
+    ...(!reads && !writes && !asks && { aws }),
+  }
 }

@@ -18,6 +18,9 @@ export interface Explained {
   readonly is_set?: boolean
 }
 
+/** Keys that name a variable which holds a secret. */
+const VARIABLES = ['service.api_key.env', 'output.catalog.credential.env', 'output.catalog.token.env']
+
 /**
  * Every key that has a value, in the order of the documentation. There are no secrets in a configuration, only the names of where they are; what
  * could be one all the same, user and query of a URL, is left out, and so are `null_values`, which are out of somebody's data.
@@ -29,7 +32,7 @@ export function explainConfig(source: string, overrides: Overrides = {}): Explai
   return flatten(BATCH.read(tree, ''), []).map(({ words, value }): Explained => {
     const key = words.join('.')
     const shown = { key, value: shownValue(words, value) }
-    const isSet = key === 'service.api_key.env' ? { is_set: Boolean(overrides.env?.[String(value)]) } : {}
+    const isSet = VARIABLES.includes(key) ? { is_set: Boolean(overrides.env?.[String(value)]) } : {}
     if (!isGiven(tree, words)) return { ...shown, origin: 'default', ...isSet }
     const by = assigned.findLast((each) => each.words.every((word, i) => words[i] === word))
     if (by) return { ...shown, origin: by.kind, from: by.name, ...isSet }

@@ -1,5 +1,4 @@
 /** The native configuration, as docs/configuration.md documents it: the description that files, `--set` and the environment are read by. */
-import { CSV_ENCODING_NAMES } from '../../lib/csv/dialect.ts'
 import {
   boolean,
   duration,
@@ -48,8 +47,6 @@ const aws = optional(
   }),
 )
 
-const CSV_ENCODING_PATTERN = new RegExp(`^(?:${Object.keys(CSV_ENCODING_NAMES).join('|')})$`, 'i')
-
 const column = object({
   mode: oneOf('deterministic', 'random', 'drop'),
   as: optional(text('a column name')),
@@ -59,25 +56,44 @@ const column = object({
   null_values: withDefault(list(verbatim()), []),
 })
 
-const csv = optional(
-  object({
-    header: optional(either(boolean(), list(verbatim()))),
-    delimiter: optional(verbatim()),
-    quote: optional(verbatim()),
-    encoding: optional(
-      text(`one of ${[...new Set(Object.values(CSV_ENCODING_NAMES))].join(', ')}`, CSV_ENCODING_PATTERN),
-    ),
-  }),
-)
+const CATALOG_DEFAULTS = {
+  type: 'filesystem',
+  catalog_id: undefined,
+  uri: undefined,
+  warehouse: undefined,
+  auth: undefined,
+  credential: undefined,
+  token: undefined,
+  oauth2_uri: undefined,
+  scope: undefined,
+  access: 'own',
+  signing_name: undefined,
+  allow_http: false,
+} as const
+
+const catalog = object({
+  type: withDefault(oneOf('filesystem', 'glue', 'rest', 'memory'), CATALOG_DEFAULTS.type),
+  catalog_id: optional(text('the account whose catalog it is, or account:catalog', /^\S{1,255}$/)),
+  uri: optional(text('an http or https URL', /^https?:\/\/./i)),
+  warehouse: optional(text()),
+  auth: optional(oneOf('none', 'oauth2', 'sigv4')),
+  credential: optional(exactlyOne({ env: text('the name of an environment variable'), secret: secretName })),
+  token: optional(exactlyOne({ env: text('the name of an environment variable'), secret: secretName })),
+  oauth2_uri: optional(text('an http or https URL', /^https?:\/\/./i)),
+  scope: optional(text()),
+  access: withDefault(oneOf('own', 'vended'), CATALOG_DEFAULTS.access),
+  signing_name: optional(text('glue, s3tables or another signing name', /^[a-z0-9-]{1,64}$/)),
+  allow_http: withDefault(boolean(), CATALOG_DEFAULTS.allow_http),
+})
 
 export const BATCH = object({
   job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/),
   input: object({
     path: text('a file, a folder or a glob'),
     format: withDefault(oneOf('parquet', 'csv'), 'parquet'),
-    csv,
     partitioning: withDefault(oneOf('hive', 'none'), 'hive'),
     changed: withDefault(oneOf('fail', 'append', 'replace'), 'fail'),
+    requester_pays: withDefault(boolean(), false),
     aws,
   }),
   columns: mapOf('column names', /./, column),
@@ -98,21 +114,19 @@ export const BATCH = object({
     aws,
   }),
   output: object({
-    table: text('db.table', /^[^.\s/]+\.[^.\s/]+$/),
-    warehouse: text('a folder or s3:// location'),
-    catalog: withDefault(
-      object({
-        type: withDefault(oneOf('filesystem', 'glue', 'rest', 'memory'), 'filesystem'),
-        catalog_id: optional(text()),
-        uri: optional(text()),
-        warehouse: optional(text()),
-        auth: optional(oneOf('none', 'oauth2', 'sigv4')),
-      }),
-      { type: 'filesystem', catalog_id: undefined, uri: undefined, warehouse: undefined, auth: undefined },
-    ),
+    table: text('db.table', /^[^.\s/]+(?:\.[^.\s/]+)+$/),
+    warehouse: optional(text('a folder or s3:// location')),
+    catalog: withDefault(catalog, CATALOG_DEFAULTS),
     create: withDefault(oneOf('never', 'table', 'database'), 'table'),
     state: optional(text('a folder or s3:// location')),
     format: withDefault(oneOf('iceberg', 'parquet'), 'iceberg'),
+    encryption: optional(
+      object({
+        type: oneOf('AES256', 'aws:kms', 'aws:kms:dsse'),
+        kms_key_id: optional(text('the ID, ARN or alias of a key')),
+        bucket_key: optional(boolean()),
+      }),
+    ),
     aws,
   }),
   commit: withDefault(

@@ -7,8 +7,8 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** Long-lived keys that the fake knows; `ASIA…` of an assumed role are given out by it. */
-export const KEYS = { AWS_ACCESS_KEY_ID: 'AKIAFAKEFAKEFAKEFAKE', AWS_SECRET_ACCESS_KEY: 'fake-secret-access-key' }
+/** Long-lived keys that the fake knows, and the stores of test/helpers/s3 too; `ASIA…` of an assumed role are given out by it. */
+export const KEYS = { AWS_ACCESS_KEY_ID: 'test-access', AWS_SECRET_ACCESS_KEY: 'test-secret' }
 
 export interface AwsRequest {
   /** `secretsmanager`, `sts`, `lambda`, `s3`, …: of the signature. */

@@ -120,7 +120,7 @@ function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place:
     job,
     outside: {
       storage,
-      catalog: filesystemCatalog({ storage, warehouse: job.warehouse, clock }),
+      catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }),
       connect,
       clock,
       random: Math.random,

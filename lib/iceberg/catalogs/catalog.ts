@@ -31,6 +31,9 @@ export interface Catalog {
    */
   newTableLocation(table: TableIdentifier): Promise<string>
 
+  /** Whether the database is there; missing where a database is a folder and no more. */
+  hasDatabase?(database: string): Promise<boolean>
+
   /** @throws PseudolakeError `table/not-found`, `table/invalid`, `table/unsupported` */
   load(table: TableIdentifier): Promise<TableState>
 

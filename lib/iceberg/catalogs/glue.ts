@@ -57,6 +57,8 @@ export function glueCatalog(options: GlueCatalogOptions): Catalog {
       return location
     },
 
+    hasDatabase: async (database) => (await glue.getDatabase({ catalogId, database })) !== undefined,
+
     async load(table) {
       const { table: found } = (await find(named(table))) ?? {}
       if (!found) throw notFound(table)

@@ -67,6 +67,17 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
       return location
     },
 
+    async hasDatabase(database) {
+      const path = await client.namespacePath(database)
+      try {
+        await client.call({ method: 'GET', path, repeatable: true, what: `namespace ${database}` })
+        return true
+      } catch (error) {
+        if (error instanceof RestError && error.failure === 'no-namespace') return false
+        throw error
+      }
+    },
+
     load,
 
     async commit(table, base, updates) {

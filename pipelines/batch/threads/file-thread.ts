@@ -4,11 +4,11 @@ import type { BytesAnswer, Pseudonymizer } from '../../../lib/client/pseudonymiz
 import { systemClock } from '../../../lib/core/clock.ts'
 import { compactTexts } from '../../../lib/core/texts.ts'
 import type { Piece } from '../../../lib/parquet/pieces.ts'
-import { openStorage } from '../../../lib/storage/open.ts'
-import type { StepWork } from '../file.ts'
-import { finishInput } from '../finish.ts'
+import type { Storage } from '../../../lib/storage/storage.ts'
+import { finishInput, type StepWork } from '../file.ts'
 import type { Gate } from '../gate/gate.ts'
 import { gateWith } from '../gate/open.ts'
+import type { BatchJob } from '../job.ts'
 import { type Replacers, replacersFor } from '../replacer.ts'
 import { Timings } from '../timings.ts'
 import { GroupWork } from './group-work.ts'
@@ -20,6 +20,7 @@ const PROGRESS_MS = 200
 const UNDER_WAY_BYTES = 8 << 20
 
 interface Step {
+  readonly storage: Storage
   readonly work: StepWork
   readonly replacers: Replacers
   readonly gate: Gate
@@ -28,7 +29,7 @@ interface Step {
 export class FileThread {
   readonly #options: ThreadOptions
   readonly #send: (message: FromThread) => void
-  readonly #storage = openStorage()
+  readonly #storageOf: (job: BatchJob) => Storage
   readonly #clock = systemClock()
   readonly #stop = new AbortController()
   readonly #calls = new Map<
@@ -43,9 +44,11 @@ export class FileThread {
   #underWay = 0
   #wake: () => void = () => {}
 
-  constructor(options: ThreadOptions, send: (message: FromThread) => void) {
+  /** @param storageOf opens a thread's own storage, once: it works for one job */
+  constructor(options: ThreadOptions, send: (message: FromThread) => void, storageOf: (job: BatchJob) => Storage) {
     this.#options = options
     this.#send = send
+    this.#storageOf = storageOf
   }
 
   receive(message: ToThread): void {
@@ -84,25 +87,25 @@ export class FileThread {
     const { seed, share } = this.#options
     const { signal } = this.#stop
     const replacers = replacersFor(work.job, this.#client(), { share, alone: false }, signal)
-    const gate = this.#step?.gate ?? gateWith(work.job, { storage: this.#storage, seed, share, signal, part: true })
-    this.#step = { work, replacers, gate }
+    const storage = this.#step?.storage ?? this.#storageOf(work.job)
+    const gate = this.#step?.gate ?? gateWith(work.job, { storage, seed, share, signal, part: true })
+    this.#step = { storage, work, replacers, gate }
     this.#opened = undefined
   }
 
   async #file({ id, input, output }: Extract<ToThread, { readonly type: 'file' }>): Promise<void> {
     if (!this.#step) return
-    const { work, replacers, gate } = this.#step
+    const { storage, work, replacers, gate } = this.#step
     let told = this.#clock.now()
     try {
       const finished = await finishInput({
         ...work,
-        storage: this.#storage,
+        storage,
         input,
         output,
         replacers,
         gate,
         signal: this.#stop.signal,
-        share: this.#options.share,
         timings: new Timings(this.#clock),
         onProgress: ({ rows, bytes }) => {
           if (this.#clock.now() - told < PROGRESS_MS) return
@@ -118,9 +121,9 @@ export class FileThread {
 
   async #group({ id, of, position }: Extract<ToThread, { readonly type: 'group' }>): Promise<void> {
     if (!this.#step) return
-    const { work: step, replacers } = this.#step
+    const { storage, work: step, replacers } = this.#step
     try {
-      const options = { storage: this.#storage, signal: this.#stop.signal, step, replacers }
+      const options = { storage, signal: this.#stop.signal, step, replacers }
       if (this.#opened?.file !== of.file) this.#opened = { file: of.file, work: GroupWork.open(of, options) }
       const work = await this.#opened.work
       const written = await work.group(position, (pieces, bytes) => this.#handOver(id, pieces, bytes))
