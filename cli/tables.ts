@@ -1,13 +1,15 @@
 /** The table that a command names: a folder or a metadata file anywhere, or a name in a catalog. */
 import { randomUUID } from 'node:crypto'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import type { TableState } from '../lib/iceberg/catalogs/catalog.ts'
-import { catalogLocation, openTable } from '../lib/iceberg/open.ts'
+import type { Catalog, TableState } from '../lib/iceberg/catalogs/catalog.ts'
+import { type CatalogKind, catalogLocation, openCatalog, openTable } from '../lib/iceberg/open.ts'
 import type { Storage } from '../lib/storage/storage.ts'
 import { awsOf, lazyAws, type PlacesOutside } from '../pipelines/aws.ts'
+import { batchJob } from '../pipelines/batch/job.ts'
 import { jobCatalog } from '../pipelines/catalog.ts'
 import type { BatchSettings } from '../pipelines/config/native.ts'
 import { outputStorage, storageAs } from '../pipelines/storages.ts'
+import { openFolder, type OpenedTable as TableToChange } from '../pipelines/tables/open.ts'
 import type { Arguments, Io, Option } from './command.ts'
 import { readConfig } from './config-file.ts'
 import { absolute } from './paths.ts'
@@ -28,56 +30,92 @@ export const TABLE_OPTIONS = {
 export interface OpenedTable {
   readonly storage: Storage
   readonly state: TableState
+  /** Its catalog says that this is the newest state. */
+  readonly current: boolean
 }
 
 /**
  * Opens tables while `use` runs, each with the storage that its files are in.
  * @throws PseudolakeError `options/invalid`, `config/*`, `table/*`, `storage/*`, `catalog/*`, `aws/*`
  */
-export async function withTables<T>(
+export function withTables<T>(
   args: Arguments,
   io: Io,
   use: (open: (given: string) => Promise<OpenedTable>) => Promise<T>,
 ): Promise<T> {
-  const { env, clock, random } = io
+  return withPlaces(args, io, (places) =>
+    use(async (given) => {
+      const named = catalogLocation(given)
+      if (!named)
+        return {
+          storage: places.storage,
+          state: await openTable(places.storage, absolute(io.cwd, given)),
+          current: false,
+        }
+      const catalog = await catalogOf(given, named.kind, places)
+      return { state: await catalog.load(named.table), storage: catalog.storage, current: true }
+    }),
+  )
+}
+
+/** As `withTables`, of one table that is to be changed, through its catalog. @throws as `openFolder` too */
+export function withTableToChange<T>(
+  args: Arguments,
+  io: Io,
+  given: string,
+  use: (table: TableToChange) => Promise<T>,
+): Promise<T> {
+  return withPlaces(args, io, async (places) => {
+    const named = catalogLocation(given)
+    if (!named) return use(await openFolder(absolute(io.cwd, given), places.storage, io.clock))
+    const catalog = await catalogOf(given, named.kind, places)
+    return use({ catalog, table: named.table, state: await catalog.load(named.table) })
+  })
+}
+
+interface Places extends PlacesOutside {
+  readonly settings: BatchSettings | undefined
+  readonly cwd: string
+  /** As the configuration's output, else as the environment's identity. */
+  readonly storage: Storage
+}
+
+async function withPlaces<T>(args: Arguments, io: Io, use: (places: Places) => Promise<T>): Promise<T> {
+  const { env, clock, random, cwd } = io
   const file = args.string('config')
   const settings = file === undefined ? undefined : await readConfig(file, args.strings('set'), io)
   const { aws, close } = lazyAws(env)
-  const places = { env, clock, random, uuid: randomUUID, aws }
+  const outside = { env, clock, random, uuid: randomUUID, aws }
+  const storage = settings ? outputStorage(settings, outside) : storageAs({}, outside)
   try {
-    const own = settings ? outputStorage(settings, places) : storageAs({}, places)
-    return await use(async (given) => {
-      const named = catalogLocation(given)
-      if (!named) return { storage: own, state: await openTable(own, absolute(io.cwd, given)) }
-      const catalog =
-        named.kind === 'glue' ? await glue(settings, own, places) : await rest(given, settings, io.cwd, places)
-      return { state: await catalog.load(named.table), storage: catalog.storage }
-    })
+    return await use({ ...outside, settings, cwd, storage })
   } finally {
     await close()
   }
 }
 
+function catalogOf(given: string, kind: CatalogKind, places: Places): Promise<Catalog> {
+  return kind === 'glue' ? glue(places) : rest(given, places)
+}
+
 /** Needs no configuration: the catalog of the account and region that the environment names. Tables are not made here, so there is no warehouse. */
-async function glue(settings: BatchSettings | undefined, storage: Storage, places: PlacesOutside) {
-  const { openCatalog } = await import('../lib/iceberg/open.ts')
+async function glue({ settings, storage, aws, clock, random, uuid }: Places): Promise<Catalog> {
   const catalogId = settings?.output.catalog.catalog_id
   return openCatalog({
-    ...places,
     type: 'glue',
-    client: await (await places.aws()).glue(settings ? awsOf(settings, 'output') : {}),
+    client: await (await aws()).glue(settings ? awsOf(settings, 'output') : {}),
     storage,
+    clock,
+    random,
+    uuid,
     warehouse: 's3://none',
     create: 'never',
     ...(catalogId !== undefined && { catalogId }),
   })
 }
 
-async function rest(given: string, settings: BatchSettings | undefined, cwd: string, places: PlacesOutside) {
-  if (settings?.output.catalog.type === 'rest') {
-    const { batchJob } = await import('../pipelines/batch/job.ts')
-    return jobCatalog(settings, batchJob(settings, cwd).warehouse, places)
-  }
+async function rest(given: string, { settings, cwd, ...outside }: Places): Promise<Catalog> {
+  if (settings?.output.catalog.type === 'rest') return jobCatalog(settings, batchJob(settings, cwd).warehouse, outside)
   throw new PseudolakeError('options/invalid', `${given}: needs --config with an output.catalog of type rest`, {
     option: 'config',
   })

@@ -3,7 +3,7 @@ import { openStorage } from '../../lib/storage/open.ts'
 import { type QueryResult, runQuery } from '../../pipelines/query/run.ts'
 import type { Command } from '../command.ts'
 import { table } from '../output/text.ts'
-import { absolute } from '../paths.ts'
+import { type OpenedTable, TABLE_OPTIONS, withTables } from '../tables.ts'
 
 export const query: Command = {
   name: 'query',
@@ -15,8 +15,9 @@ export const query: Command = {
       value: 'NAME=LOCATION',
       multiple: true,
       required: true,
-      summary: 'A table: its folder, or one of its metadata files',
+      summary: 'A table: its folder, one of its metadata files, glue:db.table, or rest:db.table with --config',
     },
+    ...TABLE_OPTIONS,
     'max-fetch-mb': {
       type: 'integer',
       value: 'N',
@@ -31,20 +32,23 @@ export const query: Command = {
       "pseudolake query 'select * from a join b using (s_vin)' --table a=/lake/w/db/a --table b=/lake/w/db/b",
       'two tables, joined by pseudonym',
     ],
+    ["pseudolake query 'select count(*) from t' --table t=glue:db.pseudo_table", 'a table in Glue'],
   ],
   async run(args, io) {
     const maxRows = args.number('max-rows') ?? 1000
     if (maxRows < 1)
       throw new PseudolakeError('options/invalid', '--max-rows: expected an integer from 1', { option: 'max-rows' })
     const maxFetchBytes = (args.number('max-fetch-mb') ?? 10240) * 1024 * 1024
-    const tables = new Map(
-      args.strings('table').map((given) => {
-        const at = given.indexOf('=')
-        if (at < 1) throw new PseudolakeError('options/invalid', '--table: expected NAME=LOCATION', { option: 'table' })
-        return [given.slice(0, at), absolute(io.cwd, given.slice(at + 1))] as const
-      }),
-    )
-    const result = await runQuery(args.positionals[0] ?? '', { storage: openStorage(), tables, maxRows, maxFetchBytes })
+    const named = args.strings('table').map((given) => {
+      const at = given.indexOf('=')
+      if (at < 1) throw new PseudolakeError('options/invalid', '--table: expected NAME=LOCATION', { option: 'table' })
+      return [given.slice(0, at), given.slice(at + 1)] as const
+    })
+    const result = await withTables(args, io, async (open) => {
+      const tables = new Map<string, OpenedTable>()
+      for (const [name, location] of named) tables.set(name, await open(location))
+      return runQuery(args.positionals[0] ?? '', { storage: openStorage(), tables, maxRows, maxFetchBytes })
+    })
     return {
       exit: 0,
       json: {

@@ -1,21 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { IN_FLIGHT_MS } from '../../lib/iceberg/operations/lying-files.ts'
-import { openStorage } from '../../lib/storage/open.ts'
 import { type ExpireReport, expireTable } from '../../pipelines/tables/expire.ts'
-import { openFolder } from '../../pipelines/tables/open.ts'
 import { durationOf, timeOf } from '../ages.ts'
 import type { Command } from '../command.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
-import { absolute } from '../paths.ts'
 import { runId } from '../run-id.ts'
+import { TABLE_OPTIONS, withTableToChange } from '../tables.ts'
 
 export const tableExpire: Command = {
   name: 'table expire',
   summary: 'Take snapshots that a table has outlived out of it, and the files that only they needed',
-  positionals: [{ name: 'LOCATION', required: true, summary: 'The table: its folder' }],
+  positionals: [
+    {
+      name: 'LOCATION',
+      required: true,
+      summary: 'The table: its folder, glue:db.table, or rest:db.table with --config',
+    },
+  ],
   options: {
+    ...TABLE_OPTIONS,
     'older-than': {
       type: 'string',
       value: 'AGE',
@@ -62,22 +67,22 @@ export const tableExpire: Command = {
       throw new PseudolakeError('options/invalid', '--orphans-older-than goes with --orphans')
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
-      const storage = openStorage()
-      const opened = await openFolder(absolute(io.cwd, args.positionals[0] ?? ''), storage, clock)
-      const report = await expireTable(
-        opened,
-        {
-          runId: runId(clock.wall()),
-          plan: args.flag('plan'),
-          ...(older !== undefined && { olderThan: timeOf('--older-than', older, clock.wall()) }),
-          ...(keepLast !== undefined && { keepLast }),
-          ...(args.flag('orphans') && {
-            orphansOlderThanMs: age === undefined ? IN_FLIGHT_MS : durationOf('--orphans-older-than', age),
-          }),
-          onRemoved: (removed) =>
-            shown.update({ label: 'expire', done: 0, total: 0, detail: `${count(removed)} files removed` }),
-        },
-        { clock, random, signal, uuid: randomUUID },
+      const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened) =>
+        expireTable(
+          opened,
+          {
+            runId: runId(clock.wall()),
+            plan: args.flag('plan'),
+            ...(older !== undefined && { olderThan: timeOf('--older-than', older, clock.wall()) }),
+            ...(keepLast !== undefined && { keepLast }),
+            ...(args.flag('orphans') && {
+              orphansOlderThanMs: age === undefined ? IN_FLIGHT_MS : durationOf('--orphans-older-than', age),
+            }),
+            onRemoved: (removed) =>
+              shown.update({ label: 'expire', done: 0, total: 0, detail: `${count(removed)} files removed` }),
+          },
+          { clock, random, signal, uuid: randomUUID },
+        ),
       )
       return { exit: report.status === 'needs-a-look' ? 1 : 0, json: report, text: text(report) }
     } finally {

@@ -32,9 +32,10 @@ export const tableVerify: Command = {
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
       const report = await withTables(args, io, async (open) => {
-        const { storage, state } = await open(args.positionals[0] ?? '')
+        const { storage, state, current } = await open(args.positionals[0] ?? '')
         return verifyTable(state, {
           storage,
+          current,
           full: args.flag('full'),
           now: clock.wall(),
           signal,

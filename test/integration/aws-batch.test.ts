@@ -75,6 +75,13 @@ testWith('versitygw', 'the reference’s configuration runs as it is, and again 
   expect((await lake.json('table', 'history', named)).snapshots).toHaveLength(2)
   expect((await lake.json('table', 'files', named)).files).toHaveLength(2)
   expect(await lake.json('table', 'verify', named, '--full')).toMatchObject({ status: 'clean' })
+  const sql = 'select count(*)::int n, count(distinct s_vin)::int d from t'
+  for (const location of [named, TABLE])
+    expect(await lake.json('query', sql, '--table', `t=${location}`)).toMatchObject({ rows: [{ n: 2500, d: 1000 }] })
+  expect(await lake.json('table', 'expire', named, '--older-than', '0d')).toMatchObject({ kept_snapshots: 1 })
+  expect(await lake.json('table', 'show', named)).toMatchObject({ rows: 2500 })
+  const { code, stdout } = await lake.cli('table', 'show', 'rest:db.t', '--json')
+  expect([code, JSON.parse(stdout).error.code]).toEqual([2, 'options/invalid'])
 })
 
 testWith('versitygw', 'an input that changed is refused, appended or put in the place of its rows', async () => {
