@@ -23,6 +23,7 @@ export type Decision =
  * @param partitions columns that come from folders and that no rule covers: `fail` counts them in
  * @param known where given, a column without a rule that is not in it came later, and is dropped
  * @param where the file, for errors
+ * @param surely its names are names: those of a CSV's first record are data where it has no header
  * @throws PseudolakeError `input/column-missing` with the nearest names; `config/invalid` where a rule and a column do not fit
  */
 export function decide(
@@ -32,11 +33,12 @@ export function decide(
   partitions: readonly string[] = [],
   known?: Readonly<Record<string, unknown>>,
   where = 'the input',
+  surely = true,
 ): Decision[] {
   const decided = new Map<string, Decision>()
   for (const rule of rules) {
     const found = resolve(root, rule.path)
-    if (!found) throw missing(rule, root, where)
+    if (!found) throw surely ? missing(rule, root, where) : notInHeader(rule, root, where)
     const leaves = rule.mode === 'drop' ? leavesOf(found.node) : [singleLeaf(rule, found.node)]
     for (const leaf of leaves) {
       const key = pathKey(leaf.path)
@@ -164,6 +166,23 @@ function missing(rule: ColumnRule, root: readonly SchemaNode[], where: string): 
     'input/column-missing',
     `${where} has no column ${rule.name}${near === undefined ? `; it has ${names(known)}` : `; did you mean ${near}?`}`,
     { column: rule.name },
+  )
+}
+
+/** Names no name of the file but one that is the rule's in other letters. */
+function notInHeader(rule: ColumnRule, root: readonly SchemaNode[], where: string): PseudolakeError {
+  const plain = (name: string) => name.replaceAll(/[\s"'`_-]/g, '').toLowerCase()
+  const like = root.findIndex(({ name }) => plain(name) === plain(rule.name))
+  const said = like < 0 ? '' : `; column ${like + 1} has that name in other letters`
+  return new PseudolakeError(
+    'input/column-missing',
+    `${where} has no column ${rule.name} among the ${root.length} of its header${said}`,
+    {
+      column: rule.name,
+      ...(like < 0
+        ? { hint: 'Where files have no header: input.csv.header false, and columns are _c0, _c1 and so on.' }
+        : { position: like + 1 }),
+    },
   )
 }
 

@@ -54,6 +54,13 @@ export const ERRORS = {
     cause: 'The file does not begin and end as a Parquet file does.',
     fix: 'Set `input.format`, or remove the file from the input.',
   },
+  'input/not-csv': {
+    exit: 2,
+    retryable: false,
+    who: 'caller',
+    cause: 'The file is of another format, packed in a way that is not read, or has no record.',
+    fix: 'Set `input.format`, unpack the file or pack it with gzip, or remove it from the input.',
+  },
   'input/corrupt': {
     exit: 2,
     retryable: false,

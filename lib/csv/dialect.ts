@@ -4,6 +4,21 @@ import { PseudolakeError } from '../core/errors.ts'
 export const CSV_ENCODINGS = ['utf-8', 'utf-16', 'utf-16le', 'utf-16be', 'latin1', 'windows-1252'] as const
 export type CsvEncoding = (typeof CSV_ENCODINGS)[number]
 
+/** As people write them. */
+export const CSV_ENCODING_NAMES: Readonly<Record<string, CsvEncoding>> = {
+  'utf-8': 'utf-8',
+  utf8: 'utf-8',
+  'utf-16': 'utf-16',
+  utf16: 'utf-16',
+  'utf-16le': 'utf-16le',
+  'utf-16be': 'utf-16be',
+  latin1: 'latin1',
+  'latin-1': 'latin1',
+  'iso-8859-1': 'latin1',
+  'windows-1252': 'windows-1252',
+  cp1252: 'windows-1252',
+}
+
 export interface CsvDialect {
   /** The first record has the names; or these are the names; or columns are called `_c0`, `_c1` …, as Spark calls them. */
   readonly header: boolean | readonly string[]
@@ -17,8 +32,28 @@ export interface CsvDialect {
 
 export const DEFAULT_DIALECT: CsvDialect = { header: true, delimiter: ',', quote: '"', encoding: 'utf-8' }
 
+/** What a configuration says of it; the rest is as usual. `\\t` and `tab` are a tab, which is hard to see otherwise. */
+export interface CsvSettings {
+  readonly header?: boolean | readonly string[] | undefined
+  readonly delimiter?: string | undefined
+  readonly quote?: string | undefined
+  readonly encoding?: string | undefined
+}
+
 /** @throws PseudolakeError `config/invalid` naming the key below `path` */
-export function checkDialect(dialect: CsvDialect, path: string): CsvDialect {
+export function csvDialect({ header, delimiter, quote, encoding }: CsvSettings, path: string): CsvDialect {
+  return checked(
+    {
+      header: header ?? DEFAULT_DIALECT.header,
+      delimiter: delimiter === '\\t' || delimiter === 'tab' ? '\t' : (delimiter ?? DEFAULT_DIALECT.delimiter),
+      quote: quote ?? DEFAULT_DIALECT.quote,
+      encoding: CSV_ENCODING_NAMES[(encoding ?? '').toLowerCase()] ?? DEFAULT_DIALECT.encoding,
+    },
+    path,
+  )
+}
+
+function checked(dialect: CsvDialect, path: string): CsvDialect {
   const { delimiter, quote, header } = dialect
   const invalid = (key: string, expected: string) =>
     new PseudolakeError('config/invalid', `${path}.${key}: expected ${expected}`, { key: `${path}.${key}` })

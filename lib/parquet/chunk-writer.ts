@@ -16,6 +16,8 @@ export interface PageContent {
   readonly values: Uint8Array
   /** Pseudonyms or what is as random: see `compress`. */
   readonly random: boolean
+  /** Of zstd. @default 3, as zlib has it */
+  readonly level?: number
 }
 
 /** A page ready to be written: it can wait for the dictionary that stands in front of it. */
@@ -40,7 +42,7 @@ export function encodeDataPage(leaf: LeafNode, codec: OutputCodec, page: PageCon
     parts.push(length, runs)
   }
   const content = Buffer.concat([...parts, page.values])
-  const body = compress(codec, content, page.random)
+  const body = compress(codec, content, page.random, page.level)
   const header: PageHeader = {
     type: PAGE.DATA,
     uncompressedBytes: content.length,

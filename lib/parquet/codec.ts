@@ -68,8 +68,9 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
 /**
  * @param random the bytes are pseudonyms or indices of such, in which Snappy finds no repetition: stored as literals, at the speed
  * of a copy. The other codecs have an entropy coder, which still saves a quarter.
+ * @param level of zstd
  */
-export function compress(codec: OutputCodec, bytes: Uint8Array, random = false): Uint8Array {
+export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, level?: number): Uint8Array {
   switch (codec) {
     case 'none':
       return bytes
@@ -78,7 +79,9 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false):
     case 'gzip':
       return zlib.gzipSync(bytes)
     case 'zstd':
-      return zlib.zstdCompressSync(bytes)
+      return level === undefined
+        ? zlib.zstdCompressSync(bytes)
+        : zlib.zstdCompressSync(bytes, { params: { [zlib.constants.ZSTD_c_compressionLevel]: level } })
   }
 }
 

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
 import type { TextBatch } from '../core/texts.ts'
 import type { ReplacedTexts } from './replace.ts'
-import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
+import { type Engine, NULL, newEngine, type Room, UNSET } from './wasm/engine.ts'
 
 /** What goes through one call; more goes through several. */
 const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
@@ -33,14 +33,18 @@ export interface Found {
 let generations = 0
 
 export class ValueTable {
-  readonly #engine: Engine = newEngine(ROOM)
+  readonly #engine: Engine
   /** Numbers mean something only in the generation they are from; no two tables have one in common. */
   generation = ++generations
 
   readonly #most: number
 
-  /** @param maxBytes what it will be emptied at: no more than half of it is taken again at once */
-  constructor(maxBytes = DEFAULT_BYTES) {
+  /**
+   * @param maxBytes what it will be emptied at: no more than half of it is taken again at once
+   * @param room for one call; a table of which there are many may have less
+   */
+  constructor(maxBytes = DEFAULT_BYTES, room: Room = ROOM) {
+    this.#engine = newEngine(room)
     this.#most = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / 2 / BLOCK_BYTES)))
     this.#clear()
   }
@@ -78,8 +82,8 @@ export class ValueTable {
    */
   find(plain: Uint8Array, count: number, width: number): Found {
     const engine = this.#engine
-    const { places } = engine
-    const cut = cutToFit(plain, Math.min(count, ROOM.count), width)
+    const { places, room } = engine
+    const cut = cutToFit(plain, Math.min(count, room.count), width, room.in)
     engine.bytes().set(plain.subarray(0, cut.bytes), places.in)
     let found = 0
     let at = 0
@@ -187,8 +191,8 @@ export class ValueTable {
    * @throws RangeError where one of the two ends before `count` values
    */
   unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
-    if (count > ROOM.count || keys.length > ROOM.in || out.length > ROOM.out) return undefined
-    const { places, bytes, words, unlike } = this.#engine
+    const { places, room, bytes, words, unlike } = this.#engine
+    if (count > room.count || keys.length > room.in || out.length > room.out) return undefined
     if (guess?.length === count) {
       // Whatever the numbers are, both bytes of each pair are compared.
       this.#give(guess, 0)
@@ -220,7 +224,7 @@ export class ValueTable {
   /** Bytes of the replacements in PLAIN encoding. @throws PseudolakeError `internal/bug` where one is missing or null */
   sizeOf(slots: Int32Array): number {
     let bytes = 0
-    for (let from = 0; from < slots.length; from += ROOM.count) {
+    for (let from = 0; from < slots.length; from += this.#engine.room.count) {
       const piece = this.#give(slots, from)
       const size = Number(this.#engine.sizeOf(this.#engine.places.slots, piece))
       if (size < 0) throw unanswered()
@@ -241,7 +245,7 @@ export class ValueTable {
     let end = at
     for (let from = 0; from < slots.length; ) {
       const piece = this.#give(slots, from)
-      const size = engine.emit(places.slots, piece, places.out, ROOM.out)
+      const size = engine.emit(places.slots, piece, places.out, engine.room.out)
       const done = engine.emittedCount()
       if (size < 0 || done === 0) throw unanswered()
       into.set(engine.bytes().subarray(places.out, places.out + size), end)
@@ -258,10 +262,10 @@ export class ValueTable {
    */
   emitLiterals(slots: Int32Array): { readonly page: Uint8Array; readonly bytes: number } | undefined {
     const engine = this.#engine
-    const { places } = engine
-    if (slots.length > ROOM.count) return undefined
+    const { places, room } = engine
+    if (slots.length > room.count) return undefined
     const count = this.#give(slots, 0)
-    const bytes = engine.emit(places.slots, count, places.out, ROOM.in - LITERALS_BYTES)
+    const bytes = engine.emit(places.slots, count, places.out, room.in - LITERALS_BYTES)
     if (bytes < 0) throw unanswered()
     if (engine.emittedCount() < count) return undefined
     const size = engine.literals(places.out, bytes, places.in)
@@ -269,27 +273,27 @@ export class ValueTable {
   }
 
   #give(slots: Int32Array, from: number): number {
-    const piece = slots.subarray(from, from + ROOM.count)
+    const piece = slots.subarray(from, from + this.#engine.room.count)
     this.#engine.words().set(piece, this.#engine.places.slots >> 2)
     return piece.length
   }
 }
 
 /** As many whole values as fit in the memory for one call. */
-function cutToFit(plain: Uint8Array, count: number, width: number): { count: number; bytes: number } {
+function cutToFit(plain: Uint8Array, count: number, width: number, room: number): { count: number; bytes: number } {
   if (width > 0) {
-    const fits = Math.min(count, Math.floor(ROOM.in / width))
+    const fits = Math.min(count, Math.floor(room / width))
     if (fits * width > plain.length) throw new RangeError('values beyond the page')
     return { count: fits, bytes: fits * width }
   }
-  if (plain.length <= ROOM.in) return { count, bytes: plain.length }
+  if (plain.length <= room) return { count, bytes: plain.length }
   const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
   let bytes = 0
   let fits = 0
   while (fits < count) {
     const next = bytes + 4 + view.getUint32(bytes, true)
     if (next > plain.length) throw new RangeError('values beyond the page')
-    if (next > ROOM.in) break
+    if (next > room) break
     bytes = next
     fits++
   }

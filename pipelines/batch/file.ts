@@ -41,6 +41,8 @@ export interface FileWork {
 
 /** What the files of a step have in common. */
 export interface StepWork {
+  /** Of a data file that one input is cut into. */
+  readonly targetBytes: number
   readonly job: BatchJob
   readonly approved: Approved | undefined
   readonly schema: Schema
@@ -55,11 +57,13 @@ export interface InputWork
   readonly output: string
   /** Where it is open already. */
   readonly opened?: ParquetFile
+  /** Of the memory of a run. @default 1 */
+  readonly share?: number
   readonly onProgress: FileWork['onProgress']
 }
 
 /** Opens an input and makes its data file. @throws as `rewriteFile`; PseudolakeError `input/*` */
-export async function finishInput({ job, approved, schema, opened, ...work }: InputWork): Promise<Finished> {
+export async function finishParquet({ job, approved, schema, opened, ...work }: InputWork): Promise<Finished> {
   const { storage, signal, input } = work
   const file = opened ?? (await openParquet(storage, input.object, { signal }))
   const shape = shapeOf(file, input, job, approved)
@@ -85,15 +89,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
   replacers.know(shape, work.pinned)
   const writer = checksummed(await storage.write(work.output))
   try {
-    const values = new Map(input.partitions)
-    const constants: ConstantColumn[] = []
-    for (const { key, as, rule } of shape.partitions) {
-      const value = values.get(key) ?? null
-      const known = work.pinned.find((pin) => pin.rule === rule)
-      const replaced =
-        rule && known && value !== null ? await replacers.one(rule, known.identity.key, value, signal) : value
-      constants.push({ name: as, value: replaced, replaced: rule !== undefined })
-    }
+    const constants = await constantsOf(shape, work)
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
     const rowGroup = work.groups?.of(input, constants, plan.rowGroups.length)
     // Threads ask by themselves, and their requests are filled from what all of them ask.
@@ -129,8 +125,28 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
   }
 }
 
+/** Columns of folders, as they come out. @throws as the client */
+export async function constantsOf(
+  { partitions }: Pick<Shape, 'partitions'>,
+  { input, pinned, replacers, signal }: Pick<FileWork, 'input' | 'pinned' | 'replacers' | 'signal'>,
+): Promise<ConstantColumn[]> {
+  const values = new Map(input.partitions)
+  const constants: ConstantColumn[] = []
+  for (const { key, as, rule } of partitions) {
+    const value = values.get(key) ?? null
+    const known = pinned.find((pin) => pin.rule === rule)
+    const replaced =
+      rule && known && value !== null ? await replacers.one(rule, known.identity.key, value, signal) : value
+    constants.push({ name: as, value: replaced, replaced: rule !== undefined })
+  }
+  return constants
+}
+
 /** Requests are full when the values of the whole file are known before it is rewritten, or of as many row groups as a table holds. */
-function gatheringOf(plan: RewritePlan, { storage, file, replacers, signal }: FileWork): Map<number, Gathering> {
+export function gatheringOf(
+  plan: RewritePlan,
+  { storage, file, replacers, signal }: Pick<FileWork, 'storage' | 'file' | 'replacers' | 'signal'>,
+): Map<number, Gathering> {
   const gathering = new Map<number, Gathering>()
   for (const [i, column] of plan.columns.entries()) {
     if (!column.replaced || column.perCell || !isFromInput(column)) continue

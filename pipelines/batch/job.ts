@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { type CsvDialect, csvDialect } from '../../lib/csv/dialect.ts'
 import { splitPath } from '../config/load.ts'
 import type { BatchSettings } from '../config/native.ts'
 import { requireApart, trimmed } from './overlap.ts'
@@ -25,6 +26,8 @@ export interface BatchJob {
   /** Location (no trailing slash, unless it was given so) or glob. */
   readonly input: string
   readonly hive: boolean
+  /** How the files are written; undefined where they are Parquet. */
+  readonly csv: CsvDialect | undefined
   readonly changed: 'fail' | 'append' | 'replace'
   readonly columns: readonly ColumnRule[]
   readonly unlisted: 'copy' | 'drop' | 'fail'
@@ -44,10 +47,7 @@ export interface BatchJob {
  * @throws PseudolakeError `config/invalid` for settings that do not go together or that this version cannot do, `config/overlap`
  */
 export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
-  for (const [key, wanted, only] of [
-    ['input.format', settings.input.format, 'parquet'],
-    ['output.format', settings.output.format, 'iceberg'],
-  ] as const)
+  for (const [key, wanted, only] of [['output.format', settings.output.format, 'iceberg']] as const)
     if (wanted !== only) throw unsupported(key, wanted, only)
   requireCatalog(settings)
   const columns = [...settings.columns].map(([name, column]) => {
@@ -88,6 +88,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     name: settings.job,
     input,
     hive: settings.input.partitioning === 'hive',
+    csv: dialectOf(settings),
     changed: settings.input.changed,
     columns,
     unlisted: settings.unlisted_columns,
@@ -99,6 +100,14 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     create: settings.output.create,
     settings,
   }
+}
+
+function dialectOf({ input: { format, csv } }: BatchSettings): CsvDialect | undefined {
+  if (format === 'csv') return csvDialect(csv ?? {}, 'input.csv')
+  if (csv === undefined) return undefined
+  throw new PseudolakeError('config/invalid', 'input.csv goes with input.format csv, and it is parquet', {
+    key: 'input.csv',
+  })
 }
 
 function location(given: string, key: string, cwd: string): string {

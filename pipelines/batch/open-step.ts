@@ -2,11 +2,12 @@
 import pLimit from 'p-limit'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
+import type { ParquetFile } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
+import { CSV_SAMPLE_BYTES, openInput, withRowGroups } from './open-input.ts'
 import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from './shape.ts'
 import type { Target } from './target.ts'
 
@@ -50,10 +51,11 @@ export async function openStep(
   let only: ParquetFile | undefined
   const opened = inputs.map((input) =>
     limit(async (): Promise<First> => {
-      const file = await openParquet(storage, input.object, { signal })
+      const file = await openInput(input, job, { storage, signal })
       const shape = shapeOf(file, input, job, before)
-      await visit?.(file, input, shape)
-      if (inputs.length === 1) only = file
+      const looked = { storage, signal, bytes: CSV_SAMPLE_BYTES.run }
+      if (visit) await visit(await withRowGroups(file, input, shape, job, looked), input, shape)
+      if (inputs.length === 1 && !job.csv) only = file
       return { location: input.object.location, shape }
     }),
   )

@@ -10,6 +10,8 @@ import type { Schema } from '../../lib/iceberg/types.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
 import { type Choice, chooseInputs } from './choose.ts'
+import { gateCsvTakenOver } from './csv/again.ts'
+import { targetFileBytes } from './csv/target-size.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateTakenOver, gateWith } from './gate/open.ts'
@@ -253,7 +255,8 @@ class BatchRun {
     await unpublished.begin(target.uuid)
     const runner = this.#runnerFor(this.#client as Client)
     const { createdBy } = this.#outside
-    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy }
+    const targetBytes = targetFileBytes(properties)
+    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy, targetBytes }
     const atOnce = await runner.begin(step, inputs, only)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
@@ -276,7 +279,7 @@ class BatchRun {
     this.#outside.signal.throwIfAborted()
     const taken = await unpublished.take(input, digest)
     if (taken) this.#takenOver++
-    for (const { file } of taken?.files ?? []) await this.#lookAgain(input, file.location, table)
+    if (taken) await this.#lookAgain(input, taken, table)
     const finished = taken ?? (await this.#rewrite(input, number, table, runner))
     if (!taken) await unpublished.add(input, digest, finished)
     const { rows, files } = finished
@@ -285,9 +288,11 @@ class BatchRun {
     return { input, rows, files: files.map(({ file }) => dataFileFrom(file, schema, modes)) }
   }
 
-  async #lookAgain(input: InputFile, output: string, { target, schema, pinned }: StepTable): Promise<void> {
+  async #lookAgain(input: InputFile, { files }: Finished, { target, schema, pinned }: StepTable): Promise<void> {
     const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
-    await gateTakenOver(this.#gate, input, output, work)
+    const { csv } = this.#job
+    if (csv) await gateCsvTakenOver(this.#gate, input, files, csv, work)
+    else for (const { file } of files) await gateTakenOver(this.#gate, input, file.location, work)
   }
 
   #rewrite(input: InputFile, number: number, { target }: StepTable, runner: Runner): Promise<Finished> {

@@ -1,7 +1,8 @@
 /** Who makes the data files of a step: this thread, one after the other; threads, a file each; or threads that share a file's row groups. */
 import type { Client } from '../../lib/client/compose.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
-import { finishInput, type InputWork, type StepWork } from './file.ts'
+import type { InputWork, StepWork } from './file.ts'
+import { finishInput } from './finish.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { type Replacers, replacersFor } from './replacer.ts'
@@ -60,7 +61,8 @@ export class Runner {
     const n = Math.min(most, asked, Math.floor((memory - OWN_MB) / THREAD_MB))
     const bytes = inputs.reduce((sum, { object }) => sum + object.bytes, 0)
     const byFile = inputs.length >= n && bytes >= leastBytes
-    const byGroup = !byFile && inputs.some(({ object }) => object.bytes >= leastFileBytes)
+    // Row groups of a CSV come to be one after the other.
+    const byGroup = !byFile && !job.csv && inputs.some(({ object }) => object.bytes >= leastFileBytes)
     // A later step may be of another kind.
     if (n < 2 || byFile !== (this.#files !== undefined) || byGroup !== (this.#groups !== undefined)) await this.close()
     if (n > 1 && (byFile || byGroup)) {

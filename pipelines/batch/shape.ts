@@ -54,6 +54,7 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
     unlisted,
     job.schemaChanges === 'drop' ? approved : undefined,
     input.object.location,
+    job.csv === undefined,
   )
   const partitions = keys.flatMap((key): PartitionColumn[] => {
     const rule = job.columns.find((candidate) => isPartition(candidate) && candidate.path[0] === key)

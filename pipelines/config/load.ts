@@ -45,7 +45,7 @@ export function readBatchConfig(source: string, overrides: Overrides = {}): Batc
 export function loadTree(source: string, overrides: Overrides = {}): ConfigTree {
   const tree = parseTree(source)
   const form = isOriginal(tree) ? 'original' : 'native'
-  const native = form === 'original' ? fromOriginal(tree) : tree
+  const native = withFormat(form === 'original' ? fromOriginal(tree) : tree)
   const assigned: Assigned[] = []
   const apply = (kind: Assigned['kind'], name: string, words: readonly string[], value: string) => {
     assign(native, words, value, name)
@@ -63,6 +63,20 @@ export function loadTree(source: string, overrides: Overrides = {}): ConfigTree 
     apply('set', `--set ${key}`, splitPath(key), setting.slice(at + 1))
   }
   return { form, tree: native, assigned }
+}
+
+/** The format and its settings may be written as one: `format: { csv: { … } }`, or `csv: { … }` alone. */
+function withFormat(tree: Tree): Tree {
+  const { input } = tree
+  if (!isRecord(input)) return tree
+  const { format, csv } = input
+  if (format === undefined && csv !== undefined) return { ...tree, input: { ...input, format: 'csv' } }
+  if (!isRecord(format) || csv !== undefined || Object.keys(format).join() !== 'csv') return tree
+  return { ...tree, input: { ...input, format: 'csv', csv: format.csv } }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** The keys and values of a configuration's text. @throws PseudolakeError `config/invalid` */

@@ -1,4 +1,5 @@
 /** The native configuration, as docs/configuration.md documents it: the description that files, `--set` and the environment are read by. */
+import { CSV_ENCODING_NAMES } from '../../lib/csv/dialect.ts'
 import {
   boolean,
   duration,
@@ -47,6 +48,8 @@ const aws = optional(
   }),
 )
 
+const CSV_ENCODING_PATTERN = new RegExp(`^(?:${Object.keys(CSV_ENCODING_NAMES).join('|')})$`, 'i')
+
 const column = object({
   mode: oneOf('deterministic', 'random', 'drop'),
   as: optional(text('a column name')),
@@ -86,11 +89,23 @@ const catalog = object({
   allow_http: withDefault(boolean(), CATALOG_DEFAULTS.allow_http),
 })
 
+const csv = optional(
+  object({
+    header: optional(either(boolean(), list(verbatim()))),
+    delimiter: optional(verbatim()),
+    quote: optional(verbatim()),
+    encoding: optional(
+      text(`one of ${[...new Set(Object.values(CSV_ENCODING_NAMES))].join(', ')}`, CSV_ENCODING_PATTERN),
+    ),
+  }),
+)
+
 export const BATCH = object({
   job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/),
   input: object({
     path: text('a file, a folder or a glob'),
     format: withDefault(oneOf('parquet', 'csv'), 'parquet'),
+    csv,
     partitioning: withDefault(oneOf('hive', 'none'), 'hive'),
     changed: withDefault(oneOf('fail', 'append', 'replace'), 'fail'),
     requester_pays: withDefault(boolean(), false),

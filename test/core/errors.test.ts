@@ -100,6 +100,10 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     overwrite(home, `vin,note\n${PLANTED},${PLANTED}\n`)
     return home.batch()
   },
+  'input/not-csv': async () => {
+    const home = await place()
+    return home.batch('input.format=csv')
+  },
   'input/corrupt': async () => {
     const home = await place()
     truncateSync(join(home.dir, 'in', 'a.parquet'), 300)

@@ -15,6 +15,7 @@ import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
 import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
 import { isPseudonymForm } from '../../../lib/wire/forms.ts'
 import { normalizer } from '../sent.ts'
+import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assembled.ts'
 import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
 import type { Pair } from './compare.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
@@ -33,6 +34,7 @@ import {
 } from './entries.ts'
 import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
 import { checkFooter } from './headers.ts'
+import { Held } from './held.ts'
 import { Mapping, type Verdict } from './mapping.ts'
 import { Pairs } from './pairs.ts'
 import { type GatePart, type GateRule, Numbers } from './part.ts'
@@ -88,6 +90,8 @@ const MOST_PAIRS = 8
 const ROUND_TRIPS = 100
 
 export class Gate {
+  /** What is looked at before it is in the storage. */
+  readonly held = new Held()
   readonly #options: GateOptions
   readonly #hasher: Hasher
   readonly #pseudonymHasher: RandomHasher
@@ -104,7 +108,7 @@ export class Gate {
   #copied = new Map<string, CopiedColumn>()
 
   constructor(options: GateOptions) {
-    this.#options = options
+    this.#options = { ...options, storage: this.held.over(options.storage) }
     this.#hasher = new Hasher(options.seed)
     this.#pseudonymHasher = new RandomHasher(options.seed)
     this.#budget = { bytes: options.memoryBytes }
@@ -132,6 +136,36 @@ export class Gate {
       if (!isPseudolakeError(error) || !error.code.startsWith('input/') || error.context.location !== work.output)
         throw error
       this.#tallies.readable.fail(work.output, [{ message: error.message }])
+    }
+    this.#requirePassed()
+  }
+
+  /**
+   * Looks at a file that was put together out of row groups that were looked at before (`held`).
+   * @throws PseudolakeError `gate/failed`, `storage/*`
+   */
+  async assembled(work: Assembled): Promise<void> {
+    const { storage, signal, full } = this.#options
+    const { readable, rows, headers, byte_ranges: byteRanges, copied_bytes: copiedBytes } = this.#tallies
+    const object = await storage.stat(work.output)
+    try {
+      const file = await openParquet(storage, object, { signal })
+      readable.looked({ files: 1, bytes: object.bytes })
+      rows.looked({ files: 1 })
+      rows.fail(work.output, checkAssembled(work, file))
+      headers.looked({ footers: 1 })
+      headers.fail(work.output, checkFooter(await this.#footerOf(object), columnsOf(work.plan)))
+      byteRanges.fail(work.output, checkPlaces(work, file))
+      for (const [i, chunk] of work.chunks.entries()) {
+        if (!full && !chunk.replaced && i % COPIED_EVERY !== 0) continue
+        signal.throwIfAborted()
+        copiedBytes.looked({ pieces: 1, bytes: chunk.end - chunk.start })
+        copiedBytes.fail(work.output, await checkBytes(storage, file, chunk))
+      }
+      this.#search(file, work.plan)
+    } catch (error) {
+      if (!isPseudolakeError(error) || !error.code.startsWith('input/')) throw error
+      readable.fail(work.output, [{ message: error.message }])
     }
     this.#requirePassed()
   }
@@ -208,9 +242,10 @@ export class Gate {
     const { input, plan, provenance } = work
     const { readable, rows, nulls, headers } = this.#tallies
     const output = await openParquet(storage, object, { signal })
-    readable.looked({ files: 1, bytes: object.bytes })
+    const held = this.held.has(object.location)
+    if (!held) readable.looked({ files: 1, bytes: object.bytes })
 
-    rows.looked({ files: 1, rows: plan.rows, row_groups: plan.rowGroups.length })
+    rows.looked({ ...(!held && { files: 1 }), rows: plan.rows, row_groups: plan.rowGroups.length })
     const miscounted = checkRows(plan, input, output)
     rows.fail(object.location, miscounted)
     const counted = checkNulls(plan, input, output)
@@ -226,11 +261,16 @@ export class Gate {
     const chunks = await this.#chunks(work, output)
     if (provenance) await this.#ranges(object, provenance, chunks)
     else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
+    if (!held) this.#search(output, plan)
+  }
+
+  /** At the end of the step, in its copied columns. */
+  #search(output: ParquetFile, plan: Pick<RewritePlan, 'columns'>): void {
     const columns = plan.columns.flatMap(({ leaf, treatment }, i) => (treatment === 'copy' && canHide(leaf) ? [i] : []))
     if (columns.length === 0) return
     // A step of one file need not open it again; footers of many would fill the memory.
     this.#lastOpened = output
-    this.#files.push({ object, columns })
+    this.#files.push({ object: output.object, columns })
   }
 
   async #footerOf({ location, bytes, version }: StoredObject): Promise<Uint8Array> {
@@ -486,6 +526,6 @@ function copiedBodies(provenance: Provenance | undefined): ReadonlyMap<number, n
   )
 }
 
-function columnsOf({ columns }: RewritePlan): { path: readonly string[]; replaced: boolean }[] {
+function columnsOf({ columns }: Pick<RewritePlan, 'columns'>): { path: readonly string[]; replaced: boolean }[] {
   return columns.map(({ leaf, replaced }) => ({ path: leaf.path, replaced }))
 }

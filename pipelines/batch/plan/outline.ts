@@ -3,6 +3,7 @@
  * Nothing is read for it, and of a footer nothing is kept but sums.
  */
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
+import { lookAtSample } from '../csv/sample.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
 import type { Shape } from '../shape.ts'
@@ -16,7 +17,7 @@ export class Outline {
   #before: Promise<unknown> = Promise.resolve()
 
   constructor(job: BatchJob, target: Target) {
-    this.#sums = new Sums(job, target, lookAtFooter, [])
+    this.#sums = new Sums(job, target, lookAtSample(lookAtFooter), [])
   }
 
   /** Files may come at once, and are added one after the other. */

@@ -3,15 +3,17 @@ import { currentSchema } from '../../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { typeText } from '../../../lib/iceberg/types.ts'
-import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
+import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import { WINDOW_BYTES } from '../../../lib/parquet/ranges.ts'
 import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { pinProperty, writeApproved } from '../../pins.ts'
+import { lookAtSample } from '../csv/sample.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
 import type { BatchJob } from '../job.ts'
 import type { Progress } from '../ledger.ts'
+import { CSV_SAMPLE_BYTES, openInput, withRowGroups } from '../open-input.ts'
 import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from '../shape.ts'
 import { steps } from '../step.ts'
 import type { Target } from '../target.ts'
@@ -39,6 +41,7 @@ const SAMPLE_BYTES = 64 << 20
 
 /** Files that are opened at once: many of them while they are small, as footers grow with their files. */
 const TOGETHER = { maxFiles: 32, maxBytes: 512 << 20 }
+const SAMPLED_NOTE = `CSV: rows, nulls, values and sizes are guessed from the first ${CSV_SAMPLE_BYTES.plan >> 20} MiB of each file`
 /** Of dictionaries that are read ahead. */
 const AHEAD_BYTES = 16 << 20
 
@@ -47,7 +50,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
   const { job, target, progress, storage, signal, pinned } = work
   const { commit } = job.settings
   const ahead = new ReadAhead(storage, job.settings.limits.max_concurrency, AHEAD_BYTES)
-  const sums = new Sums(job, target, lookInside(ahead.storage, signal, SAMPLE_BYTES), pinned)
+  const sums = new Sums(job, target, lookAtSample(lookInside(ahead.storage, signal, SAMPLE_BYTES)), pinned)
   const first = await eachFile(work, ahead, (file, input, shape) => sums.add(file, input, shape))
 
   let bytesIn = 0
@@ -65,7 +68,7 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
     bytes_in: bytesIn,
     steps: stepCount,
     creates: await createsOf(work, first, sums.dataFiles, stepCount || (progress.adopting ? 1 : 0)),
-    notes: work.notes,
+    notes: job.csv && progress.todoFiles > 0 ? [...work.notes, SAMPLED_NOTE] : work.notes,
   }
 }
 
@@ -111,8 +114,10 @@ async function openAhead(
   ahead: ReadAhead,
   signal: AbortSignal,
 ): Promise<{ readonly file: ParquetFile; readonly shape: Shape }> {
-  const file = await openParquet(ahead.holding, input.object, { signal })
+  const file = await openInput(input, job, { storage: job.csv ? ahead.storage : ahead.holding, signal })
   const shape = shapeOf(file, input, job, approved)
+  const looked = { storage: ahead.storage, signal, bytes: CSV_SAMPLE_BYTES.plan }
+  if (job.csv) return { file: await withRowGroups(file, input, shape, job, looked), shape }
   for (const decision of shape.decisions) {
     if (decision.kind !== 'replace' || decision.rule.mode === 'random') continue
     for (const { columns } of file.rowGroups) {

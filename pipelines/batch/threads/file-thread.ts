@@ -5,7 +5,8 @@ import { systemClock } from '../../../lib/core/clock.ts'
 import { compactTexts } from '../../../lib/core/texts.ts'
 import type { Piece } from '../../../lib/parquet/pieces.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
-import { finishInput, type StepWork } from '../file.ts'
+import type { StepWork } from '../file.ts'
+import { finishInput } from '../finish.ts'
 import type { Gate } from '../gate/gate.ts'
 import { gateWith } from '../gate/open.ts'
 import type { BatchJob } from '../job.ts'
@@ -106,6 +107,7 @@ export class FileThread {
         replacers,
         gate,
         signal: this.#stop.signal,
+        share: this.#options.share,
         timings: new Timings(this.#clock),
         onProgress: ({ rows, bytes }) => {
           if (this.#clock.now() - told < PROGRESS_MS) return

@@ -1,0 +1,148 @@
+/**
+ * Rows of strings that come from elsewhere, gathered as a row group of a Parquet file that is in memory and nowhere else: so they are planned,
+ * rewritten and checked like those of any other file.
+ */
+import type { Storage, StoredObject, Version } from '../storage/storage.ts'
+import { MAGIC, type WrittenChunk } from './footer.ts'
+import type { ParquetFile } from './open.ts'
+import type { Sink } from './output.ts'
+import type { RangeReader } from './ranges.ts'
+import type { LeafNode } from './schema.ts'
+import { TextChunk, type TextColumn, textTable } from './text-chunk.ts'
+import type { ValueTable } from './value-table.ts'
+
+/** What will be done with a column. */
+export type TextUse = 'copy' | 'replace' | 'drop'
+
+/** A file in memory, and the storage that reads it. */
+export interface HeldFile {
+  readonly file: ParquetFile
+  readonly storage: Storage
+}
+
+/** The leaf of a column of strings, each of which may be null. */
+export function textLeaf(name: string, column: number): LeafNode {
+  const levels = { maxDefinitionLevel: 1, maxRepetitionLevel: 0 }
+  const type = { physical: 'BYTE_ARRAY', logical: { type: 'string' } } as const
+  return { kind: 'leaf', name, path: [name], repetition: 'optional', ...type, ...levels, column }
+}
+
+export interface TextGroupOptions {
+  readonly leaves: readonly LeafNode[]
+  /** By column. */
+  readonly uses: readonly TextUse[]
+  /** Columns that may have a dictionary; those that are replaced come first. */
+  readonly dictionaries: number
+}
+
+export class TextGroup {
+  readonly #options: TextGroupOptions
+  readonly #tables: readonly (ValueTable | undefined)[]
+  #chunks: (TextChunk | undefined)[]
+  #nulls: number[]
+  rows = 0
+
+  constructor(options: TextGroupOptions) {
+    this.#options = options
+    const { leaves, uses, dictionaries } = options
+    const order = leaves.map((_, i) => i).filter((i) => uses[i] !== 'drop')
+    order.sort((a, b) => Number(uses[b] === 'replace') - Number(uses[a] === 'replace') || a - b)
+    const chosen = new Set(order.slice(0, dictionaries))
+    this.#tables = leaves.map((_, i) => (chosen.has(i) ? textTable() : undefined))
+    this.#chunks = this.#begin()
+    this.#nulls = leaves.map(() => 0)
+  }
+
+  /** What its pages take. */
+  get bytes(): number {
+    return this.#chunks.reduce((sum, chunk) => sum + (chunk?.bytes ?? 0), 0)
+  }
+
+  /** @param columns one for each leaf, of as many rows each */
+  add(rows: number, columns: readonly TextColumn[]): void {
+    this.rows += rows
+    for (const [i, column] of columns.entries()) {
+      this.#chunks[i]?.add(column)
+      this.#nulls[i] = (this.#nulls[i] ?? 0) + rows - column.present
+    }
+  }
+
+  /** The rows until now, as a file of one row group; the next ones begin another. @param location for messages */
+  async take(location: string): Promise<HeldFile> {
+    const { leaves } = this.#options
+    const out = new MemorySink()
+    await out.write(MAGIC)
+    const columns: WrittenChunk[] = []
+    for (const [i, leaf] of leaves.entries()) {
+      const chunk = this.#chunks[i]
+      columns.push(chunk ? await chunk.finish(out) : absent(leaf, this.rows, this.#nulls[i] ?? 0, out.position))
+    }
+    const bytes = out.bytes()
+    const object = { location, bytes: bytes.length, version: 'held' as Version, modified: 0 }
+    const groupBytes = columns.reduce((sum, { start, end }) => sum + end - start, 0)
+    const rowGroups = [{ rows: this.rows, bytes: groupBytes, columns }]
+    const file = { object, root: leaves, leaves, rows: this.rows, rowGroups }
+    this.rows = 0
+    this.#chunks = this.#begin()
+    this.#nulls = leaves.map(() => 0)
+    return { file, storage: heldStorage(new Map([[location, { object, bytes }]])) }
+  }
+
+  #begin(): (TextChunk | undefined)[] {
+    const { leaves, uses } = this.#options
+    return leaves.map((leaf, i) => {
+      if (uses[i] === 'drop') return undefined
+      const copied = uses[i] === 'copy'
+      return new TextChunk(leaf, copied ? 'zstd' : 'snappy', this.#tables[i], copied)
+    })
+  }
+}
+
+/** Of a column that nobody will read. */
+function absent(leaf: LeafNode, rows: number, nulls: number, at: number): WrittenChunk {
+  const place = { start: at, end: at, dataPageOffset: at, uncompressedBytes: 0 }
+  return { leaf, codec: 'none', encodings: [], values: rows, ...place, statistics: { nulls } }
+}
+
+/** Bytes that are written into memory. */
+export class MemorySink implements Sink {
+  readonly #parts: Uint8Array[] = []
+  position = 0
+
+  async write(bytes: Uint8Array): Promise<void> {
+    // They are good until this returns.
+    this.#parts.push(new Uint8Array(bytes))
+    this.position += bytes.length
+  }
+
+  async copy(source: RangeReader, start: number, end: number): Promise<void> {
+    await this.write(await source.read(start, end))
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.#parts)
+  }
+}
+
+/** Objects that are in memory, read where they are. */
+export function heldStorage(
+  objects: ReadonlyMap<string, { readonly object: StoredObject; readonly bytes: Uint8Array }>,
+): Storage {
+  const found = (location: string) => {
+    const held = objects.get(location)
+    if (!held) throw new Error('an object that is not held')
+    return held
+  }
+  const refused = (): never => {
+    throw new Error('what is held is only read')
+  }
+  return {
+    stat: async (location) => found(location).object,
+    read: async (location, { start = 0, end } = {}) => found(location).bytes.subarray(start, end),
+    create: refused,
+    replace: refused,
+    write: refused,
+    list: refused,
+    delete: refused,
+  }
+}

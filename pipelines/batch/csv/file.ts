@@ -1,0 +1,130 @@
+/**
+ * One CSV file to its data files. It is read once: row groups of it are made in memory, and each goes the way of a Parquet file's, planned,
+ * rewritten, looked at by the gate, before the next one is read. The memory it was in is all that its plaintext ever was in.
+ */
+import type { CsvDialect } from '../../../lib/csv/dialect.ts'
+import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
+import { MAGIC, serializeFooter } from '../../../lib/parquet/footer.ts'
+import { Output } from '../../../lib/parquet/output.ts'
+import type { ConstantColumn } from '../../../lib/parquet/output-tree.ts'
+import { type PlannedRowGroup, planRewrite } from '../../../lib/parquet/plan.ts'
+import { rangeReader } from '../../../lib/parquet/ranges.ts'
+import { neededRanges, rewriteRowGroup, swapMemory } from '../../../lib/parquet/row-group.ts'
+import type { LeafNode } from '../../../lib/parquet/schema.ts'
+import type { HeldFile } from '../../../lib/parquet/text-group.ts'
+import type { ObjectWriter, Version } from '../../../lib/storage/storage.ts'
+import { constantsOf, gatheringOf, type InputWork } from '../file.ts'
+import { gateFile } from '../gate/open.ts'
+import { type Shape, shapeOf } from '../shape.ts'
+import type { Finished } from '../unpublished.ts'
+import { openCsv } from './open.ts'
+import { type MadeRowGroup, Pieces } from './pieces.ts'
+import { rowGroupLimits, rowGroups } from './row-groups.ts'
+
+/** What the row groups of a file have in common. */
+interface Work extends InputWork {
+  readonly shape: Shape
+  readonly fieldIds: (path: readonly string[]) => number
+  readonly constants: readonly ConstantColumn[]
+}
+
+/**
+ * @throws PseudolakeError `input/*`, `gate/failed`, those of the client and the storage; nothing is left of its data files then
+ */
+export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<Finished> {
+  const { job, approved, schema, storage, signal, replacers, pinned, onProgress, share = 1 } = input
+  const csv = await openCsv(storage, input.input, dialect, signal)
+  const pieces = new Pieces({ ...input })
+  try {
+    const shape = shapeOf(csv.file, input.input, job, approved)
+    replacers.know(shape, pinned)
+    const fieldIds = fieldIdsFor(shape.output.root, schema)
+    const work = { ...input, shape, fieldIds, constants: await constantsOf(shape, input) }
+    let rows = 0
+    for await (const held of rowGroups(csv, shape, rowGroupLimits(job, share))) {
+      signal.throwIfAborted()
+      const made = await make(held, work)
+      await input.timings.time('gate', () => look(held, made, work, `${input.output}#${rows}`))
+      await pieces.add(made)
+      rows += made.written.rows
+      onProgress({ rows, bytes: csv.source.bytesRead })
+    }
+    await pieces.end()
+    return { rows, files: pieces.files }
+  } catch (error) {
+    await pieces.abort()
+    throw error
+  } finally {
+    await csv.reader.close()
+  }
+}
+
+interface Made extends MadeRowGroup {
+  readonly file: Uint8Array
+  readonly provenance: ReturnType<InputWork['gate']['provenance']>
+  readonly numbers: (leaf: LeafNode, group: number) => Int32Array | undefined
+}
+
+/** A row group as a file in memory. */
+async function make({ file, storage }: HeldFile, work: Work): Promise<Made> {
+  const { shape, fieldIds, constants, replacers, signal, gate, timings, createdBy } = work
+  const plan = planRewrite(file, shape.treatments, { fieldIds, constants, renames: shape.renames })
+  const gathering = gatheringOf(plan, { storage, file, replacers, signal })
+  for (const column of gathering.values()) await timings.time('pseudonymize', () => column.upTo(0))
+  const parts: Uint8Array[] = []
+  const provenance = gate.provenance()
+  const out = new Output(into(parts), provenance)
+  await out.write(MAGIC)
+  const group = plan.rowGroups[0] as PlannedRowGroup
+  const source = rangeReader(storage, file.object, neededRanges([group]), signal)
+  const written = await rewriteRowGroup(group, {
+    plan,
+    file,
+    source,
+    out,
+    replacements: replacers.tables,
+    memory: swapMemory(),
+    gathering,
+    signal,
+  })
+  const end = out.position
+  await out.write(serializeFooter(plan.root, [written], createdBy))
+  await out.flush()
+  const bytes = Buffer.concat(parts)
+  const columnOf = new Map(plan.columns.map(({ source: leaf }, i) => [leaf?.column, i]))
+  const numbers = ({ column }: LeafNode, index: number) =>
+    gathering.get(columnOf.get(column) ?? -1)?.known.get(index)?.slots
+  return { plan, written, file: bytes, bytes: bytes.subarray(0, end), provenance, numbers }
+}
+
+function into(parts: Uint8Array[]): ObjectWriter {
+  let bytes = 0
+  const refused = (): never => {
+    throw new Error('what is in memory is not closed')
+  }
+  return {
+    get bytes() {
+      return bytes
+    },
+    async write(part) {
+      parts.push(new Uint8Array(part))
+      bytes += part.length
+    },
+    close: refused,
+    abort: refused,
+  }
+}
+
+/** Holds what was made against what it was made of. */
+async function look({ file, storage }: HeldFile, made: Made, work: Work, name: string): Promise<void> {
+  const { gate, input, shape, pinned } = work
+  const object = { location: name, bytes: made.file.length, version: 'held' as Version, modified: 0 }
+  const held = [
+    { object, bytes: made.file },
+    { object: file.object, bytes: await storage.read(file.object.location) },
+  ]
+  const { plan, provenance, numbers } = made
+  await gate.held.while(held, () =>
+    gateFile(gate, { file, input, shape, pinned, plan, output: name, provenance, numbers }),
+  )
+}
