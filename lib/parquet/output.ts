@@ -1,4 +1,4 @@
-import type { ObjectWriter } from '../storage/storage.ts'
+import type { ObjectWriter, StoredObject } from '../storage/storage.ts'
 import type { Provenance } from './provenance.ts'
 import { type RangeReader, WINDOW_BYTES } from './ranges.ts'
 
@@ -14,25 +14,62 @@ export interface Sink {
   copy(source: RangeReader, start: number, end: number): Promise<void>
 }
 
+/** Copies that wait for what follows them: columns that stand side by side here and there are one. */
+interface Run {
+  readonly source: RangeReader
+  readonly start: number
+  end: number
+  /** Offset in the output. */
+  readonly at: number
+}
+
 /** Gathers small pieces: a page header of 30 bytes is no request and no system call of its own. */
 export class Output implements Sink {
   readonly #writer: ObjectWriter
   readonly #provenance: Provenance | undefined
+  readonly #input: StoredObject | undefined
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   #used = 0
+  #run: Run | undefined
   position = 0
 
-  constructor(writer: ObjectWriter, provenance?: Provenance) {
+  /** @param input what copies are of; where it is given, the storage may make them by itself */
+  constructor(writer: ObjectWriter, provenance?: Provenance, input?: StoredObject) {
     this.#writer = writer
     this.#provenance = provenance
+    this.#input = input
   }
 
-  async write(bytes: Uint8Array, from?: number): Promise<void> {
-    this.#provenance?.add(this.position, bytes, from)
+  /** Not async: pages are many, and each would have a promise more. */
+  write(bytes: Uint8Array, from?: number): Promise<void> {
+    if (this.#run) return this.#settle().then(() => this.write(bytes, from))
+    const at = this.position
     this.position += bytes.length
-    if (this.#used + bytes.length > BUFFER_BYTES) await this.flush()
+    return this.#put(bytes, at, from)
+  }
+
+  async copy(source: RangeReader, start: number, end: number): Promise<void> {
+    const at = this.position
+    if (!this.#input || !this.#writer.copying || !this.#provenance?.sampled) {
+      this.position += end - start
+      return this.#through(source, start, end, at)
+    }
+    if (this.#run && this.#run.end !== start) await this.#settle()
+    this.position += end - start
+    if (this.#run) this.#run.end = end
+    else this.#run = { source, start, end, at }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#run) await this.#settle()
+    await this.#hand()
+  }
+
+  async #put(bytes: Uint8Array, at: number, from: number | undefined): Promise<void> {
+    this.#provenance?.add(at, bytes, from)
+    if (this.#used + bytes.length > BUFFER_BYTES) await this.#hand()
     if (bytes.length >= BUFFER_BYTES / 4) {
-      await this.flush()
+      await this.#hand()
       await this.#writer.write(bytes)
     } else {
       this.#buffer.set(bytes, this.#used)
@@ -40,13 +77,29 @@ export class Output implements Sink {
     }
   }
 
-  async copy(source: RangeReader, start: number, end: number): Promise<void> {
-    for (let at = start; at < end; at += WINDOW_BYTES)
-      await this.write(await source.read(at, Math.min(end, at + WINDOW_BYTES)), at)
-  }
-
-  async flush(): Promise<void> {
+  async #hand(): Promise<void> {
     if (this.#used > 0) await this.#writer.write(this.#buffer.subarray(0, this.#used))
     this.#used = 0
+  }
+
+  async #through(source: RangeReader, start: number, end: number, at: number): Promise<void> {
+    for (let from = start; from < end; from += WINDOW_BYTES)
+      await this.#put(await source.read(from, Math.min(end, from + WINDOW_BYTES)), at + from - start, from)
+  }
+
+  /** By the storage, where it does that and it pays; else through here. */
+  async #settle(): Promise<void> {
+    const { source, start, end, at } = this.#run as Run
+    this.#run = undefined
+    await this.#hand()
+    const { copying } = this.#writer
+    const from = start + (copying?.leadBytes ?? 0)
+    const input = this.#input as StoredObject
+    if (!copying || !this.#provenance || end - start < copying.leastBytes) return this.#through(source, start, end, at)
+    await this.#through(source, start, from, at)
+    await this.#hand()
+    if (!(await copying.copy(input, from, end))) return this.#through(source, from, end, at + from - start)
+    for (const [first, last] of this.#provenance.moved(at + from - start, end - from, from))
+      this.#provenance.sample(at + first - start, await source.read(first, last))
   }
 }

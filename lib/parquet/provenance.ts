@@ -20,6 +20,9 @@ export interface CopiedSample {
   readonly crc: number
 }
 
+/** Of what the storage copies by itself, what counts as one piece. */
+const PIECE_BYTES = 4 << 20
+
 export class Provenance {
   readonly #every: number
   readonly #ranges: { start: number; end: number; from?: number }[] = []
@@ -45,14 +48,40 @@ export class Provenance {
     return this.#copiedBytes
   }
 
+  /** Whether a sample is kept of what is copied, and not all of it. */
+  get sampled(): boolean {
+    return this.#every > 1
+  }
+
   /** Bytes that go to `start` of the output; `from` is given where they are the input's own. */
   add(start: number, bytes: Uint8Array, from: number | undefined): void {
     if (bytes.length === 0) return
-    const end = start + bytes.length
     if (from !== undefined) {
       this.#copiedBytes += bytes.length
-      if (this.#copies++ % this.#every === 0) this.#samples.push({ start, end, crc: crc32(bytes) })
+      if (this.#copies++ % this.#every === 0) this.sample(start, bytes)
     }
+    this.#range(start, start + bytes.length, from)
+  }
+
+  /**
+   * Bytes that the storage copies by itself.
+   * @returns ranges of the input of which a sample is wanted
+   */
+  moved(start: number, length: number, from: number): [start: number, end: number][] {
+    this.#copiedBytes += length
+    this.#range(start, start + length, from)
+    const wanted: [number, number][] = []
+    for (let at = 0; at < length; at += PIECE_BYTES)
+      if (this.#copies++ % this.#every === 0) wanted.push([from + at, from + Math.min(length, at + PIECE_BYTES)])
+    return wanted
+  }
+
+  /** Bytes of the input as they must be found at `start` of the output. */
+  sample(start: number, bytes: Uint8Array): void {
+    this.#samples.push({ start, end: start + bytes.length, crc: crc32(bytes) })
+  }
+
+  #range(start: number, end: number, from: number | undefined): void {
     const last = this.#ranges.at(-1)
     const follows = last && (last.from === undefined ? undefined : last.from + last.end - last.start)
     if (last && last.end === start && follows === from) last.end = end

@@ -45,8 +45,9 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
   const { file, writer, signal, onProgress } = options
   try {
     checkPlan(plan, file)
-    const source = rangeReader(options.storage, file.object, neededRanges(plan.rowGroups), signal)
-    const out = new Output(writer, options.provenance)
+    const least = options.provenance?.sampled ? writer.copying?.leastBytes : undefined
+    const source = rangeReader(options.storage, file.object, neededRanges(plan.rowGroups, least), signal)
+    const out = new Output(writer, options.provenance, file.object)
     await out.write(MAGIC)
 
     const work = {

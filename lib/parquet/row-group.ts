@@ -10,6 +10,9 @@ import { type RangeReader, Window } from './ranges.ts'
 import type { Replacements } from './replacements.ts'
 import { rewriteChunk } from './rewrite-chunk.ts'
 
+/** The most that must come through here in front of a copy by the storage. */
+const LEAD_BYTES = 5 << 20
+
 /** What the row groups of a file have in common. */
 export interface RowGroupWork {
   readonly plan: RewritePlan
@@ -27,9 +30,30 @@ export function swapMemory(): SwapMemory {
   return { values: new Window() }
 }
 
-/** Input bytes that a plan's row groups need. */
-export function neededRanges(groups: readonly PlannedRowGroup[]): (readonly [number, number])[] {
-  return groups.flatMap((group) => group.chunks.flatMap((chunk) => (chunk.from ? [chunk.from] : [])))
+/**
+ * Input bytes that a plan's row groups need, in the order of their use.
+ * @param least bytes of columns side by side that are copied, from which on the storage copies them by itself: only their beginning may be
+ *   needed then
+ */
+export function neededRanges(groups: readonly PlannedRowGroup[], least = Number.POSITIVE_INFINITY): [number, number][] {
+  const ranges: [number, number][] = []
+  let run: [number, number] | undefined
+  const end = () => {
+    if (run) ranges.push(run[1] - run[0] < least ? run : [run[0], Math.min(run[1], run[0] + LEAD_BYTES)])
+    run = undefined
+  }
+  for (const { chunks } of groups)
+    for (const { from, action } of chunks) {
+      if (action === 'copy' && from && run?.[1] === from[0]) {
+        run[1] = from[1]
+        continue
+      }
+      end()
+      if (action === 'copy' && from) run = [from[0], from[1]]
+      else if (from) ranges.push([from[0], from[1]])
+    }
+  end()
+  return ranges
 }
 
 /** Offsets are those of `out`. @throws as `rewrite` */

@@ -58,10 +58,27 @@ export interface ObjectWriter {
   readonly bytes: number
   /** Takes the bytes before it resolves; the caller may reuse the buffer then. Resolves late when the storage is slow: back-pressure. */
   write(bytes: Uint8Array): Promise<void>
+  /** Where the storage can copy by itself; missing where it cannot, or does not want to. */
+  readonly copying?: ObjectCopying | undefined
   /** Makes the object visible. @throws PseudolakeError as `create` */
   close(): Promise<StoredObject>
   /** Forgets what was written and leaves nothing behind; harmless after `close` or a failure. */
   abort(): Promise<void>
+}
+
+/** Copies of other objects' bytes into one in the making, which do not come through here. */
+export interface ObjectCopying {
+  /** Copies of fewer bytes do not pay. */
+  readonly leastBytes: number
+  /** So many bytes must be written before a copy can follow those that were. */
+  readonly leadBytes: number
+  /**
+   * Puts bytes `[start, end)` of an object behind what was written so far, if it still is the version that is given. Resolves when more may
+   * come; a failure may show at a later call.
+   * @returns false where the storage did not: nothing has happened, and `copying` is missing from then on
+   * @throws PseudolakeError `storage/changed`
+   */
+  copy(source: StoredObject, start: number, end: number): Promise<boolean>
 }
 
 /** Opaque; equal exactly when the bytes were written by the same write. An ETag on S3, inode, size and mtime-ns on a disk. */

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { isPseudolakeError } from '../../lib/core/errors.ts'
 import type { WrittenColumn, WrittenFile } from '../../lib/parquet/written.ts'
-import type { ObjectWriter, Storage, Version } from '../../lib/storage/storage.ts'
+import type { ObjectCopying, ObjectWriter, Storage, StoredObject, Version } from '../../lib/storage/storage.ts'
 import { hashInput } from '../marks.ts'
 import type { InputFile } from './inputs.ts'
 
@@ -283,18 +283,28 @@ export function digestOf(parts: readonly unknown[]): string {
 
 /** A writer that knows the CRC-32 of what it was given, and the version of what came of it. */
 export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly finished: Omit<FinishedFile, 'file'> } {
-  let crc = 0
+  let crc: number | undefined = 0
   let version: Version | undefined
+  async function copy(of: ObjectCopying, source: StoredObject, start: number, end: number): Promise<boolean> {
+    const copied = await of.copy(source, start, end)
+    // The bytes have not been here.
+    if (copied) crc = undefined
+    return copied
+  }
   return {
     get bytes() {
       return writer.bytes
     },
     get finished() {
-      return { crc32: crc, ...(version !== undefined && { version }) }
+      return { ...(crc !== undefined && { crc32: crc }), ...(version !== undefined && { version }) }
     },
     async write(bytes) {
-      crc = crc32(bytes, crc)
+      if (crc !== undefined) crc = crc32(bytes, crc)
       await writer.write(bytes)
+    },
+    get copying() {
+      const { copying } = writer
+      return copying && { ...copying, copy: copy.bind(undefined, copying) }
     },
     async close() {
       const stored = await writer.close()

@@ -7,6 +7,7 @@
 import { isPseudolakeError } from '../../core/errors.ts'
 import type { Storage } from '../storage.ts'
 import { Caller } from './caller.ts'
+import { Copier } from './copy.ts'
 import { list } from './list.ts'
 import { bucketAndKey, objectAt } from './location.ts'
 import { checkedSettings, payerOf, type S3StorageOptions } from './options.ts'
@@ -19,6 +20,7 @@ import { S3Writer } from './writer.ts'
 export function s3Storage(options: S3StorageOptions): Storage {
   const settings = checkedSettings(options)
   const caller = new Caller(settings)
+  const copier = new Copier(caller)
   /** Buckets whose store was seen to keep conditions. */
   const proven = new Set<string>()
 
@@ -43,7 +45,7 @@ export function s3Storage(options: S3StorageOptions): Storage {
 
     replace: (location, bytes) => replace(caller, location, bytes),
 
-    write: async (location) => new S3Writer(caller, location),
+    write: async (location) => new S3Writer(caller, location, copier),
 
     list: (prefix) => list(caller, prefix),
 

@@ -7,15 +7,21 @@
  */
 import type { CompletedPart } from '@aws-sdk/client-s3'
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
-import type { ObjectWriter, StoredObject } from '../storage.ts'
+import type { ObjectCopying, ObjectWriter, StoredObject } from '../storage.ts'
 import { answered, type Call, type Caller } from './caller.ts'
+import type { Copier } from './copy.ts'
 import { objectAt } from './location.ts'
-import { encryptionOf, MAX_PART_BYTES, payerOf } from './options.ts'
+import { encryptionOf, MAX_PART_BYTES, MIN_PART_BYTES, payerOf } from './options.ts'
 import { create, newMark, now, ownOrThrow } from './put.ts'
 import { described } from './version.ts'
 
 export const MAX_PARTS = 10_000
 const PARTS_OF_A_SIZE = 1000
+/** Below, the bytes that must lead a copy, and its two requests, are no less than the way through here. */
+const LEAST_COPY_BYTES = 16 << 20
+/** Parts that are copied take their time beside each other; S3 takes up to 5 GB. */
+const COPY_PART_BYTES = 256 << 20
+const COPIES_UNDER_WAY = 8
 /** AWS puts the parts of a large object together for minutes. */
 const COMPLETION_MS = 10 * 60_000
 
@@ -43,11 +49,13 @@ export class S3Writer implements ObjectWriter {
   /** Parts under way, with their bytes. */
   readonly #underWay = new Map<Promise<void>, number>()
   #failure: { readonly error: unknown } | undefined
+  readonly #copier: Copier
 
-  constructor(caller: Caller, location: string) {
+  constructor(caller: Caller, location: string, copier: Copier) {
     objectAt(location)
     this.#caller = caller
     this.#location = location
+    this.#copier = copier
   }
 
   get bytes(): number {
@@ -65,6 +73,13 @@ export class S3Writer implements ObjectWriter {
       done += taken.length
     }
     this.#bytes += bytes.length
+  }
+
+  get copying(): ObjectCopying | undefined {
+    if (!this.#copier.serves(this.#location)) return undefined
+    // Each part but the last has a least size, and what is filled becomes one.
+    const leadBytes = this.#used === 0 ? 0 : Math.max(0, MIN_PART_BYTES - this.#used)
+    return { leastBytes: LEAST_COPY_BYTES, leadBytes, copy: (source, start, end) => this.#copy(source, start, end) }
   }
 
   async close(): Promise<StoredObject> {
@@ -96,6 +111,43 @@ export class S3Writer implements ObjectWriter {
     if (uploadId !== undefined) await abortUpload(this.#caller, this.#location, uploadId).catch(() => {})
   }
 
+  async #copy(source: StoredObject, start: number, end: number): Promise<boolean> {
+    this.#requireOpen()
+    if (end - start < MIN_PART_BYTES || (this.#used > 0 && this.#used < MIN_PART_BYTES))
+      throw new PseudolakeError('internal/bug', 'a copy of bytes that make no part')
+    if (!this.#copier.takes(source.location)) return false
+    if (this.#used > 0) await this.#send()
+    this.#upload ??= this.#begin()
+    const uploadId = await this.#upload
+    const count = Math.ceil((end - start) / COPY_PART_BYTES)
+    const size = Math.ceil((end - start) / count)
+    for (let at = start; at < end; at += size) {
+      const to = Math.min(end, at + size)
+      while (this.#underWay.size >= COPIES_UNDER_WAY) await Promise.race(this.#underWay.keys())
+      this.#requireOpen()
+      const number = this.#next()
+      const copied = this.#copier
+        .copy({ to: this.#location, uploadId, number, source, start: at, end: to })
+        .then((part) => void this.#parts.push({ PartNumber: number, ...checked(part) }))
+      // Of the first it must be known whether the store does it at all.
+      if (!this.#copier.known(source.location, this.#location)) {
+        const done = await copied.then(
+          () => true,
+          (error: unknown) => {
+            if (!this.#copier.refused(error, this.#location)) throw error
+            return false
+          },
+        )
+        if (!done) {
+          this.#sent--
+          return false
+        }
+      } else this.#follow(copied, 0)
+    }
+    this.#bytes += end - start
+    return true
+  }
+
   async #putWhole(): Promise<StoredObject> {
     return create(this.#caller, this.#location, this.#buffer?.subarray(0, this.#used) ?? new Uint8Array(0))
   }
@@ -119,11 +171,7 @@ export class S3Writer implements ObjectWriter {
     const { settings } = this.#caller
     const body = (this.#buffer as Uint8Array).subarray(0, this.#used)
     const room = this.#buffer as Uint8Array
-    if (this.#sent >= MAX_PARTS)
-      throw new PseudolakeError('storage/full', `${this.#location} has more than ${MAX_PARTS} parts`, {
-        location: this.#location,
-      })
-    const number = ++this.#sent
+    const number = this.#next()
     this.#buffer = undefined
     this.#used = 0
     const next = partBytesAt(number + 1, settings.partBytes, settings.uploadBytes)
@@ -131,19 +179,30 @@ export class S3Writer implements ObjectWriter {
       await Promise.race(this.#underWay.keys())
     if (this.#failure) throw this.#failure.error
     this.#upload ??= this.#begin()
-    const sending = this.#part(number, body, await this.#upload).then(
-      (clean) => {
-        // An attempt that was given up may still be reading it.
-        if (clean) this.#spare.push(room)
-      },
-      (error: unknown) => {
-        this.#failure ??= { error }
-      },
-    )
-    const ended = sending.then(() => {
-      this.#underWay.delete(ended)
+    const sending = this.#part(number, body, await this.#upload).then((clean) => {
+      // An attempt that was given up may still be reading it.
+      if (clean) this.#spare.push(room)
     })
-    this.#underWay.set(ended, body.length)
+    this.#follow(sending, body.length)
+  }
+
+  #next(): number {
+    if (this.#sent < MAX_PARTS) return ++this.#sent
+    throw new PseudolakeError('storage/full', `${this.#location} has more than ${MAX_PARTS} parts`, {
+      location: this.#location,
+    })
+  }
+
+  /** Whoever calls next is told of a failure. */
+  #follow(work: Promise<void>, bytes: number): void {
+    const ended = work
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
+      .then(() => {
+        this.#underWay.delete(ended)
+      })
+    this.#underWay.set(ended, bytes)
   }
 
   #memory(): number {
