@@ -17,6 +17,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'table history': async () => (await import('./commands/table.ts')).tableHistory,
   'table files': async () => (await import('./commands/table.ts')).tableFiles,
   'table verify': async () => (await import('./commands/verify.ts')).tableVerify,
+  'table compact': async () => (await import('./commands/table-compact.ts')).tableCompact,
   'table expire': async () => (await import('./commands/table-expire.ts')).tableExpire,
   query: async () => (await import('./commands/query.ts')).query,
 }

@@ -29,6 +29,15 @@ export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from
 export { type CatalogKind, type CatalogOptions, catalogLocation, openCatalog, openTable } from './open.ts'
 export { appendFiles } from './operations/append.ts'
 export {
+  type CompactOptions,
+  type CompactProgress,
+  type CompactResult,
+  compactTable,
+  planCompactTable,
+} from './operations/compact.ts'
+export { LEFT_ALONE, type LeftAlone } from './operations/compact-file.ts'
+export type { Bin, BinFile, CompactPlan } from './operations/compact-plan.ts'
+export {
   type ExpireOptions,
   type ExpirePlan,
   type ExpireResult,

@@ -67,7 +67,13 @@ export async function* planFiles(
   }
 }
 
-function applies(deletes: PlannedDelete, data: DataFile, dataSequence: number, samePartition: boolean): boolean {
+/** Whether a delete file's rows may be about a data file. Pure. */
+export function applies(
+  deletes: PlannedDelete,
+  data: Pick<DataFile, 'path'>,
+  dataSequence: number,
+  samePartition: boolean,
+): boolean {
   if (deletes.content === 'equality-deletes')
     return dataSequence < deletes.sequenceNumber && (samePartition || deletes.scope === undefined)
   if (dataSequence > deletes.sequenceNumber || !samePartition) return false

@@ -55,7 +55,7 @@ async function copy({ chunk, out, source, column }: InputTask): Promise<WrittenC
 }
 
 /** @param encodings pages in encodings that not every engine reads are written anew too */
-async function reencode(task: InputTask, target: ChunkWriter, encodings: boolean): Promise<void> {
+export async function reencode(task: InputTask, target: ChunkWriter, encodings: boolean): Promise<void> {
   const { column, planned, chunk } = task
   for await (const page of pagesOf(task)) {
     if (!encodings || page.header.type === PAGE.DICTIONARY || isOutputEncoding(page.header.encoding)) {

@@ -355,6 +355,16 @@ function parsed(bytes: Uint8Array | undefined): Entry | undefined {
   }
 }
 
+/** Data files that a list's file names; undefined where it is not one that this version reads. Pure. */
+export function listedFiles(bytes: Uint8Array): string[] | undefined {
+  return parsed(bytes)?.files.map(({ file }) => file.location)
+}
+
+/** The run that a file beside the ledgers says has begun; undefined for a file that says something else. Pure. */
+export function begunRun(name: string): string | undefined {
+  return name.endsWith(BEGUN) ? name.slice(0, -BEGUN.length) : undefined
+}
+
 function nothingIfGone(error: unknown): undefined {
   if (!isPseudolakeError(error, 'storage/not-found')) throw error
 }

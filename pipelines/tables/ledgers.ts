@@ -3,12 +3,13 @@
 import { LocationSet } from '../../lib/iceberg/location-set.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
+import { readIfThere } from '../../lib/iceberg/operations/sweep.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
+import { begunRun, listedFiles } from '../batch/unpublished.ts'
 import { isHeader, type LedgerRef, readLedgerFile } from '../ledger-file.ts'
 import { markProperty, readMark } from '../marks.ts'
 
 const MARK_PREFIX = markProperty('')
-const BEGUN = '.begun'
 
 /** Jobs that have a batch mark in the table. */
 export function markedJobs({ properties }: TableMetadata): string[] {
@@ -103,10 +104,14 @@ export class Waiting {
       for await (const { location } of storage.list(`${folder}/`)) {
         signal?.throwIfAborted()
         const name = nameOf(location)
-        if (name.endsWith(BEGUN)) waiting.#runs.add(name.slice(0, -BEGUN.length))
+        const run = begunRun(name)
+        if (run !== undefined) waiting.#runs.add(run)
         if (!name.endsWith('.json') || name.startsWith('_')) continue
-        const file = await listedFile(storage, location)
-        if (file !== undefined) waiting.#files.add(storageLocation(file))
+        const bytes = await readIfThere(storage, location)
+        const files = bytes && listedFiles(bytes)
+        for (const file of files ?? []) waiting.#files.add(storageLocation(file))
+        // Of a later version, perhaps: then all that its run wrote counts as listed.
+        if (bytes && !files) waiting.#runs.add(name.replace(/-\d+\.json$/, ''))
       }
     return waiting
   }
@@ -119,16 +124,6 @@ export class Waiting {
     for (const run of this.#runs)
       if (name.startsWith(`${run}-`) || name.includes(`-${run}-`) || name.endsWith(`-${run}.jsonl`)) return true
     return false
-  }
-}
-
-async function listedFile(storage: Storage, location: string): Promise<string | undefined> {
-  try {
-    const entry = JSON.parse(new TextDecoder().decode(await storage.read(location))) as { file?: { location?: string } }
-    return entry.file?.location
-  } catch {
-    // Gone meanwhile, or cut off: it names nothing then.
-    return undefined
   }
 }
 

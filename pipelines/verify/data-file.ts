@@ -101,8 +101,11 @@ function replacedLeaves(file: ParquetFile, { ids, names }: Protected): ReadonlyM
 
 /** What a manifest says of a column against the sum over the row groups. */
 function checkCounts(file: ParquetFile, entry: DataFile, add: (finding: Omit<Finding, 'location'>) => void): void {
+  const ours = file.createdBy?.startsWith('pseudolake ') ?? false
   for (const leaf of file.leaves) {
     if (leaf.fieldId === undefined) continue
+    // Iceberg's library counts floats as it writes them, and does not come by where a group above is null.
+    if (!ours && (leaf.physical === 'FLOAT' || leaf.physical === 'DOUBLE') && leaf.path.length > 1) continue
     const chunks = file.rowGroups.flatMap(({ columns }) => columns[leaf.column] ?? [])
     const column = leaf.path.join('.')
     const values = chunks.reduce((sum, chunk) => sum + chunk.values, 0)

@@ -1,15 +1,10 @@
 import { PseudolakeError } from '../../core/errors.ts'
-import type { Storage } from '../../storage/storage.ts'
 import type { Catalog, TableIdentifier } from '../catalogs/catalog.ts'
 import type { DataFile } from '../data-file.ts'
-import { storageLocation } from '../locations.ts'
-import { type ManifestEntry, manifestFileOf, writeManifest } from '../manifest.ts'
 import type { ManifestFile } from '../manifest-list.ts'
-import { currentSchema, type PartitionSpec } from '../metadata.ts'
-import { liveEntries } from '../scan.ts'
+import { type RewrittenManifest, rewriteManifest } from './rewrite-manifest.ts'
 import {
   type Carried,
-  type Carrying,
   commitSnapshot,
   type OperationContext,
   type SnapshotOptions,
@@ -35,7 +30,7 @@ export function overwriteFiles(
   context: OperationContext,
 ): Promise<SnapshotResult> {
   const remove = new Set(options.remove)
-  const rewritten = new Map<string, Promise<Rewritten | undefined>>()
+  const rewritten = new Map<string, Promise<RewrittenManifest | undefined>>()
   return commitSnapshot(
     catalog,
     table,
@@ -46,7 +41,11 @@ export function overwriteFiles(
       for (const manifest of carrying.manifests) {
         let change = rewritten.get(manifest.path)
         if (!change) {
-          change = rewrite(catalog.storage, manifest, remove, carrying, `r${rewritten.size}`)
+          const name = `r${rewritten.size}`
+          change =
+            manifest.content === 'data'
+              ? rewriteManifest(catalog.storage, manifest, remove, carrying, name)
+              : Promise.resolve(undefined)
           rewritten.set(manifest.path, change)
         }
         const { listed, removed } = (await change) ?? { listed: () => manifest, removed: [] }
@@ -58,45 +57,6 @@ export function overwriteFiles(
     },
     context,
   )
-}
-
-interface Rewritten {
-  listed(sequenceNumber: number): ManifestFile
-  readonly removed: readonly DataFile[]
-}
-
-/** The manifest without the files to remove, written anew; undefined when it names none of them. */
-async function rewrite(
-  storage: Storage,
-  manifest: ManifestFile,
-  remove: ReadonlySet<string>,
-  { metadata, snapshotId, nameOf, written }: Carrying,
-  name: string,
-): Promise<Rewritten | undefined> {
-  if (manifest.content !== 'data') return undefined
-  const entries: ManifestEntry[] = []
-  const removed: DataFile[] = []
-  for await (const entry of liveEntries(storage, manifest)) {
-    const gone = remove.has(entry.file.path)
-    if (gone) removed.push(entry.file)
-    entries.push(gone ? { ...entry, status: 'deleted', snapshotId } : { ...entry, status: 'existing' })
-  }
-  if (removed.length === 0) return undefined
-
-  const spec = metadata['partition-specs'].find((each) => each['spec-id'] === manifest.specId) as PartitionSpec
-  if (spec.fields.length > 0)
-    throw new PseudolakeError('table/unsupported', `${manifest.path}: files of a partitioned spec are not replaced`, {
-      location: manifest.path,
-    })
-  const path = nameOf(name)
-  const of = { schema: currentSchema(metadata), spec, content: 'data', entries } as const
-  const bytes = writeManifest(of)
-  written.push(path)
-  await storage.create(storageLocation(path), bytes)
-  return {
-    listed: (sequenceNumber) => manifestFileOf(of, { path, bytes: bytes.length }, snapshotId, sequenceNumber),
-    removed,
-  }
 }
 
 function requireAll(remove: ReadonlySet<string>, { removed }: Carried): void {

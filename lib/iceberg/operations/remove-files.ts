@@ -108,6 +108,8 @@ export class Remover {
   async #remove(kind: FileKind, location: string, bytes: number): Promise<void> {
     try {
       await this.#storage.delete(location)
+      // Hadoop's file system keeps a checksum beside each file that it writes on a disk: it goes with the file.
+      if (location.startsWith('/')) await this.#storage.delete(location.replace(/([^/]+)$/, '.$1.crc'))
       this.#done(kind, bytes)
     } catch (error) {
       if (!isPseudolakeError(error)) {

@@ -1,0 +1,160 @@
+import { PseudolakeError } from '../../core/errors.ts'
+import { type MergePart, mergeFiles } from '../../parquet/merge.ts'
+import { openParquet, type ParquetFile } from '../../parquet/open.ts'
+import type { WrittenFile } from '../../parquet/written.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { DataFile } from '../data-file.ts'
+import { storageLocation } from '../locations.ts'
+import { currentSchema, sortedBy, type TableMetadata } from '../metadata.ts'
+import { dataFileFrom, metricsModes } from '../metrics.ts'
+import { readPositionDeletes } from '../position-deletes.ts'
+import { openMergeable } from './compact-file.ts'
+import type { Bin, BinFile } from './compact-plan.ts'
+
+export interface BinWork {
+  readonly storage: Storage
+  readonly metadata: TableMetadata
+  readonly replaced: ReadonlySet<number>
+  readonly createdBy: string
+  /** Of the new file, as the table spells it. */
+  readonly path: string
+  readonly signal?: AbortSignal
+  readonly onProgress: (bytes: number) => void
+}
+
+export interface MergedBin {
+  /** Missing where no row was left. */
+  readonly file?: DataFile
+  readonly deletedRows: number
+}
+
+/**
+ * Writes a bin's rows as one file, without those that are deleted, and holds the file against its inputs before anybody lists it. Memory:
+ * a bit for each row of the files that have deletes, and a few pages.
+ * @throws PseudolakeError `gate/failed` when the new file is not what its inputs make it; `input/*`, `table/invalid`, `storage/*`
+ */
+export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
+  const { storage, metadata, replaced, createdBy, path, signal } = work
+  const deleted = await deletedRows(bin.files, storage, signal)
+  const nulls = new Map<number, number | undefined>()
+  let before = 0
+  async function* parts(): AsyncGenerator<MergePart> {
+    for (const [i, file] of bin.files.entries()) {
+      const opened = await openMergeable(storage, file, metadata, replaced, signal)
+      if (opened === 'schema' || opened.print !== bin.print)
+        throw new PseudolakeError('storage/changed', `${file.path} is no longer the file that was planned with`, {
+          location: file.path,
+        })
+      addNulls(opened.file, nulls)
+      const rows = deleted[i]
+      yield { ...opened, ...(rows && { isKept: (row: number) => !rows.has(row) }) }
+      before += file.bytes
+    }
+  }
+  const location = storageLocation(path)
+  const written = await mergeFiles(parts(), {
+    storage,
+    writer: await storage.write(location),
+    createdBy,
+    ...(signal && { signal }),
+    onProgress: () => work.onProgress(before),
+  })
+  work.onProgress(bin.bytes)
+  const gone = deleted.reduce((sum, rows) => sum + (rows?.count ?? 0), 0)
+  const expected = bin.files.reduce((sum, { rows }) => sum + rows, 0) - gone
+  if (!written) {
+    if (expected !== 0) throw failed(path, `has no rows, its inputs ${expected}`)
+    return { deletedRows: gone }
+  }
+  try {
+    await requireSame(storage, written, expected, gone === 0 ? nulls : undefined, signal)
+  } catch (error) {
+    await storage.delete(location)
+    throw error
+  }
+  const schema = currentSchema(metadata)
+  const modes = metricsModes(schema, metadata.properties, sortedBy(metadata))
+  return { file: dataFileFrom(written, schema, modes, path), deletedRows: gone }
+}
+
+/** Rows by their position in a file. */
+class Positions {
+  readonly #bits: Uint8Array
+  readonly #rows: number
+  count = 0
+
+  constructor(rows: number) {
+    this.#rows = rows
+    this.#bits = new Uint8Array(Math.ceil(rows / 8))
+  }
+
+  /** What is beyond the file deletes nothing. */
+  add(row: number): void {
+    if (row < 0 || row >= this.#rows || this.has(row)) return
+    this.#bits[row >> 3] = (this.#bits[row >> 3] as number) | (1 << (row & 7))
+    this.count++
+  }
+
+  has(row: number): boolean {
+    return (((this.#bits[row >> 3] as number) >> (row & 7)) & 1) === 1
+  }
+}
+
+/** Deleted rows of each file; undefined where it has none. */
+async function deletedRows(
+  files: readonly BinFile[],
+  storage: Storage,
+  signal: AbortSignal | undefined,
+): Promise<(Positions | undefined)[]> {
+  const numbers = new Map(files.map(({ path }, i) => [storageLocation(path), i]))
+  const deletes = new Map(files.flatMap((file) => file.deletes.map((each) => [each.path, each])))
+  const found = files.map((): Positions | undefined => undefined)
+  for (const file of deletes.values()) {
+    const isAbout = files.map((each) => each.deletes.some(({ path }) => path === file.path))
+    const numberOf = (location: string) => {
+      const number = numbers.get(location) ?? -1
+      return isAbout[number] ? number : -1
+    }
+    const take = (number: number, position: number) => {
+      found[number] ??= new Positions((files[number] as BinFile).rows)
+      found[number].add(position)
+    }
+    await readPositionDeletes(storage, file, { numberOf, take }, signal)
+  }
+  return found
+}
+
+/** Nulls of each column over the files, by field id; undefined where one does not say. */
+function addNulls(file: ParquetFile, nulls: Map<number, number | undefined>): void {
+  for (const { column, fieldId = -1 } of file.leaves)
+    for (const { columns } of file.rowGroups) {
+      const said = columns[column]?.statistics?.nulls
+      const sum = nulls.has(fieldId) ? nulls.get(fieldId) : 0
+      nulls.set(fieldId, said === undefined || sum === undefined ? undefined : sum + said)
+    }
+}
+
+/** The file as a reader finds it, against what it was made of. */
+async function requireSame(
+  storage: Storage,
+  written: WrittenFile,
+  rows: number,
+  nulls: ReadonlyMap<number, number | undefined> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { location } = written
+  const file = await openParquet(storage, await storage.stat(location), signal ? { signal } : {})
+  if (file.object.bytes !== written.bytes) throw failed(location, 'has another size than was written')
+  if (file.rows !== rows) throw failed(location, `has ${file.rows} rows, its inputs ${rows}`)
+  const found = new Map<number, number | undefined>()
+  addNulls(file, found)
+  for (const [id, count] of found) {
+    const expected = nulls?.get(id)
+    if (count !== undefined && expected !== undefined && count !== expected)
+      throw failed(location, `field ${id} has ${count} nulls, its inputs ${expected}`)
+  }
+}
+
+function failed(location: string, what: string): PseudolakeError {
+  return new PseudolakeError('gate/failed', `${location}: ${what}`, { location })
+}

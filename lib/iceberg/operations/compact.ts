@@ -1,0 +1,183 @@
+import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { Catalog, TableIdentifier, TableState } from '../catalogs/catalog.ts'
+import type { DataFile } from '../data-file.ts'
+import { storageLocation } from '../locations.ts'
+import { currentSchema, type TableMetadata } from '../metadata.ts'
+import { mergeBin } from './compact-bin.ts'
+import { type CompactPlan, planCompaction } from './compact-plan.ts'
+import { replaceFiles } from './replace.ts'
+import type { OperationContext } from './snapshot.ts'
+import { requireRunId, requireWritable } from './writable.ts'
+
+/**
+ * Puts small data files together, and leaves the rows out that position deletes are about, in one snapshot. Bytes are copied as they are
+ * wherever no row of a row group is deleted, so it costs little more than reading and writing them, and every value, encoding and
+ * dictionary stays; the row groups do, too.
+ */
+
+export interface CompactOptions {
+  /** @default `write.target-file-size-bytes` of the table, 512 MiB without */
+  readonly targetBytes?: number
+  /** Small files that are worth a rewrite. @default 5 */
+  readonly minFiles?: number
+  /** Field ids of columns that must get no statistics of values. @default none */
+  readonly replaced?: (metadata: TableMetadata) => ReadonlySet<number>
+  /** Whether a data file is to stay as it is, by where Storage finds it. @default none */
+  readonly leave?: (location: string) => boolean
+  /** In the name of every file written, `[A-Za-z0-9-]{1,64}`. */
+  readonly runId: string
+  /** As parquet-format wants it: `application version X (build Y)`. */
+  readonly createdBy: string
+  readonly onProgress?: (progress: CompactProgress) => void
+}
+
+export interface CompactProgress {
+  readonly bins: number
+  readonly totalBins: number
+  /** Of the files that go. */
+  readonly bytes: number
+  readonly totalBytes: number
+}
+
+export interface CompactResult {
+  readonly table: TableState
+  readonly plan: CompactPlan
+  /** Undefined where there was nothing to do. */
+  readonly snapshotId: bigint | undefined
+  readonly attempts: number
+  /** Whether this commit made a table of format version 1 one of version 2. */
+  readonly upgraded: boolean
+  readonly added: readonly DataFile[]
+  /** Rows that deletes were about. */
+  readonly deletedRows: number
+}
+
+const DEFAULT_TARGET_BYTES = 512 * 1024 * 1024
+const DEFAULT_MIN_FILES = 5
+
+/**
+ * Memory does not grow with the files; what is held is a line for each file that goes, 100,000 at most, and the location of each data file
+ * that has deletes.
+ * @throws PseudolakeError `table/conflict` when a file that goes was rewritten, or rows of it deleted, meanwhile: nothing happened;
+ *   `table/commit-unknown`; `gate/failed` when a new file is not what its inputs make it; `table/unsupported`, `input/*`, `storage/*`
+ */
+export async function compactTable(
+  catalog: Catalog,
+  table: TableIdentifier,
+  options: CompactOptions,
+  context: OperationContext,
+): Promise<CompactResult> {
+  requireRunId(options.runId)
+  const { storage } = catalog
+  const { signal } = context
+  const state = await catalog.load(table)
+  const plan = await planOf(storage, state, options, signal)
+  const { bins, removeDeletes } = plan
+  const nothing = { table: state, plan, snapshotId: undefined, attempts: 0, upgraded: false, added: [], deletedRows: 0 }
+  if (bins.length === 0 && removeDeletes.size === 0) return nothing
+
+  const { metadata } = state
+  const added: DataFile[] = []
+  let committing = false
+  try {
+    let deletedRows = 0
+    let done = 0
+    const totalBytes = bins.reduce((sum, { bytes }) => sum + bytes, 0)
+    for (const [i, bin] of bins.entries()) {
+      signal?.throwIfAborted()
+      const merged = await mergeBin(bin, {
+        storage,
+        metadata,
+        replaced: options.replaced?.(metadata) ?? new Set(),
+        createdBy: options.createdBy,
+        path: `${metadata.location}/data/${options.runId}-${String(i).padStart(5, '0')}.parquet`,
+        ...(signal && { signal }),
+        onProgress: (bytes) =>
+          options.onProgress?.({ bins: i, totalBins: bins.length, bytes: done + bytes, totalBytes }),
+      })
+      if (merged.file) added.push(merged.file)
+      deletedRows += merged.deletedRows
+      done += bin.bytes
+    }
+    const files = bins.flatMap((bin) => bin.files)
+    committing = true
+    const result = await replaceFiles(
+      catalog,
+      table,
+      {
+        operation: 'replace',
+        files: added,
+        schema: currentSchema(metadata),
+        runId: options.runId,
+        remove: new Map(files.map(({ path, sequenceNumber }) => [path, sequenceNumber])),
+        applied: new Set(files.flatMap((file) => file.deletes.map(({ path }) => path))),
+        removeDeletes,
+        readAt: metadata['last-sequence-number'],
+        check: (now) => requireThere(storage, added, now, metadata),
+      },
+      context,
+    )
+    return { ...result, plan, added, deletedRows }
+  } catch (error) {
+    // What a commit throws that is no word of its own says nothing about whether it happened.
+    const nobodyHasThem = isPseudolakeError(error) ? error.code !== 'table/commit-unknown' : !committing
+    if (nobodyHasThem) await remove(storage, added)
+    throw error
+  }
+}
+
+/** What `compactTable` would do now; writes nothing. */
+export async function planCompactTable(
+  { storage, load }: Pick<Catalog, 'storage' | 'load'>,
+  table: TableIdentifier,
+  options: Omit<CompactOptions, 'runId' | 'createdBy' | 'onProgress'>,
+  { signal }: Pick<OperationContext, 'clock' | 'signal'>,
+): Promise<{ readonly table: TableState; readonly plan: CompactPlan }> {
+  const state = await load(table)
+  return { table: state, plan: await planOf(storage, state, options, signal) }
+}
+
+function planOf(
+  storage: Storage,
+  { metadata }: TableState,
+  options: Omit<CompactOptions, 'runId' | 'createdBy' | 'onProgress'>,
+  signal: AbortSignal | undefined,
+): Promise<CompactPlan> {
+  requireWritable(metadata)
+  const asked = Number(metadata.properties['write.target-file-size-bytes'])
+  const target = Number.isSafeInteger(asked) && asked > 0 ? asked : DEFAULT_TARGET_BYTES
+  const policy = {
+    targetBytes: atLeastOne('targetBytes', options.targetBytes ?? target),
+    minFiles: atLeastOne('minFiles', options.minFiles ?? DEFAULT_MIN_FILES),
+    replaced: options.replaced?.(metadata) ?? new Set<number>(),
+    leave: options.leave ?? (() => false),
+  }
+  return planCompaction(storage, metadata, policy, signal)
+}
+
+function atLeastOne(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value
+  throw new PseudolakeError('options/invalid', `${name}: expected an integer from 1, got ${value}`)
+}
+
+/** Who slept for days may find that its files were taken for orphans. */
+async function requireThere(
+  storage: Storage,
+  added: readonly DataFile[],
+  now: TableMetadata | undefined,
+  planned: TableMetadata,
+): Promise<void> {
+  if (now && planned['table-uuid'] !== '' && now['table-uuid'] !== planned['table-uuid'])
+    throw new PseudolakeError('table/changed', `${planned.location}: the table was dropped and made again meanwhile`, {
+      location: planned.location,
+    })
+  for (const { path } of added) await storage.stat(storageLocation(path))
+}
+
+async function remove(storage: Storage, files: readonly DataFile[]): Promise<void> {
+  for (const { path } of files)
+    await storage.delete(storageLocation(path)).catch((error: unknown) => {
+      if (!(error instanceof PseudolakeError)) throw error
+    })
+}
