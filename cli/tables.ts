@@ -1,7 +1,7 @@
 /** The table that a command names: a folder or a metadata file anywhere, or a name in a catalog. */
 import { randomUUID } from 'node:crypto'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import type { Catalog, TableState } from '../lib/iceberg/catalogs/catalog.ts'
+import type { Catalog, TableIdentifier, TableState } from '../lib/iceberg/catalogs/catalog.ts'
 import { type CatalogKind, catalogLocation, openCatalog, openTable } from '../lib/iceberg/open.ts'
 import type { Storage } from '../lib/storage/storage.ts'
 import { awsOf, lazyAws, type PlacesOutside } from '../pipelines/aws.ts'
@@ -36,12 +36,13 @@ export interface OpenedTable {
 
 /**
  * Opens tables while `use` runs, each with the storage that its files are in.
+ * @param use is told where the jobs keep their ledgers, if there is a configuration
  * @throws PseudolakeError `options/invalid`, `config/*`, `table/*`, `storage/*`, `catalog/*`, `aws/*`
  */
 export function withTables<T>(
   args: Arguments,
   io: Io,
-  use: (open: (given: string) => Promise<OpenedTable>) => Promise<T>,
+  use: (open: (given: string) => Promise<OpenedTable>, ledgers: string | undefined) => Promise<T>,
 ): Promise<T> {
   return withPlaces(args, io, (places) =>
     use(async (given) => {
@@ -54,8 +55,13 @@ export function withTables<T>(
         }
       const catalog = await catalogOf(given, named.kind, places)
       return { state: await catalog.load(named.table), storage: catalog.storage, current: true }
-    }),
+    }, ledgersOf(places)),
   )
+}
+
+/** Where a configuration's job keeps its ledgers. */
+function ledgersOf({ settings, cwd }: Places): string | undefined {
+  return settings && batchJob(settings, cwd).state
 }
 
 /** As `withTables`, of one table that is to be changed, through its catalog. @throws as `openFolder` too */
@@ -63,14 +69,19 @@ export function withTableToChange<T>(
   args: Arguments,
   io: Io,
   given: string,
-  use: (table: TableToChange) => Promise<T>,
+  use: (table: TableToChange, ledgers: string | undefined, settings: BatchSettings | undefined) => Promise<T>,
 ): Promise<T> {
   return withPlaces(args, io, async (places) => {
     const named = catalogLocation(given)
-    if (!named) return use(await openFolder(absolute(io.cwd, given), places.storage, io.clock))
-    const catalog = await catalogOf(given, named.kind, places)
-    return use({ catalog, table: named.table, state: await catalog.load(named.table) })
+    const opened = named
+      ? await tableOf(await catalogOf(given, named.kind, places), named.table)
+      : await openFolder(absolute(io.cwd, given), places.storage, io.clock)
+    return use(opened, ledgersOf(places), places.settings)
   })
+}
+
+async function tableOf(catalog: Catalog, table: TableIdentifier): Promise<TableToChange> {
+  return { catalog, table, state: await catalog.load(table) }
 }
 
 interface Places extends PlacesOutside {

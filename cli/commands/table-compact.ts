@@ -1,21 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { openStorage } from '../../lib/storage/open.ts'
 import { type CompactReport, compactTable } from '../../pipelines/tables/compact.ts'
-import { openFolder } from '../../pipelines/tables/open.ts'
 import { sizeOf } from '../ages.ts'
 import type { Command } from '../command.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
-import { absolute } from '../paths.ts'
 import { runId } from '../run-id.ts'
+import { TABLE_OPTIONS, withTableToChange } from '../tables.ts'
 import { version } from '../version.ts'
 
 export const tableCompact: Command = {
   name: 'table compact',
   summary: 'Put small data files together, and leave out the rows that position deletes are about',
-  positionals: [{ name: 'LOCATION', required: true, summary: 'The table: its folder' }],
+  positionals: [
+    {
+      name: 'LOCATION',
+      required: true,
+      summary: 'The table: its folder, glue:db.table, or rest:db.table with --config',
+    },
+  ],
   options: {
+    ...TABLE_OPTIONS,
     'target-size': {
       type: 'string',
       value: 'SIZE',
@@ -48,25 +53,26 @@ export const tableCompact: Command = {
     const targetBytes = target === undefined ? undefined : sizeOf('--target-size', target)
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
-      const opened = await openFolder(absolute(io.cwd, args.positionals[0] ?? ''), openStorage(), clock)
-      const report = await compactTable(
-        opened,
-        {
-          runId: runId(clock.wall()),
-          createdBy: `pseudolake version ${version()}`,
-          plan: args.flag('plan'),
-          force: args.flag('force'),
-          ...(targetBytes !== undefined && { targetBytes }),
-          ...(minFiles !== undefined && { minFiles }),
-          onProgress: ({ bins, totalBins, bytes: done, totalBytes }) =>
-            shown.update({
-              label: 'compact',
-              done,
-              total: totalBytes,
-              detail: `${count(bins)} of ${count(totalBins)} files written, ${bytes(done)} of ${bytes(totalBytes)}`,
-            }),
-        },
-        { clock, random, signal, uuid: randomUUID },
+      const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened) =>
+        compactTable(
+          opened,
+          {
+            runId: runId(clock.wall()),
+            createdBy: `pseudolake version ${version()}`,
+            plan: args.flag('plan'),
+            force: args.flag('force'),
+            ...(targetBytes !== undefined && { targetBytes }),
+            ...(minFiles !== undefined && { minFiles }),
+            onProgress: ({ bins, totalBins, bytes: done, totalBytes }) =>
+              shown.update({
+                label: 'compact',
+                done,
+                total: totalBytes,
+                detail: `${count(bins)} of ${count(totalBins)} files written, ${bytes(done)} of ${bytes(totalBytes)}`,
+              }),
+          },
+          { clock, random, signal, uuid: randomUUID },
+        ),
       )
       return { exit: 0, json: report, text: text(report) }
     } finally {

@@ -67,10 +67,11 @@ export const tableExpire: Command = {
       throw new PseudolakeError('options/invalid', '--orphans-older-than goes with --orphans')
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
-      const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened) =>
+      const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened, ledgers) =>
         expireTable(
           opened,
           {
+            ...(ledgers !== undefined && { state: ledgers }),
             runId: runId(clock.wall()),
             plan: args.flag('plan'),
             ...(older !== undefined && { olderThan: timeOf('--older-than', older, clock.wall()) }),
@@ -99,6 +100,7 @@ const KINDS: Readonly<Record<keyof ExpireReport['removed'], string>> = {
   statistics: 'statistics files',
   metadata: 'old metadata files',
   orphans: 'orphans',
+  uploads: 'unfinished uploads',
 }
 
 function text(report: ExpireReport): string {

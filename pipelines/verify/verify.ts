@@ -21,6 +21,8 @@ export interface VerifyOptions {
   readonly storage: Storage
   /** The state is what the table's catalog names now. Without a catalog its folder is asked whether there is a newer one. @default false */
   readonly current?: boolean
+  /** `output.state` of a configuration: where the ledgers of runs that never committed are, if not in the warehouse. */
+  readonly ledgers?: string
   /** Every page of every column, in place of footers, dictionaries and first pages of replaced columns. @default false */
   readonly full?: boolean
   /** Milliseconds since 1970: what is an orphan's age. */
@@ -92,7 +94,7 @@ async function verify(state: TableState, options: VerifyOptions): Promise<Verify
   const { jobs, folders } = await checkMarks(walk)
   await findOrphans(
     state,
-    options.current ?? false,
+    options,
     folders,
     { storage, findings, reached: reached.files, now: options.now, signal },
     notes,
@@ -189,7 +191,7 @@ async function checkFiles(
 
 async function findOrphans(
   state: TableState,
-  current: boolean,
+  { current = false, ledgers }: VerifyOptions,
   folders: ReadonlyMap<string, number>,
   checks: Omit<OrphanChecks, 'waiting'>,
   notes: string[],
@@ -200,7 +202,7 @@ async function findOrphans(
     notes.push('this is not the newest version of the table: orphans were not looked for')
     return
   }
-  const roots = ledgerRoots(metadata, folders.keys())
+  const roots = ledgerRoots(metadata, folders.keys(), ledgers)
   const waiting = await Waiting.read(checks.storage, roots.unpublished, checks.signal)
   const { earlierMetadata } = await findTableOrphans(state, { ...checks, waiting })
   if (earlierMetadata > 0) notes.push(`${earlierMetadata} earlier metadata files are no longer in the log`)

@@ -4,6 +4,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { Catalog, TableIdentifier } from '../../lib/iceberg/catalogs/catalog.ts'
 import { currentSnapshot, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
+import { expireSnapshots } from '../../lib/iceberg/operations/expire.ts'
 import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
 import { setProperties } from '../../lib/iceberg/operations/set-properties.ts'
 import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operations/snapshot.ts'
@@ -63,6 +64,21 @@ export function catalogContract(name: string, open: () => Promise<Catalog>): voi
         new Set(results.map(({ snapshotId }) => snapshotId)),
       )
       expect(currentSnapshot(metadata)?.summary['total-data-files']).toBe('16')
+    })
+
+    test('what a table has outlived is taken out of it, and its files are removed', async () => {
+      const catalog = await open()
+      for (const path of ['/a', '/b', '/c']) await append(catalog, path)
+      const before = (await catalog.load(TABLE)).metadata
+      const options = { runId: 'expiry', olderThan: before['last-updated-ms'] + 1, keepLast: 1 }
+      const result = await expireSnapshots(catalog, TABLE, options, context)
+      const { metadata } = await catalog.load(TABLE)
+      expect(metadata.snapshots).toEqual(before.snapshots.slice(2))
+      expect(result).toMatchObject({ snapshots: before.snapshots.slice(0, 2).map((each) => each['snapshot-id']) })
+      expect(result.removed.counts).toMatchObject({ manifest_lists: 2, manifests: 0, data_files: 0 })
+      expect(await paths(catalog)).toEqual(['/a', '/b', '/c'])
+      await append(catalog, '/d')
+      expect(await paths(catalog)).toEqual(['/a', '/b', '/c', '/d'])
     })
 
     test('a race leaves no file behind that no snapshot uses', async () => {

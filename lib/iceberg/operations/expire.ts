@@ -180,7 +180,9 @@ async function commitExpiry(
       },
       context,
     )
-    return { state, attempts, upgraded, gone, refs: expiry.refs, journal }
+    // By the catalog's answer: what it kept, for whatever reason, is needed.
+    const absent = gone.filter(({ id }) => !snapshotById(state.metadata, id))
+    return { state, attempts, upgraded, gone: absent, refs: expiry.refs, journal }
   } catch (error) {
     if (error instanceof NothingToExpire) return undefined
     throw error

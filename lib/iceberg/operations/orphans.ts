@@ -1,6 +1,7 @@
-import { PseudolakeError } from '../../core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
 import type { Catalog, TableIdentifier, TableState } from '../catalogs/catalog.ts'
 import { LocationSet } from '../location-set.ts'
+import { storageLocation } from '../locations.ts'
 import { requireExpirable } from './expire.ts'
 import { IN_FLIGHT_MS, type LyingFile, lyingFiles } from './lying-files.ts'
 import { reachAll } from './reach.ts'
@@ -65,7 +66,24 @@ export async function removeOrphans(
     else if (found.push(file) >= TOGETHER) await removeFound()
   }
   await removeFound()
+  await removeUploads()
   return { removed: remover.removed, young, needed }
+
+  /** Who may not ask for them leaves them to the bucket's own rule. */
+  async function removeUploads(): Promise<void> {
+    try {
+      for await (const upload of storage.unfinished?.(`${storageLocation(state.metadata.location)}/`) ?? []) {
+        signal?.throwIfAborted()
+        const { location } = upload
+        if (now - upload.begun < olderThanMs) young++
+        else if (isNeeded(location)) needed++
+        else await remover.add({ kind: 'uploads', location, remove: () => upload.abort() })
+      }
+    } catch (error) {
+      if (!isPseudolakeError(error, 'storage/denied', 'storage/unsupported')) throw error
+    }
+    await remover.settle()
+  }
 
   async function removeFound(): Promise<void> {
     const orphans = found

@@ -13,6 +13,8 @@ export const FILE_KINDS = [
   'statistics',
   'metadata',
   'orphans',
+  /** What was sent of an object that its writer never ended. */
+  'uploads',
 ] as const
 export type FileKind = (typeof FILE_KINDS)[number]
 
@@ -21,6 +23,8 @@ export interface DoomedFile {
   readonly location: string
   /** Where it is known. */
   readonly bytes?: number
+  /** How it goes, where that is not by deleting it. */
+  readonly remove?: () => Promise<void>
 }
 
 export interface Removed {
@@ -73,7 +77,7 @@ export class Remover {
   }
 
   /** Resolves when another may be handed over: no more than a few wait. */
-  async add({ kind, location, bytes = 0 }: DoomedFile): Promise<void> {
+  async add({ kind, location, bytes = 0, remove }: DoomedFile): Promise<void> {
     this.#throwFailure()
     this.#signal?.throwIfAborted()
     if (!this.#roots.some((root) => location.startsWith(root)) || location.includes('/../')) {
@@ -84,7 +88,9 @@ export class Remover {
       this.#done(kind, bytes)
       return
     }
-    const work = this.#limit(() => this.#remove(kind, location, bytes)).finally(() => this.#running.delete(work))
+    const work = this.#limit(() => this.#remove(kind, location, bytes, remove)).finally(() =>
+      this.#running.delete(work),
+    )
     this.#running.add(work)
     if (this.#running.size >= 2 * AT_ONCE) await Promise.race(this.#running)
   }
@@ -105,9 +111,9 @@ export class Remover {
     }
   }
 
-  async #remove(kind: FileKind, location: string, bytes: number): Promise<void> {
+  async #remove(kind: FileKind, location: string, bytes: number, remove: DoomedFile['remove']): Promise<void> {
     try {
-      await this.#storage.delete(location)
+      await (remove ? remove() : this.#storage.delete(location))
       // Hadoop's file system keeps a checksum beside each file that it writes on a disk: it goes with the file.
       if (location.startsWith('/')) await this.#storage.delete(location.replace(/([^/]+)$/, '.$1.crc'))
       this.#done(kind, bytes)
