@@ -75,13 +75,15 @@ export function invalid(name: string, what: string): PseudolakeError {
   return new PseudolakeError('secret/invalid', `secret ${name}: ${what}`, { secret: name })
 }
 
+/** What no later attempt changes: names of OpenSSL's verification results and Node's own for a host name that does not match. */
+const CERTIFICATE = /CERT|ISSUER|SELF_SIGNED|VERIFY/
 const ACTION = 'secretsmanager:GetSecretValue'
 
 function failure(error: unknown, name: string): PseudolakeError {
   if (error instanceof PseudolakeError) return error
   const { name: kind, code, message } = (error ?? {}) as { name?: unknown; code?: unknown; message?: unknown }
   const said = typeof message === 'string' ? message : ''
-  const reason = [kind, code].find(
+  const reason = [code, kind].find(
     (each) => typeof each === 'string' && each !== 'Error' && /^[A-Za-z0-9_.]{1,80}$/.test(each),
   )
   const context = { secret: name, action: ACTION, reason: String(reason ?? 'unknown') }
@@ -111,5 +113,11 @@ function failure(error: unknown, name: string): PseudolakeError {
     case 'IncompleteSignatureException':
       return new PseudolakeError('aws/no-credentials', `the AWS credentials are not valid (${kind})`, context)
   }
+  if (CERTIFICATE.test(context.reason))
+    return new PseudolakeError(
+      'config/invalid',
+      `secret ${name}: the certificate of Secrets Manager’s endpoint is not trusted (${context.reason}); NODE_EXTRA_CA_CERTS names further authorities`,
+      { ...context, key: 'aws.endpoints.secretsmanager' },
+    )
   return refused('secret/unavailable', `secret ${name}: Secrets Manager could not be asked (${context.reason})`)
 }

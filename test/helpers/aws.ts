@@ -43,6 +43,11 @@ export interface FakeAws {
   operations(): string[]
 }
 
+/** The access key that the fake gives to who assumes a role. */
+export function accessKeyOf(role: string): string {
+  return `ASIA${createHash('sha256').update(role).digest('hex').slice(0, 16).toUpperCase()}`
+}
+
 /** An error as services of the JSON protocol answer it. */
 export function awsError(name: string, status = 400, message = 'said by the fake', more: object = {}): AwsAnswer {
   return { status, headers: { 'x-amzn-errortype': name }, body: { __type: name, message, Message: message, ...more } }
@@ -112,7 +117,7 @@ function usual(
   }
   if (operation === 'AssumeRole') {
     const role = new URLSearchParams(body.toString()).get('RoleArn') ?? ''
-    const key = `ASIA${createHash('sha256').update(role).digest('hex').slice(0, 16).toUpperCase()}`
+    const key = accessKeyOf(role)
     const secret = createHash('sha256').update(`secret of ${role}`).digest('hex')
     roles.set(key, secret)
     return {
