@@ -48,6 +48,12 @@ async function accounts(): Promise<Accounts> {
         const answer = await fetch(glue.url, { method: 'POST', headers: sent, body: new Uint8Array(body) })
         return { status: answer.status, body: await answer.text() }
       }
+      if (operation === 'AssumeRole' && body.toString().includes('forbidden'))
+        return {
+          status: 403,
+          headers: { 'content-type': 'text/xml' },
+          body: '<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>',
+        }
       if (operation === 'GetSecretValue' && accessKey !== keyOf('service')) return awsError('AccessDeniedException')
       return undefined
     },
@@ -132,6 +138,23 @@ test.each([
       ?.keys('')
       .filter((key) => key.endsWith('.parquet')),
   ).toEqual([])
+})
+
+test('a role that may not be assumed ends the run before anything is written, also where it is the catalog’s', async () => {
+  const { config, env, s3, aws } = await accounts()
+  const forbidden = role('forbidden')
+  const over = ['--set', `output.aws.role_arn=${forbidden}`]
+  const { code, stdout } = await pseudolake(['batch', '--config', config, '--json', ...over], { env })
+  expect([code, JSON.parse(stdout).error]).toMatchObject([
+    2,
+    {
+      code: 'aws/denied',
+      outcome: 'nothing-published',
+      message: expect.stringContaining(`sts:AssumeRole on ${forbidden}`),
+    },
+  ])
+  expect(aws.received.some(({ service }) => service === 'glue')).toBe(false)
+  expect(s3.buckets.get('lake')?.keys('')).toEqual([])
 })
 
 test('threads ask as the roles of the job too', async () => {

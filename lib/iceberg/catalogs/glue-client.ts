@@ -67,6 +67,8 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
       waiting,
       () =>
         call(sdk).catch((error: unknown) => {
+          // Of whoever gives the credentials, which are needed before anything is sent.
+          if (error instanceof PseudolakeError) throw error
           throw new GlueError(failureOf(error), action, name, error)
         }),
       again,
@@ -175,12 +177,15 @@ const BY_NAME: Readonly<Record<string, GlueFailure>> = {
 
 /** Before a byte of the request left. */
 const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
+/** So too, and no later attempt changes it: OpenSSL's verification results, and Node's own for another host's certificate. */
+const CERTIFICATE = /CERT|ISSUER|SELF_SIGNED|VERIFY/
 
 function failureOf(error: unknown): GlueFailure {
   const { name, code, $metadata } = error as { name?: string; code?: string; $metadata?: { httpStatusCode?: number } }
   const known = name === undefined ? undefined : BY_NAME[name]
   if (known) return known
   if (code !== undefined && UNSENT.has(code)) return 'unsent'
+  if (code !== undefined && CERTIFICATE.test(code)) return 'refused'
   if ($metadata?.httpStatusCode === 403) return 'denied'
   return 'unknown'
 }
@@ -214,7 +219,8 @@ function messageOf(
 ): string {
   const where = name === undefined ? `database ${database}` : `${database}.${name}`
   const of = `glue:${action} of ${where}`
-  const said = (cause as { name?: string }).name ?? 'an error'
+  const { name: kind = 'Error', code = '' } = cause as { name?: string; code?: string }
+  const said = kind === 'Error' && /^\w{1,80}$/.test(code) ? code : kind
   switch (failure) {
     case 'denied':
       return /lake ?formation/i.test(String((cause as Error).message))
@@ -223,7 +229,7 @@ function messageOf(
     case 'throttled':
       return `${of} was throttled for longer than the retries last`
     case 'unsent':
-      return `${of}: Glue could not be reached (${(cause as { code?: string }).code})`
+      return `${of}: Glue could not be reached (${code})`
     case 'unknown':
       return `${of} had no certain outcome (${said})`
     case 'missing':
@@ -233,6 +239,8 @@ function messageOf(
     case 'conflict':
       return `${of}: it was changed by somebody else`
     case 'refused':
+      if (CERTIFICATE.test(code))
+        return `${of}: the certificate of Glue’s endpoint is not trusted (${code}); NODE_EXTRA_CA_CERTS names further authorities`
       return said === 'ResourceNumberLimitExceededException'
         ? `${of} was refused: a limit of Glue is reached (versions a table, tables, or databases)`
         : `${of} was refused (${said}); Glue's own limits are a few thousand columns and nested fields, and 400 KB of parameters`
