@@ -3,7 +3,7 @@ import { type AwsSettings, endpointOf } from '../lib/aws/settings.ts'
 import { storageLocation } from '../lib/iceberg/locations.ts'
 import { openStorage } from '../lib/storage/open.ts'
 import type { S3StorageOptions } from '../lib/storage/s3/options.ts'
-import type { Storage } from '../lib/storage/storage.ts'
+import type { ObjectWriter, Storage } from '../lib/storage/storage.ts'
 import { awsOf, type PlacesOutside } from './aws.ts'
 import type { BatchJob } from './batch/job.ts'
 import { fixedPart } from './batch/overlap.ts'
@@ -63,10 +63,22 @@ function bySide({ input, state }: BatchJob, inputs: Storage, outputs: Storage): 
     read: (location, options) => at(location).read(location, options),
     create: (location, bytes) => at(location).create(location, bytes),
     replace: (location, bytes) => at(location).replace(location, bytes),
-    write: (location) => at(location).write(location),
+    write: async (location) => uncopying(await at(location).write(location)),
     list: (prefix) => at(prefix).list(prefix),
     reads: (location) => at(location).reads?.(location),
     delete: (location) => at(location).delete(location),
+  }
+}
+
+/** Copying takes one identity that may read here and write there. */
+function uncopying(writer: ObjectWriter): ObjectWriter {
+  return {
+    get bytes() {
+      return writer.bytes
+    },
+    write: (bytes) => writer.write(bytes),
+    close: () => writer.close(),
+    abort: () => writer.abort(),
   }
 }
 
