@@ -18,7 +18,7 @@ export interface EmbeddedOptions {
   readonly say?: (note: string) => void
 }
 
-/** Two keep up with what one thread reads and writes, and each takes some 15 MB of `limits.memory_mb`. */
+/** This one and another, which keeps up with what one thread reads and writes and takes some 15 MB of `limits.memory_mb`. */
 const MOST_THREADS = 2
 
 /** @throws PseudolakeError `keyring/*`; `config/invalid` for a cipher that can't run here */

@@ -30,7 +30,7 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly requestsPerSecond?: number
   /** @default `wasm`; `noble` where that can't run, which is logged */
   readonly kernel?: KernelName
-  /** Threads for large requests, and for many at once; 0: none. They start when there is that much to do. @default a processor each, 4 at most */
+  /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
   readonly threads?: number
   readonly clock?: Clock
   readonly randomBytes?: RandomBytes

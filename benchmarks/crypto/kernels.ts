@@ -1,8 +1,8 @@
 /**
- * Pseudonyms on one thread and on two: strings in, strings out, and bytes in, bytes out. Every result is compared with the portable kernel's
+ * Pseudonyms on one thread and on two (this one and another): strings in, strings out, and bytes in, bytes out. Every result is compared with the portable kernel's
  * before anything is timed.
  *
- *   node benchmarks/crypto/kernels.ts [--json] [--quick]      (make bench-crypto)
+ *   node benchmarks/crypto/kernels.ts [--json] [--quick] [--threads]      (make bench-crypto; --threads: one and two threads only)
  *
  * Nanoseconds for an identifier: the least of many runs, and in brackets the least of processor time, of all threads, the collector's too.
  * Compare ratios: the machine may be busy.
@@ -16,7 +16,9 @@ import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
 import { kernelThreads } from '../../service/operations/threads/threads.ts'
 
-const { values: flags } = parseArgs({ options: { json: { type: 'boolean' }, quick: { type: 'boolean' } } })
+const { values: flags } = parseArgs({
+  options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, threads: { type: 'boolean' } },
+})
 /** Milliseconds of each measurement. */
 const BUDGET_MS = flags.quick ? 300 : 3_000
 
@@ -52,27 +54,13 @@ interface Figure {
 const figures: Figure[] = []
 
 const rssBefore = process.memoryUsage().rss
-for (const batch of [1_000, 100_000]) await measure('original', wasmKernel, ORIGINAL, 17, batch)
-for (const batch of [1_000, 100_000]) await measure('v2', wasmKernel, V2, 17, batch)
-for (const batch of [1_000, 100_000]) await measure('original, random nonces', wasmKernel, ORIGINAL, 17, batch, false)
-for (const bytes of [1, 10, 36, 100]) await measure('original', wasmKernel, ORIGINAL, bytes, 1_000)
-await measure('original', wasmKernel, ORIGINAL, 17, 1)
+if (!flags.threads) await measureOne()
 for (const [name, key] of [
   ['original', ORIGINAL],
   ['v2', V2],
 ] as const)
   for (const batch of [20_000, 100_000]) await measureThreads(name, key, batch)
-await measure('noble, original', nobleKernel, ORIGINAL, 17, 1_000)
-const hmacKey = randomBytes(8)
-const texts = identifiers(17, 1_000)
-report({
-  what: 'node:crypto, the HMAC alone',
-  bytes: 17,
-  batch: 1_000,
-  forward: await time(texts.length, () => {
-    for (const text of texts) createHmac('sha256', hmacKey).update(text).digest('hex')
-  }),
-})
+if (!flags.threads) await measureOthers()
 const grown = (process.memoryUsage().rss - rssBefore) / 2 ** 20
 
 if (flags.json)
@@ -80,6 +68,28 @@ if (flags.json)
     JSON.stringify({ cpu: cpus()[0]?.model, node: process.version, figures, rss_growth_mb: Math.round(grown) }),
   )
 else console.log(`\n${cpus()[0]?.model}, Node ${process.version}; resident memory grew by ${Math.round(grown)} MB`)
+
+async function measureOne(): Promise<void> {
+  for (const batch of [1_000, 100_000]) await measure('original', wasmKernel, ORIGINAL, 17, batch)
+  for (const batch of [1_000, 100_000]) await measure('v2', wasmKernel, V2, 17, batch)
+  for (const batch of [1_000, 100_000]) await measure('original, random nonces', wasmKernel, ORIGINAL, 17, batch, false)
+  for (const bytes of [1, 10, 36, 100]) await measure('original', wasmKernel, ORIGINAL, bytes, 1_000)
+  await measure('original', wasmKernel, ORIGINAL, 17, 1)
+}
+
+async function measureOthers(): Promise<void> {
+  await measure('noble, original', nobleKernel, ORIGINAL, 17, 1_000)
+  const hmacKey = randomBytes(8)
+  const texts = identifiers(17, 1_000)
+  report({
+    what: 'node:crypto, the HMAC alone',
+    bytes: 17,
+    batch: 1_000,
+    forward: await time(texts.length, () => {
+      for (const text of texts) createHmac('sha256', hmacKey).update(text).digest('hex')
+    }),
+  })
+}
 
 async function measure(
   what: string,
@@ -118,6 +128,7 @@ async function measure(
 async function measureThreads(what: string, key: KeyMaterial, batch: number): Promise<void> {
   const threads = kernelThreads({ threads: 2, startAfter: 0 })
   const kernel = threads.wrap(wasmKernel)(key, { randomBytes })
+  await threads.start()
   const ids = identifiers(17, batch)
   const there = { direction: 'pseudonymize', deterministic: true } as const
   const back = { direction: 'reidentify', deterministic: true } as const
@@ -127,6 +138,7 @@ async function measureThreads(what: string, key: KeyMaterial, batch: number): Pr
   const [idBytes, madeBytes] = [packed(ids), packed(made)]
   same(unpackTexts(await threads.runBytes(kernel, idBytes, there)), made, what)
   same(unpackTexts(await threads.runBytes(kernel, madeBytes, back)), ids, what)
+  if (threads.shared < batch) throw new Error(`${what}: the other thread has made ${threads.shared} of ${4 * batch}`)
   const [one, two, oneBack, twoBack] = await timeInTurns(batch, [
     () => kernel.pseudonymize(ids, { deterministic: true }),
     () => threads.run(kernel, ids, there),

@@ -1,8 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 
 /**
- * A batch of texts as bytes: no string is made where none is wanted (Parquet's pages are UTF-8), and it goes to another thread
- * without a copy.
+ * A batch of texts as bytes: no string is made where none is wanted (Parquet's pages are UTF-8), and another thread can work on it.
  *
  * Text i is `bytes[offsets[i]]` up to, not including, `bytes[offsets[i + 1]]`. So there is one offset more than there are texts; they never
  * descend, the first need not be 0, and bytes before the first and after the last are nobody's. Arrow's string columns have this shape.
@@ -12,6 +11,33 @@ export interface TextBatch {
   readonly bytes: Uint8Array
   /** In bytes. */
   readonly offsets: Uint32Array | Int32Array
+}
+
+/** Where a batch that is made is to be put, from the front of both, so that it needs no copy after. May be shared with other threads. */
+export interface TextRoom {
+  readonly bytes: Uint8Array
+  readonly offsets: Uint32Array
+}
+
+/** Offsets of `count` texts, the first 0: at the front of the room where there is one. @throws RangeError where it is too small */
+export function offsetsIn(room: TextRoom | undefined, count: number): Uint32Array {
+  if (!room) return new Uint32Array(count + 1)
+  requireRoom('offsets', room.offsets.length, count + 1)
+  const offsets = room.offsets.subarray(0, count + 1)
+  offsets[0] = 0
+  return offsets
+}
+
+/** As many bytes: at the front of the room where there is one. @throws RangeError where it is too small, or offsets could not say so many */
+export function bytesIn(room: TextRoom | undefined, bytes: number): Uint8Array {
+  if (bytes > 0xffffffff) throw new RangeError(`offsets: the answer would have ${bytes} bytes, more than they can say`)
+  if (!room) return new Uint8Array(bytes)
+  requireRoom('bytes', room.bytes.length, bytes)
+  return room.bytes.subarray(0, bytes)
+}
+
+function requireRoom(what: string, has: number, needed: number): void {
+  if (has < needed) throw new RangeError(`into.${what}: expected room for ${needed}, got ${has}`)
 }
 
 /** How many texts. @throws RangeError where the offsets are not what they must be; it names the first such text */
@@ -113,26 +139,41 @@ export function notUtf8({ bytes, offsets }: TextBatch): number {
 /** Strings as bytes in a buffer of their own; undefined where a string is not well-formed, since it has no UTF-8. */
 export function packTexts(texts: readonly string[]): TextBatch | undefined {
   const offsets = new Uint32Array(texts.length + 1)
-  let units = 0
-  for (let i = 0; i < texts.length; i++) {
-    units += (texts[i] as string).length
-    offsets[i + 1] = units
-  }
   const joined = texts.join('')
   const total = Buffer.byteLength(joined)
-  if (total !== units) {
-    let end = 0
-    for (let i = 0; i < texts.length; i++) {
-      const text = texts[i] as string
-      if (!text.isWellFormed()) return undefined
-      end += Buffer.byteLength(text)
-      offsets[i + 1] = end
-    }
-  }
-  // Not out of Node's pool: a pooled buffer can't be handed to a thread.
+  if (!measure(texts, offsets, joined.length === total)) return undefined
   const bytes = new Uint8Array(total)
   asBuffer(bytes).write(joined, 'utf8')
   return { bytes, offsets }
+}
+
+/** The same at the front of a room. @returns whether they fit there and are well-formed; else nothing of them is left there */
+export function packInto(texts: readonly string[], { bytes, offsets }: TextRoom): boolean {
+  const joined = texts.join('')
+  const units = joined.length
+  if (texts.length >= offsets.length || units > bytes.length) return false
+  // Measured by writing, which takes less than measuring before: what comes near the end may have been cut there.
+  const written = asBuffer(bytes).write(joined, 'utf8')
+  const isCut = written > bytes.length - UTF8_BYTES && written < Buffer.byteLength(joined)
+  if (!isCut && measure(texts, offsets, written === units)) return true
+  bytes.fill(0, 0, written)
+  return false
+}
+
+/** Of a character at most. */
+const UTF8_BYTES = 4
+
+/** @param narrow each character is one byte @returns false where a string is not well-formed */
+function measure(texts: readonly string[], offsets: Uint32Array, narrow: boolean): boolean {
+  let end = 0
+  offsets[0] = 0
+  for (let i = 0; i < texts.length; i++) {
+    const text = texts[i] as string
+    if (!narrow && !text.isWellFormed()) return false
+    end += narrow ? text.length : Buffer.byteLength(text)
+    offsets[i + 1] = end
+  }
+  return true
 }
 
 /** Bytes as strings. They must be UTF-8, as every kernel's answer is. */
@@ -164,6 +205,7 @@ export function discard(bytes: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) buffer.transfer(0)
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
+/** A view whose `copy` takes shared memory as fast as any: the language's own `set` goes by single bytes there. */
+export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

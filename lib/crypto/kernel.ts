@@ -1,4 +1,4 @@
-import type { TextBatch } from '../core/texts.ts'
+import type { TextBatch, TextRoom } from '../core/texts.ts'
 
 /**
  * Turns identifiers into pseudonyms and back under one key. The port behind which the cryptography can be replaced: everything
@@ -23,18 +23,23 @@ export interface PseudonymKernel {
 
   /**
    * The same from bytes to bytes. Invalid UTF-8 is refused like a lone surrogate; nothing is ever replaced.
-   * @throws RangeError where the batch's offsets are not what they must be
+   * @throws RangeError where the batch's offsets are not what they must be, or `into` is too small
    */
-  pseudonymizeBytes(identifiers: TextBatch, options: { readonly deterministic: boolean }): TextBatch
+  pseudonymizeBytes(identifiers: TextBatch, options: { readonly deterministic: boolean } & BytesOptions): TextBatch
 
   /** The way back of {@link pseudonymizeBytes}. */
-  reidentifyBytes(pseudonyms: TextBatch): TextBatch
+  reidentifyBytes(pseudonyms: TextBatch, options?: BytesOptions): TextBatch
 
   /** How many characters (all ASCII) the pseudonym of an identifier of `bytes` of UTF-8 has. */
   pseudonymLength(bytes: number): number
 
   /** Wipes the key. Every later call throws. Harmless twice. */
   dispose(): void
+}
+
+export interface BytesOptions {
+  /** Where the answer goes, which then is a view of it. What it held there is lost, also where the batch is refused. @default buffers of its own */
+  readonly into?: TextRoom | undefined
 }
 
 /** Opens a kernel. It keeps copies of the key's bytes; the caller wipes its own. */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { createRequire } from 'node:module'
-import { countOf, type TextBatch, textAt } from '../core/texts.ts'
+import { asBuffer, bytesIn, countOf, offsetsIn, type TextBatch, type TextRoom, textAt } from '../core/texts.ts'
 import { checkIdentifiers } from './check.ts'
 import { formatOf } from './format.ts'
 import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
@@ -65,16 +65,22 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
       return complete(pseudonyms.map(unseal), 'pseudonym/invalid', id).map((plain) => UTF8.decode(plain))
     },
 
-    pseudonymizeBytes(batch, { deterministic }) {
+    pseudonymizeBytes(batch, { deterministic, into }) {
       open()
       const plain = Array.from({ length: checkIdentifiers(batch, id) }, (_, i) => textAt(batch, i))
-      return gathered(sealAll(plain, deterministic).map((text) => Buffer.from(text, 'latin1')))
+      const texts = sealAll(plain, deterministic).map((text) => Buffer.from(text, 'latin1'))
+      return gathered(texts, into)
     },
 
-    reidentifyBytes(batch) {
+    reidentifyBytes(batch, options) {
       open()
-      const texts = Array.from({ length: countOf(batch) }, (_, i) => LATIN1.decode(textAt(batch, i)))
-      return gathered(complete(texts.map(unseal), 'pseudonym/invalid', id))
+      // Read by Buffer: a TextDecoder takes no memory that threads share.
+      const { offsets } = batch
+      const bytes = asBuffer(batch.bytes)
+      const texts = Array.from({ length: countOf(batch) }, (_, i) =>
+        bytes.toString('latin1', offsets[i], offsets[i + 1]),
+      )
+      return gathered(complete(texts.map(unseal), 'pseudonym/invalid', id), options?.into)
     },
 
     dispose() {
@@ -98,13 +104,10 @@ function noble() {
 /** Keeps a byte order mark: it is part of the identifier. */
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** A byte above 127 becomes a letter that no pseudonym has. */
-const LATIN1 = new TextDecoder('latin1')
-
-function gathered(texts: readonly Uint8Array[]): TextBatch {
-  const offsets = new Uint32Array(texts.length + 1)
+function gathered(texts: readonly Uint8Array[], into: TextRoom | undefined): TextBatch {
+  const offsets = offsetsIn(into, texts.length)
   for (const [i, text] of texts.entries()) offsets[i + 1] = (offsets[i] as number) + text.length
-  const bytes = new Uint8Array(offsets.at(-1) as number)
+  const bytes = bytesIn(into, offsets[texts.length] as number)
   for (const [i, text] of texts.entries()) bytes.set(text, offsets[i])
   return { bytes, offsets }
 }

@@ -23,8 +23,9 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
     pseudonymLength: work.format.length,
     pseudonymize: (texts, { deterministic }) => sealStrings(open(), texts, deterministic ? undefined : randomBytes),
     reidentify: (texts) => openStrings(open(), texts),
-    pseudonymizeBytes: (batch, { deterministic }) => sealBytes(open(), batch, deterministic ? undefined : randomBytes),
-    reidentifyBytes: (batch) => openBytes(open(), batch),
+    pseudonymizeBytes: (batch, { deterministic, into }) =>
+      sealBytes(open(), batch, deterministic ? undefined : randomBytes, into),
+    reidentifyBytes: (batch, options) => openBytes(open(), batch, options?.into),
     dispose() {
       if (disposed) return
       disposed = true

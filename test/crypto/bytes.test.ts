@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { gcmsiv } from '@noble/ciphers/aes.js'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { countOf, packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
+import { countOf, packInto, packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import { formatOf } from '../../lib/crypto/format.ts'
 import type { KeyMaterial, OpenKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
@@ -42,6 +42,45 @@ describe.each(OVER_ALL)('$kernelName, bytes to bytes: $name', ({ kernelName, ope
       { numRuns: 60 },
     )
   }, 30_000)
+
+  test('an answer goes where it is told to, in memory that threads share too, and not beyond', () => {
+    const texts = ['WVWZZZ1JZXW000001', '', 'Zürich', '車'.repeat(9_000)]
+    const batch = batchOf(texts, { before: 3, after: 5 })
+    const made = there(batch)
+    const total = made.bytes.length
+    for (const buffer of [new ArrayBuffer(total + 8), new SharedArrayBuffer(total + 8)]) {
+      const into = { bytes: new Uint8Array(buffer), offsets: new Uint32Array(new SharedArrayBuffer(7 * 4)).fill(77) }
+      into.bytes.fill(7)
+      const there2 = kernel.pseudonymizeBytes(batch, { deterministic: true, into })
+      expect(strings(there2)).toEqual(strings(made))
+      expect([there2.bytes.buffer, there2.bytes.length, there2.offsets.length]).toEqual([buffer, total, 5])
+      expect([...into.bytes.subarray(total)]).toEqual(Array(8).fill(7))
+      expect([...into.offsets.subarray(5)]).toEqual([77, 77])
+      const shared = { bytes: new Uint8Array(new SharedArrayBuffer(total)), offsets: there2.offsets }
+      shared.bytes.set(there2.bytes)
+      const back = kernel.reidentifyBytes(shared, { into })
+      expect(strings(back)).toEqual(texts)
+      expect(back.bytes.buffer).toBe(buffer)
+    }
+    const small = (bytes: number, offsets: number) => ({
+      into: { bytes: new Uint8Array(bytes), offsets: new Uint32Array(offsets) },
+    })
+    expect(() => kernel.pseudonymizeBytes(batch, { deterministic: true, ...small(total - 1, 5) })).toThrow(RangeError)
+    expect(() => kernel.pseudonymizeBytes(batch, { deterministic: true, ...small(total, 4) })).toThrow(RangeError)
+    const plain = Buffer.byteLength(texts.join(''))
+    expect(() => kernel.reidentifyBytes(made, small(plain - 1, 5))).toThrow(RangeError)
+    expect(() => kernel.reidentifyBytes(made, small(plain, 4))).toThrow(RangeError)
+    expect(strings(kernel.reidentifyBytes(made, small(plain, 5)))).toEqual(texts)
+    // One that is refused leaves no identifier there.
+    const room = small(plain, 5).into
+    const last = strings(made)[3] as string
+    const spoilt = batchOf([
+      ...strings(made).slice(0, 3),
+      last.slice(0, 30) + (last[30] === 'A' ? 'B' : 'A') + last.slice(31),
+    ])
+    expect(() => kernel.reidentifyBytes(spoilt, { into: room })).toThrow(/index 3/)
+    expect([...room.bytes].filter(Boolean)).toEqual([])
+  })
 
   test('bytes that are no UTF-8 are refused where they stand, never replaced', () => {
     const wrong = ['80', 'c328', 'c0af', 'e28228', 'eda080', 'edbfbf', 'f4908080', 'f8a1a1a1a1', 'c3', 'f09f9a']
@@ -193,3 +232,33 @@ function caught(work: () => unknown): Error {
   }
   throw new Error('expected an error')
 }
+
+test('texts are packed into a room as into a buffer of their own, or not at all', () => {
+  const units = fc.constantFrom('a', 'é', '車', '🚗', '\ud800', 'WVWZZZ1JZXW000001')
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.array(units, { maxLength: 6 }).map((parts) => parts.join('')),
+        { maxLength: 6 },
+      ),
+      fc.integer({ min: -5, max: 5 }),
+      fc.integer({ min: 0, max: 1 }),
+      fc.boolean(),
+      (texts, more, fewer, shared) => {
+        const bytes = Math.max(0, Buffer.byteLength(texts.join('')) + more)
+        const room = {
+          bytes: new Uint8Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)),
+          offsets: new Uint32Array(texts.length + 1 - fewer),
+        }
+        const expected = packTexts(texts)
+        const fits = packInto(texts, room)
+        expect(fits).toBe(expected !== undefined && expected.bytes.length <= bytes && fewer === 0)
+        const used = fits ? (expected?.bytes.length as number) : 0
+        if (fits) expect(room.offsets).toEqual(expected?.offsets)
+        expect([...room.bytes.subarray(0, used)]).toEqual([...(expected?.bytes ?? []).slice(0, used)])
+        expect([...room.bytes.subarray(used)].filter(Boolean)).toEqual([])
+      },
+    ),
+    { numRuns: 2_000 },
+  )
+})

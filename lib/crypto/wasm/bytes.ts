@@ -1,5 +1,14 @@
 import { isUtf8 } from 'node:buffer'
-import { countOf, lengthOf, type TextBatch, textAt } from '../../core/texts.ts'
+import {
+  asBuffer,
+  bytesIn,
+  countOf,
+  lengthOf,
+  offsetsIn,
+  type TextBatch,
+  type TextRoom,
+  textAt,
+} from '../../core/texts.ts'
 import { checkIdentifiers } from '../check.ts'
 import { MAX_ENCODED } from '../format.ts'
 import { NONCE_BYTES, type RandomBytes, TAG_BYTES } from '../kernel.ts'
@@ -10,18 +19,23 @@ import type { Keyed } from './keyed.ts'
 
 /** Bytes in, bytes out: a chunk is one copy into the engine's memory and one out of it, and no string is made. */
 
-export function sealBytes(keyed: Keyed, batch: TextBatch, randomBytes: RandomBytes | undefined): TextBatch {
+export function sealBytes(
+  keyed: Keyed,
+  batch: TextBatch,
+  randomBytes: RandomBytes | undefined,
+  into: TextRoom | undefined,
+): TextBatch {
   const { format } = keyed
   const { memory, places, lengths } = keyed.engine
   const count = checkIdentifiers(batch, keyed.id)
-  const offsets = new Uint32Array(count + 1)
+  const source = asBuffer(batch.bytes)
+  const offsets = offsetsIn(into, count)
   let total = 0
   for (let i = 0; i < count; i++) {
     total += format.length(lengthOf(batch, i))
     offsets[i + 1] = total
   }
-  requireRoom(total)
-  const bytes = new Uint8Array(total)
+  const bytes = bytesIn(into, total)
   for (const [from, to] of chunks(batch, count, FORWARD_TEXT)) {
     const n = to - from
     const random = randomBytes?.(NONCE_BYTES * n)
@@ -29,14 +43,14 @@ export function sealBytes(keyed: Keyed, batch: TextBatch, randomBytes: RandomByt
     let longest = 0
     let outBytes = 0
     try {
-      memory.set(batch.bytes.subarray(batch.offsets[from], batch.offsets[to]), places.text)
+      source.copy(memory, places.text, batch.offsets[from], batch.offsets[to])
       for (let i = 0; i < n; i++) {
         const length = lengthOf(batch, from + i)
         lengths[i] = length
         if (length > longest) longest = length
       }
       outBytes = keyed.seal(n, random)
-      bytes.set(memory.subarray(places.out, places.out + outBytes), offsets[from])
+      memory.copy(bytes, offsets[from], places.out, places.out + outBytes)
     } finally {
       keyed.forget(n, textBytes, outBytes, 0, longest)
     }
@@ -44,13 +58,13 @@ export function sealBytes(keyed: Keyed, batch: TextBatch, randomBytes: RandomByt
   return { bytes, offsets }
 }
 
-export function openBytes(keyed: Keyed, batch: TextBatch): TextBatch {
+export function openBytes(keyed: Keyed, batch: TextBatch, into: TextRoom | undefined): TextBatch {
   const { memory, places, lengths } = keyed.engine
   const count = countOf(batch)
   const refusal = refusalFor('pseudonym/invalid', keyed.id)
   const most = MAX_ENCODED + keyed.prefixBytes
-  const bytes = new Uint8Array(plainBytes(keyed, batch, count, most))
-  const offsets = new Uint32Array(count + 1)
+  const bytes = bytesIn(into, plainBytes(keyed, batch, count, most))
+  const offsets = offsetsIn(into, count)
   let total = 0
   for (const [from, to] of chunks(batch, count, BACK_TEXT, most)) {
     const n = to - from
@@ -70,7 +84,7 @@ export function openBytes(keyed: Keyed, batch: TextBatch): TextBatch {
         outBytes += length
         offsets[from + i + 1] = total + outBytes
       }
-      if (!refusal.any) bytes.set(memory.subarray(out, out + outBytes), total)
+      if (!refusal.any) memory.copy(bytes, total, out, out + outBytes)
       total += outBytes
     } finally {
       keyed.forget(n, textBytes, outBytes, sealedShare(textBytes, n), longest)
@@ -94,7 +108,7 @@ function place(keyed: Keyed, batch: TextBatch, from: number, to: number, most: n
     if (length > most) all = false
   }
   if (all) {
-    memory.set(batch.bytes.subarray(start, end), places.text)
+    asBuffer(batch.bytes).copy(memory, places.text, start, end)
     return end - start
   }
   let at = 0
@@ -124,10 +138,6 @@ function plainBytes({ format, prefixBytes }: Keyed, batch: TextBatch, count: num
 }
 
 const PAD = 61
-
-function requireRoom(bytes: number): void {
-  if (bytes > 0xffffffff) throw new RangeError(`offsets: the answer would have ${bytes} bytes, more than they can say`)
-}
 
 /** From and to of each chunk; a text longer than `longest` takes no room. */
 function* chunks(

@@ -1,39 +1,66 @@
 import { Worker } from 'node:worker_threads'
-import { PseudolakeError } from '../../../lib/core/errors.ts'
-import type { TextBatch } from '../../../lib/core/texts.ts'
 import type { KernelName } from '../../../lib/crypto/open.ts'
-import type { Direction } from '../../../lib/wire/contract.ts'
-import type { Answer, Message, SharedKey, WorkerSettings } from './protocol.ts'
+import {
+  COMMON,
+  changeState,
+  type Place,
+  STATE,
+  sharePlaces,
+  stateOf,
+  tellNews,
+  viewPlaces,
+  WORD,
+  wipeFront,
+} from './places.ts'
+import { type Answer, expectThreads, type Message, type SharedKey, type WorkerSettings } from './protocol.ts'
 
-/** The worker threads themselves: started with the first job, told of keys, given jobs, ended. */
+/** The worker threads themselves: told of keys, given parts, ended. */
 export interface Crew {
-  /** Waits for room for one more job, in the order of asking. @returns gives it back */
-  place(): Promise<() => void>
-  /**
-   * @param batch its buffers are given away
-   * @returns undefined where no thread could do it
-   * @throws PseudolakeError as the kernel does
-   */
-  work(key: number, direction: Direction, batch: TextBatch, nonces?: Uint8Array): Promise<TextBatch | undefined>
+  /** A place that nobody has; undefined where there is none, or no thread that would look at it. */
+  place(): Place | undefined
+  /** Gives a filled place to the first thread that has time. */
+  hand(place: Place, work: Work): void
+  /** Takes it back from all threads. @returns false where one has begun */
+  takeBack(place: Place): boolean
+  /** What came of it; undefined while it is not yet known. */
+  outcome(place: Place): Outcome | undefined
+  /** Resolves when one of these may have an outcome, or a thread is gone. */
+  news(of: readonly Place[]): Promise<void>
+  /** Wipes a place that no thread works on, and gives it back. */
+  release(place: Place): void
   open(key: SharedKey): void
   forget(key: number): void
   close(): Promise<void>
+  /** No thread begins anything any more. */
+  readonly isOver: boolean
+  /** Resolves when all threads look for work, or are gone. */
+  readonly up: Promise<void>
   readonly running: number
 }
+
+/** What is to be done with what lies in a place. */
+export interface Work {
+  readonly key: number
+  readonly back: boolean
+  readonly random: boolean
+  readonly count: number
+}
+
+/** `undone`: no thread could do it; who gave it does it, and then sees why. */
+export type Outcome = 'done' | 'undone'
 
 export interface CrewOptions {
   readonly threads: number
   readonly kernel: KernelName
-  /** Those to tell a thread of that starts. */
-  readonly keys: () => readonly SharedKey[]
+  readonly keys: readonly SharedKey[]
   /** Is told why a thread ended, or could not do its work. */
   readonly failed: (reason: string) => void
   readonly entry?: URL
 }
 
 /** For each thread: one that it works on and two that wait, so that it never does. Bounds what is held, too. */
-const JOBS_PER_THREAD = 3
-/** A thread has this long to finish its job and wipe its keys. */
+const PLACES_PER_THREAD = 3
+/** A thread has this long to finish its part and wipe its keys. */
 const GRACE_MS = 2_000
 
 /** Beside this file in a checkout and in the built package: Node strips types here, the compiler has done it there. */
@@ -43,98 +70,143 @@ const ENTRY = import.meta.url.endsWith('.ts')
 
 interface Member {
   readonly worker: Worker
-  readonly jobs: Map<number, (answer: Answer | undefined) => void>
+  readonly thread: number
+  readonly up: Promise<void>
+  isUp: boolean
+  settle: () => void
 }
 
 export function crew({ threads, kernel, keys, failed, entry = ENTRY }: CrewOptions): Crew {
-  const workerData: WorkerSettings = { kernel }
+  const shared = sharePlaces(threads * PLACES_PER_THREAD)
+  const { common, places } = viewPlaces(shared)
+  const free = [...places]
   let closing: Promise<void> | undefined
-  let free = threads * JOBS_PER_THREAD
-  const waiting: (() => void)[] = []
-  let jobs = 0
+  let wake: () => void = () => undefined
+  let woken: Promise<void> | undefined
   const members = new Set<Member>()
-  for (let i = 0; i < threads; i++) members.add(start())
+  for (let thread = 0; thread < threads; thread++) members.add(start(thread))
+  for (const key of keys) open(key)
 
-  function start(): Member {
+  function start(thread: number): Member {
+    const workerData: WorkerSettings = { kernel, thread, places: shared }
     const worker = new Worker(entry, {
       workerData,
       execArgv: [],
       // What a thread holds is buffers, outside of its heap.
       resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 },
     })
-    const member: Member = { worker, jobs: new Map() }
+    const { promise: up, resolve: settle } = Promise.withResolvers<void>()
+    const member: Member = { worker, thread, up, settle, isUp: false }
     // A thread without work keeps no process from ending.
     worker.unref()
     worker.on('message', (answer: Answer) => {
-      const settle = member.jobs.get(answer.job)
-      member.jobs.delete(answer.job)
-      if (member.jobs.size === 0) worker.unref()
-      settle?.(answer)
+      if (answer.kind === 'failed') failed(answer.reason)
+      member.isUp = true
+      settle()
+      tell()
     })
     worker.on('error', (error: NodeJS.ErrnoException) => leave(member, error.code ?? error.name))
     worker.on('exit', (code) => leave(member, `exit ${code}`))
-    for (const key of keys()) send(member, { kind: 'open', ...key })
     return member
   }
 
-  /** Its jobs are nobody's then, and whoever gave them does them. */
+  /** What it was working on is nobody's then. */
   function leave(member: Member, reason: string): void {
     if (!members.delete(member)) return
     if (!closing) failed(reason)
-    for (const settle of member.jobs.values()) settle(undefined)
-    member.jobs.clear()
+    for (const place of places) changeState(place, STATE.taken + member.thread, STATE.failed)
+    member.settle()
+    tell()
   }
 
-  function send({ worker }: Member, message: Message, transfer: readonly ArrayBuffer[] = []): void {
-    worker.postMessage(message, transfer)
+  function tell(): void {
+    woken = undefined
+    wake()
+  }
+
+  function send(message: Message): void {
+    for (const { worker } of members) worker.postMessage(message)
+    Atomics.add(common, COMMON.messages, 1)
+    tellNews(common)
+  }
+
+  function open(key: SharedKey): void {
+    expectThreads(key, members.size)
+    send({ kind: 'open', ...key })
+  }
+
+  function outcome(place: Place): Outcome | undefined {
+    const state = stateOf(place)
+    if (state === STATE.done) return 'done'
+    return state === STATE.refused || state === STATE.failed ? 'undone' : undefined
   }
 
   return {
-    async place() {
-      if (free > 0) free--
-      else await new Promise<void>((resolve) => waiting.push(resolve))
-      return () => {
-        const next = waiting.shift()
-        if (next) next()
-        else free++
-      }
+    place() {
+      if (closing || ![...members].some(({ isUp }) => isUp)) return undefined
+      if (free.length === places.length) for (const { worker } of members) worker.ref()
+      return free.shift()
     },
 
-    async work(key, direction, { bytes, offsets }, nonces) {
-      const [member] = [...members].sort((a, b) => a.jobs.size - b.jobs.size)
-      if (!member || closing) return undefined
-      const job = jobs++
-      const answer = await new Promise<Answer | undefined>((resolve) => {
-        if (member.jobs.size === 0) member.worker.ref()
-        member.jobs.set(job, resolve)
-        const message = { kind: 'work', job, key, direction, bytes, offsets: offsets as Uint32Array } as const
-        const given = [bytes.buffer, offsets.buffer] as ArrayBuffer[]
-        // Copied: whose buffer it is, is not ours to know.
-        send(member, nonces ? { ...message, nonces: new Uint8Array(nonces) } : message, given)
-      })
-      if (!answer) return undefined
-      if ('failed' in answer) {
-        failed(answer.failed)
-        return undefined
-      }
-      if ('refusal' in answer) {
-        const { code, message, context } = answer.refusal
-        throw new PseudolakeError(code, message, context)
-      }
-      return { bytes: answer.bytes, offsets: answer.offsets }
+    hand(place, { key, back, random, count }) {
+      const { words } = place
+      words[WORD.key] = key
+      words[WORD.back] = back ? 1 : 0
+      words[WORD.random] = random ? 1 : 0
+      words[WORD.count] = count
+      Atomics.store(words, WORD.state, STATE.ready)
+      tellNews(common)
     },
 
-    open: (key) => {
-      for (const member of members) send(member, { kind: 'open', ...key })
+    takeBack: (place) => changeState(place, STATE.ready, STATE.free),
+
+    outcome,
+
+    news(of) {
+      if (!woken) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        woken = promise
+        wake = resolve
+      }
+      const told = woken
+      // A thread that is done from now on says so; one that was before is not waited for.
+      Atomics.store(common, COMMON.waiting, 1)
+      if (of.some((place) => outcome(place) !== undefined)) return Promise.resolve()
+      return told
     },
 
-    forget: (key) => {
-      for (const member of members) send(member, { kind: 'forget', key })
+    release(place) {
+      const { words, texts, made } = place
+      const count = words[WORD.count] as number
+      const state = stateOf(place)
+      // A thread that was not broken off has wiped what it was given.
+      if (state === STATE.free || state === STATE.failed) wipeFront(texts.bytes, texts.offsets[count] as number)
+      // Of what was refused or broken off, nobody knows how far it came; of what was taken back there is nothing.
+      if (state === STATE.done) wipeFront(made.bytes, made.offsets[count] as number)
+      else if (state !== STATE.free) wipeFront(made.bytes, made.bytes.length)
+      words[WORD.count] = 0
+      Atomics.store(words, WORD.state, STATE.free)
+      free.push(place)
+      if (free.length === places.length) for (const { worker } of members) worker.unref()
     },
+
+    open,
+    forget: (key) => send({ kind: 'forget', key }),
 
     close() {
-      closing ??= Promise.all([...members].map(end)).then(() => undefined)
+      if (!closing) {
+        closing = Promise.all([...members].map(end)).then(() => undefined)
+        send({ kind: 'end' })
+      }
       return closing
+    },
+
+    get isOver() {
+      return closing !== undefined || members.size === 0
+    },
+
+    get up() {
+      return Promise.all([...members].map(({ up }) => up)).then(() => undefined)
     },
 
     get running() {
@@ -142,11 +214,10 @@ export function crew({ threads, kernel, keys, failed, entry = ENTRY }: CrewOptio
     },
   }
 
-  async function end(member: Member): Promise<void> {
-    const gone = new Promise((resolve) => member.worker.once('exit', resolve))
-    member.worker.ref()
-    send(member, { kind: 'end' })
-    const late = setTimeout(() => void member.worker.terminate(), GRACE_MS)
+  async function end({ worker }: Member): Promise<void> {
+    const gone = new Promise((resolve) => worker.once('exit', resolve))
+    worker.ref()
+    const late = setTimeout(() => void worker.terminate(), GRACE_MS)
     await gone
     clearTimeout(late)
   }
