@@ -6,8 +6,9 @@ const PLAIN_DICTIONARY = 2
 /** 1.2.9 */
 const FIXED = 1_002_009
 
+/** The name is a word of its own: Trino and Athena write `parquet-mr-trino version 476`, so that Hive reads their files. */
 function isShort(createdBy: string): boolean {
-  const version = /^parquet-mr(?: version (\d+)\.(\d+)\.(\d+))?/.exec(createdBy)
+  const version = /^parquet-mr(?![\w-])(?: version (\d+)\.(\d+)\.(\d+))?/.exec(createdBy)
   if (!version) return false
   const [major = 0, minor = 0, patch = 0] = version.slice(1).map(Number)
   return version[1] === undefined || major * 1_000_000 + minor * 1000 + patch < FIXED

@@ -37,6 +37,7 @@ test.each([
   ['parquet-mr', true],
   ['parquet-mr version 1.2.9 (build x)', false],
   ['parquet-mr version 1.10.1 (build x)', false],
+  ['parquet-mr-trino version 476 (build n/a)', false],
 ])('a length that its writer is known to get wrong is not believed: %s', async (createdBy, refused) => {
   const layout = { codec: 'none', version: 1, dictionary: 1, dictionaryEncoding: ENC.PLAIN_DICTIONARY } as const
   const of = generate(5, { layout, types: [STRING], columns: 1, depth: 0, rows: 20, createdBy })

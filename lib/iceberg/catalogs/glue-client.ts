@@ -50,7 +50,8 @@ export class GlueError extends PseudolakeError {
  * write that had succeeded and whose answer was lost, is answered with ConcurrentModificationException, and who believes that removes the
  * metadata of the table as it now is.
  */
-export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
+export function glueCalls(given: GlueSender | (() => Promise<GlueSender>), waiting: Waiting): GlueCalls {
+  let made: Promise<GlueSender> | undefined
   const read = (error: unknown) =>
     error instanceof GlueError && ['throttled', 'unsent', 'unknown'].includes(error.failure) ? 0 : undefined
   const write = (error: unknown) =>
@@ -60,13 +61,15 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
     action: Action,
     name: GlueDatabaseName & Partial<TableIdentifier>,
     again: (error: unknown) => number | undefined,
-    call: (sdk: typeof import('@aws-sdk/client-glue')) => Promise<T>,
+    call: (sdk: typeof import('@aws-sdk/client-glue'), client: GlueSender) => Promise<T>,
   ): Promise<T> {
     const sdk = await import('@aws-sdk/client-glue')
+    if (typeof given === 'function') made ??= given()
+    const client = await (made ?? (given as GlueSender))
     return withRetries(
       waiting,
       () =>
-        call(sdk).catch((error: unknown) => {
+        call(sdk, client).catch((error: unknown) => {
           // Of whoever gives the credentials, which are needed before anything is sent.
           if (error instanceof PseudolakeError) throw error
           throw new GlueError(failureOf(error), action, name, error)
@@ -78,7 +81,7 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
   return {
     async getTable(table) {
       try {
-        const { Table } = await send('GetTable', table, read, (sdk) =>
+        const { Table } = await send('GetTable', table, read, (sdk, client) =>
           client.send(new sdk.GetTableCommand({ ...inDatabase(table), Name: table.name })),
         )
         return Table
@@ -90,7 +93,7 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
 
     async getDatabase(name) {
       try {
-        const { Database } = await send('GetDatabase', name, read, (sdk) =>
+        const { Database } = await send('GetDatabase', name, read, (sdk, client) =>
           client.send(new sdk.GetDatabaseCommand({ ...inCatalog(name), Name: name.database })),
         )
         return Database
@@ -103,7 +106,7 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
     async createDatabase({ catalogId, database }) {
       const name = { catalogId, database }
       try {
-        await send('CreateDatabase', name, write, (sdk) =>
+        await send('CreateDatabase', name, write, (sdk, client) =>
           client.send(new sdk.CreateDatabaseCommand({ ...inCatalog(name), DatabaseInput: { Name: database } })),
         )
       } catch (error) {
@@ -113,13 +116,13 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
     },
 
     async createTable(table, input) {
-      await send('CreateTable', table, write, (sdk) =>
+      await send('CreateTable', table, write, (sdk, client) =>
         client.send(new sdk.CreateTableCommand({ ...inDatabase(table), TableInput: input })),
       )
     },
 
     async updateTable(table, input, versionId) {
-      await send('UpdateTable', table, write, (sdk) =>
+      await send('UpdateTable', table, write, (sdk, client) =>
         client.send(
           new sdk.UpdateTableCommand({
             ...inDatabase(table),
@@ -133,7 +136,7 @@ export function glueCalls(client: GlueSender, waiting: Waiting): GlueCalls {
     },
 
     async deleteTable(table) {
-      await send('DeleteTable', table, write, (sdk) =>
+      await send('DeleteTable', table, write, (sdk, client) =>
         client.send(new sdk.DeleteTableCommand({ ...inDatabase(table), Name: table.name })),
       )
     },

@@ -22,8 +22,11 @@ import {
 } from './metadata-files.ts'
 
 export interface GlueCatalogOptions extends Waiting {
-  /** A client of @aws-sdk/client-glue, made with `maxAttempts: 1`: which calls may be repeated is decided here. */
-  readonly client: GlueSender
+  /**
+   * A client of @aws-sdk/client-glue, or what makes it when it is first needed; made with `maxAttempts: 1`: which calls may be repeated is
+   * decided here.
+   */
+  readonly client: GlueSender | (() => Promise<GlueSender>)
   readonly storage: Storage
   /** Tables are made at `<warehouse>/<database>/<name>`. */
   readonly warehouse: string
