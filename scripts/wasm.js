@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
 const MODULES = [
+  ['lib/core/wasm', 'texts.wasm'],
   ['lib/crypto/wasm', 'kernel.wasm'],
   ['lib/parquet/wasm', 'pages.wasm'],
 ]

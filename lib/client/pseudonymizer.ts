@@ -13,7 +13,10 @@ export interface Pseudonymizer {
    *   The signal's reason once it is aborted.
    */
   call(request: PseudonymRequest): Promise<PseudonymAnswer>
-  /** The same from bytes to bytes, where no string need be made; missing where there is no shorter way (bytes.ts). */
+  /**
+   * The same from bytes to bytes, where no string need be made; missing where there is no shorter way (bytes.ts).
+   * @returns buffers that are the caller's from then on: nobody else has any use for them
+   */
   callBytes?(request: BytesRequest): Promise<BytesAnswer>
 }
 

@@ -1,5 +1,5 @@
+import { jsonSizes } from '../core/text-engine.ts'
 import type { Direction } from '../wire/contract.ts'
-import { jsonBytes } from '../wire/list.ts'
 
 /**
  * What a value costs on the wire. Exact for what we send; an upper bound for what comes back, because a service in front of which
@@ -22,22 +22,17 @@ export const ENVELOPE_BYTES = 32
 const OVERHEAD_BYTES = 28
 const SLACK_BYTES = 16
 /** Of a value in a list, and the comma. */
-const QUOTES_BYTES = 3
+export const QUOTES_BYTES = 3
 
 /** @param value well-formed */
 export function sizeOf(value: string, direction: Direction): WireSize {
   const bytes = Buffer.from(value)
-  const request = requestBytes(bytes, 0, bytes.length)
-  return { utf8: bytes.length, request, response: responseBytes(bytes.length, request, direction) }
+  const [json = 0] = jsonSizes({ bytes, offsets: Uint32Array.of(0, bytes.length) })
+  return { utf8: bytes.length, request: json + QUOTES_BYTES, response: responseBytes(bytes.length, json, direction) }
 }
 
-/** Of the value `[from, to)` as a JSON string with its comma. */
-export function requestBytes(bytes: Uint8Array, from: number, to: number): number {
-  return jsonBytes(bytes, from, to) + QUOTES_BYTES
-}
-
-/** Of its answer, at most. @param request what {@link requestBytes} says */
-export function responseBytes(utf8: number, request: number, direction: Direction): number {
+/** Bytes of an answer, at most. @param json bytes of the value in JSON, without its quotes */
+export function responseBytes(utf8: number, json: number, direction: Direction): number {
   // The way back is shorter than the way there: base64 and 28 bytes fall away.
-  return direction === 'pseudonymize' ? 4 * Math.ceil((utf8 + OVERHEAD_BYTES) / 3) + SLACK_BYTES : request
+  return direction === 'pseudonymize' ? 4 * Math.ceil((utf8 + OVERHEAD_BYTES) / 3) + SLACK_BYTES : json + QUOTES_BYTES
 }

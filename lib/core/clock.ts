@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 /** The only source of time and waiting for code that retries, paces or expires; tests hand in their own. */
 export interface Clock {
   /** Milliseconds since an arbitrary start; never goes back. */
@@ -15,11 +13,22 @@ export function systemClock(): Clock {
   return {
     now: () => performance.now(),
     wall: () => Date.now(),
-    sleep: async (ms, signal) => {
-      signal?.throwIfAborted()
-      await delay(ms, undefined, signal ? { signal } : {}).catch((error: unknown) => {
-        throw signal?.reason ?? error
-      })
-    },
+    // The timer of node:timers/promises makes an error with its stack for each that is ended early, and nearly all are: one a request.
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) {
+          reject(signal.reason)
+          return
+        }
+        const leave = () => {
+          clearTimeout(timer)
+          reject(signal?.reason)
+        }
+        const timer = setTimeout(() => {
+          signal?.removeEventListener('abort', leave)
+          resolve()
+        }, ms)
+        signal?.addEventListener('abort', leave, { once: true })
+      }),
   }
 }

@@ -88,14 +88,22 @@ export function joinTexts(batches: readonly TextBatch[]): TextBatch {
   return joined
 }
 
+/** The same texts in a buffer of their own. */
+export function copyTexts({ bytes, offsets }: TextBatch): TextBatch {
+  const first = offsets[0] as number
+  return {
+    bytes: new Uint8Array(bytes.subarray(first, offsets[offsets.length - 1])),
+    offsets: Uint32Array.from(offsets, (offset) => offset - first),
+  }
+}
+
 /** A batch whose buffers hold little more than its texts: itself where that is so, else a copy. */
 export function compactTexts(batch: TextBatch): TextBatch {
   const { bytes, offsets } = batch
   const size = (offsets[offsets.length - 1] as number) - (offsets[0] as number)
   const held = bytes.buffer.byteLength + offsets.buffer.byteLength
-  return held <= 2 * (size + offsets.byteLength) ? batch : joinTexts([batch, EMPTY])
+  return held <= 2 * (size + offsets.byteLength) ? batch : copyTexts(batch)
 }
-const EMPTY: TextBatch = { bytes: new Uint8Array(0), offsets: new Uint32Array(1) }
 
 /** Writes texts into another batch from its text `at` on, whose offset must be there; those behind it are set. */
 function putTexts({ bytes, offsets }: TextBatch, into: TextBatch, at: number): void {

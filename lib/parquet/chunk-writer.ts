@@ -1,5 +1,5 @@
 /** One column chunk in the making: pages out, what its footer entry must say of them in. */
-import { type Codec, compress, type OutputCodec } from './codec.ts'
+import { type Codec, compress, type OutputCodec, snappyLiterals } from './codec.ts'
 import { type ChunkStatistics, ENCODING, type EncodingStat, type WrittenChunk } from './footer.ts'
 import { bitWidth, encodeHybrid } from './levels.ts'
 import type { Sink } from './output.ts'
@@ -12,7 +12,7 @@ export interface PageContent {
   readonly repetition?: Uint8Array
   readonly definition?: Uint8Array
   readonly encoding: number
-  /** The values' bytes, as `encoding` has them. */
+  /** The values' bytes, as `encoding` has them. No part of what is made of them. */
   readonly values: Uint8Array
   /** Pseudonyms or what is as random: see `compress`. */
   readonly random: boolean
@@ -41,11 +41,13 @@ export function encodeDataPage(leaf: LeafNode, codec: OutputCodec, page: PageCon
     length.writeUInt32LE(runs.length)
     parts.push(length, runs)
   }
-  const content = Buffer.concat([...parts, page.values])
-  const body = compress(codec, content, page.random, page.level)
+  parts.push(page.values)
+  // Literals are pieced together without being laid out first.
+  const literal = codec === 'snappy' && page.random
+  const body = literal ? snappyLiterals(parts) : compress(codec, Buffer.concat(parts), page.random, page.level)
   const header: PageHeader = {
     type: PAGE.DATA,
-    uncompressedBytes: content.length,
+    uncompressedBytes: parts.reduce((sum, { length }) => sum + length, 0),
     compressedBytes: body.length,
     values: page.count,
     encoding: page.encoding,

@@ -75,7 +75,7 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, 
     case 'none':
       return bytes
     case 'snappy':
-      return random ? snappyLiterals(bytes) : snappyCompress(bytes)
+      return random ? snappyLiterals([bytes]) : snappyCompress(bytes)
     case 'gzip':
       return zlib.gzipSync(bytes)
     case 'zstd':
@@ -87,26 +87,37 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, 
 
 const LITERAL_BYTES = 65_536
 
-/** Snappy without back references: the length as a varint, then literals of at most 64 KiB. */
-function snappyLiterals(bytes: Uint8Array): Uint8Array {
-  const pieces = Math.ceil(bytes.length / LITERAL_BYTES)
-  const out = new Uint8Array(bytes.length + 3 * pieces + 5)
+/** Snappy without back references, of pieces one behind the other: the length as a varint, then literals of at most 64 KiB. */
+export function snappyLiterals(pieces: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const piece of pieces) length += piece.length
+  const out = new Uint8Array(length + 3 * Math.ceil(length / LITERAL_BYTES) + 5)
   let at = 0
-  let rest = bytes.length
+  let rest = length
   for (; rest >= 0x80; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80
   out[at++] = rest
-  for (let from = 0; from < bytes.length; from += LITERAL_BYTES) {
-    const length = Math.min(LITERAL_BYTES, bytes.length - from)
-    // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
-    if (length <= 60) out[at++] = (length - 1) << 2
-    else {
-      out[at++] = 61 << 2
-      out[at++] = (length - 1) & 0xff
-      out[at++] = (length - 1) >> 8
+  let left = length
+  /** Of the literal that was begun. */
+  let room = 0
+  for (const piece of pieces)
+    for (let from = 0; from < piece.length; ) {
+      if (room === 0) {
+        room = Math.min(LITERAL_BYTES, left)
+        left -= room
+        // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
+        if (room <= 60) out[at++] = (room - 1) << 2
+        else {
+          out[at++] = 61 << 2
+          out[at++] = (room - 1) & 0xff
+          out[at++] = (room - 1) >> 8
+        }
+      }
+      const n = Math.min(room, piece.length - from)
+      out.set(piece.subarray(from, from + n), at)
+      at += n
+      from += n
+      room -= n
     }
-    out.set(bytes.subarray(from, from + length), at)
-    at += length
-  }
   return out.subarray(0, at)
 }
 

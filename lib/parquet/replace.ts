@@ -13,7 +13,7 @@ export type Replace = (
   where: { readonly rowGroup: number },
 ) => Promise<readonly (string | null)[]>
 
-/** The same from bytes to bytes, without a string for any. @param texts not to be changed */
+/** The same from bytes to bytes, without a string for any. @param texts not to be changed @returns buffers that are the caller's from then on */
 export type ReplaceBytes = (
   column: LeafNode,
   texts: TextBatch,

@@ -1,9 +1,10 @@
 /** What takes the place of a column's values, asked for once for each value as long as a table can remember it. */
 
-import { firstPlaces } from '../core/text-set.ts'
-import { pickTexts, type TextBatch } from '../core/texts.ts'
+import { firstPlaces } from '../core/text-engine.ts'
+import { discard, pickTexts, type TextBatch } from '../core/texts.ts'
 import { guarded, type Place } from './place.ts'
 import { plainWidth, valuesOf } from './plain.ts'
+import { Window } from './ranges.ts'
 import { checkReplaced, type ReplaceBytes } from './replace.ts'
 import type { LeafNode } from './schema.ts'
 import type { Tables } from './tables.ts'
@@ -39,6 +40,7 @@ export class Replacement {
   #gathered = 0
   readonly #waiting = new Waiting()
   #rowGroup = 0
+  readonly #emitted = new Window()
   readonly #open = new Set<Promise<void>>()
   #failure: { readonly error: unknown } | undefined
 
@@ -225,6 +227,7 @@ export class Replacement {
     if (generation !== this.#table.generation) return
     checkReplaced(answers, asked.offsets.length - 1, nullable)
     this.#table.setTexts(slots, answers, equal?.places)
+    discard(answers.bytes)
   }
 
   /**
@@ -251,6 +254,14 @@ export class Replacement {
 
   emit(slots: Int32Array, into: Uint8Array, at?: number): number {
     return this.#table.emit(slots, into, at)
+  }
+
+  /** What `emit` writes, in memory that is used again: valid until the next call. */
+  emitted(slots: Int32Array): Uint8Array {
+    const size = this.sizeOf(slots)
+    const room = this.#emitted.room(size)
+    this.emit(slots, room)
+    return room.subarray(0, size)
   }
 
   emitLiterals(slots: Int32Array): { readonly page: Uint8Array; readonly bytes: number } | undefined {

@@ -20,12 +20,7 @@ export function plainSlotPages(
   replacement: Replacement,
 ): Generator<EncodedPage> {
   const { slots } = cells
-  const bytes = (from: number, to: number) => {
-    const cut = slots.subarray(from, to)
-    const out = Buffer.allocUnsafe(replacement.sizeOf(cut))
-    replacement.emit(cut, out)
-    return out
-  }
+  const bytes = (from: number, to: number) => replacement.emitted(slots.subarray(from, to))
   return plainPages(leaf, codec, cells, (i) => 4 + replacement.lengthOf(slots[i] as number), bytes, true)
 }
 

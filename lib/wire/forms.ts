@@ -3,6 +3,9 @@
  * looks for them in written files. Only canonical spellings count; whether a key made it, only the service can tell.
  */
 
+import { FORM, formsOfTexts } from '../core/text-engine.ts'
+import type { TextBatch } from '../core/texts.ts'
+
 export type PseudonymForm = 'original' | 'v2'
 
 /** Nonce and tag, over the empty identifier. */
@@ -27,6 +30,13 @@ export function pseudonymFormAt(bytes: Uint8Array, from: number, to: number): Ps
   const padding = bytes[to - 1] !== EQUALS ? 0 : bytes[to - 2] !== EQUALS ? 1 : 2
   return isCanonical(bytes, from, to - padding, STANDARD) ? 'original' : undefined
 }
+
+/** Of each text of a batch its form, as {@link FORM} has them. */
+export function pseudonymForms(texts: TextBatch): Uint8Array {
+  return formsOfTexts(texts)
+}
+
+export { FORM }
 
 /** Where a v2 pseudonym names its key. */
 export const V2_KEY_AT = 'p2.'.length

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { areDistinct, firstPlaces } from '../../lib/core/text-set.ts'
+import { areDistinct, firstPlaces, jsonSizes } from '../../lib/core/text-engine.ts'
 import { joinTexts, notUtf8, packTexts, pickTexts, sliceOf, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 
 const texts = fc.array(fc.string({ unit: 'grapheme', maxLength: 6 }), { maxLength: 30 })
@@ -35,6 +35,30 @@ test('the first of equal texts is found', () => {
   const many = Array.from({ length: 100_000 }, (_, i) => `value ${i}`)
   expect(areDistinct(packed(many))).toBe(true)
   expect(areDistinct(packed([...many, 'value 77777']))).toBe(false)
+})
+
+test('what a text will have in JSON is known before it is written, in batches larger than go through at once too', () => {
+  const hard = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 40 }).map((text) => text.toWellFormed()),
+    fc.constantFrom(
+      '"',
+      '\\',
+      '\u0000\u001f\u007f',
+      '\u2028',
+      '\b\t\n\f\r',
+      '😀',
+      'x'.repeat(500_000),
+      '\n'.repeat(500_000),
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(hard, { maxLength: 12 }), (values) => {
+      expect([...jsonSizes(packed(values))]).toEqual(
+        values.map((value) => Buffer.byteLength(JSON.stringify(value)) - '""'.length),
+      )
+    }),
+    { numRuns: 30 },
+  )
 })
 
 test('a text that is no UTF-8 by itself is found, also where it is with the next one', () => {

@@ -58,6 +58,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 test('the tarball holds the built package and nothing else', () => {
   const paths = packed?.files.map(({ path }) => path) ?? []
   expect(paths).toContain('dist/cli/main.js')
+  expect(paths).toContain('dist/lib/core/wasm/texts.wasm')
   expect(paths).toContain('dist/lib/crypto/wasm/kernel.wasm')
   expect(paths).toContain('dist/lib/parquet/wasm/pages.wasm')
   expect(paths.filter((path) => path.includes('assembly'))).toEqual([])

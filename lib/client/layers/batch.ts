@@ -1,12 +1,13 @@
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
-import { joinTexts, sliceOf, type TextBatch } from '../../core/texts.ts'
+import { jsonSizes } from '../../core/text-engine.ts'
+import { copyTexts, discard, joinTexts, sliceOf, type TextBatch } from '../../core/texts.ts'
 import { MAX_IDENTIFIER_BYTES } from '../../wire/contract.ts'
 import { type BytesPseudonymizer, bytesOf, overBytes, requireTexts } from '../bytes.ts'
 import { echoOf } from '../echo.ts'
 import { isValueFault, relocated } from '../faults.ts'
 import { checkNumber } from '../options.ts'
 import { type BytesAnswer, type BytesRequest, groupOf, type Pseudonymizer } from '../pseudonymizer.ts'
-import { ENVELOPE_BYTES, requestBytes, responseBytes } from '../size.ts'
+import { ENVELOPE_BYTES, QUOTES_BYTES, responseBytes } from '../size.ts'
 import { type ClientStats, emptyStats } from '../stats.ts'
 
 export interface BatchOptions {
@@ -31,6 +32,8 @@ export const DEFAULT_MAX_IN_FLIGHT = 64
 interface Job {
   readonly request: BytesRequest
   readonly count: number
+  /** Bytes of each value as JSON has it. */
+  readonly sizes: Uint32Array
   readonly answers: Part[]
   readonly pieces: Set<Piece>
   /** Index of the first value that is in no piece yet. */
@@ -109,6 +112,7 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
       const job: Job = {
         request,
         count,
+        sizes: jsonSizes(values),
         answers: [],
         pieces: new Set(),
         next: 0,
@@ -188,7 +192,7 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
     for (const job of jobs) {
       if (job.over || isSent(job)) continue
       const { direction, values } = job.request
-      const { bytes, offsets } = values
+      const { offsets } = values
       let to = job.next
       for (; to < job.count; to++) {
         const from = offsets[to] as number
@@ -197,8 +201,9 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
           job.fail(tooLong(to, length))
           return undefined
         }
-        const request = requestBytes(bytes, from, from + length)
-        const response = responseBytes(length, request, direction)
+        const json = job.sizes[to] as number
+        const request = json + QUOTES_BYTES
+        const response = responseBytes(length, json, direction)
         full =
           count + 1 > maxIdentifiers ||
           requestBytesNow + request > Math.min(maxRequest, learnedBytes) ||
@@ -221,8 +226,10 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
     try {
       const answer = await ask(piece.segments, piece.controller.signal)
       let at = 0
+      // What becomes one caller's alone can't be a part of what another one gets.
+      const shared = piece.segments.length > 1
       for (const segment of piece.segments) {
-        deliver(segment, answer, at)
+        deliver(segment, answer, at, shared)
         at += segment.to - segment.from
       }
     } catch (error) {
@@ -245,7 +252,7 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
     const piece: Piece = { segments: [segment], full: true, controller }
     segment.job.pieces.add(piece)
     try {
-      deliver(segment, await ask(piece.segments, controller.signal), 0)
+      deliver(segment, await ask(piece.segments, controller.signal), 0, false)
     } catch (error) {
       segment.job.fail(relocated(error, (i) => segment.from + i))
     } finally {
@@ -253,9 +260,10 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
     }
   }
 
-  function deliver({ job, from, to }: Segment, answer: BytesAnswer, at: number): void {
+  function deliver({ job, from, to }: Segment, answer: BytesAnswer, at: number, shared: boolean): void {
     if (job.over) return
-    job.answers.push({ from, answer: { ...answer, values: sliceOf(answer.values, at, at + to - from) } })
+    const values = sliceOf(answer.values, at, at + to - from)
+    job.answers.push({ from, answer: { ...answer, values: shared ? copyTexts(values) : values } })
     job.left -= to - from
     if (job.left === 0) job.succeed()
   }
@@ -300,8 +308,10 @@ export function batch(next: Pseudonymizer, options: BatchOptions = {}): BytesPse
 function joined(parts: readonly Part[]): BytesAnswer {
   const [only] = parts
   if (only && parts.length === 1) return only.answer
-  const inOrder = parts.toSorted((a, b) => a.from - b.from).map(({ answer }) => answer)
-  return { ...echoOf(parts.map(({ answer }) => answer)), values: joinTexts(inOrder.map(({ values }) => values)) }
+  const inOrder = parts.toSorted((a, b) => a.from - b.from).map(({ answer }) => answer.values)
+  const values = joinTexts(inOrder)
+  for (const { bytes } of inOrder) discard(bytes)
+  return { ...echoOf(parts.map(({ answer }) => answer)), values }
 }
 
 function isSent(job: Job): boolean {
@@ -313,11 +323,8 @@ function textBytes({ offsets }: TextBatch): number {
 }
 
 /** Of a request with these values. */
-function bytesAsked({ bytes, offsets }: TextBatch): number {
-  let sum = ENVELOPE_BYTES
-  for (let i = 0; i < offsets.length - 1; i++)
-    sum += requestBytes(bytes, offsets[i] as number, offsets[i + 1] as number)
-  return sum
+function bytesAsked(values: TextBatch): number {
+  return jsonSizes(values).reduce((sum, json) => sum + json + QUOTES_BYTES, ENVELOPE_BYTES)
 }
 
 /** What no service may be asked: it would refuse the whole request. */

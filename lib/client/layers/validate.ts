@@ -1,7 +1,7 @@
-import { areDistinct } from '../../core/text-set.ts'
+import { areDistinct } from '../../core/text-engine.ts'
 import { countOf, notUtf8, type TextBatch, unpackTexts } from '../../core/texts.ts'
 import { DEFAULT_DOMAIN } from '../../wire/contract.ts'
-import { pseudonymFormAt, V2_KEY_AT, V2_KEY_LENGTH } from '../../wire/forms.ts'
+import { FORM, pseudonymForms, V2_KEY_AT, V2_KEY_LENGTH } from '../../wire/forms.ts'
 import { badAnswer as bad } from '../bad-answer.ts'
 import { anotherLength, type BytesPseudonymizer, bytesOf, overBytes } from '../bytes.ts'
 import type { BytesAnswer, BytesRequest, Echo, Pseudonymizer, Question } from '../pseudonymizer.ts'
@@ -55,19 +55,19 @@ function checkPseudonyms(request: BytesRequest, answer: BytesAnswer): void {
   const key = request.key ?? keys?.[0]
   const sent = ofPseudonymForm(identifiers)
   const { bytes, offsets } = pseudonyms
-  const count = offsets.length - 1
-  let firstForm: string | undefined
-  for (let i = 0; i < count; i++) {
+  const forms = pseudonymForms(pseudonyms)
+  for (let i = 0; i < forms.length; i++) {
     const from = offsets[i] as number
-    const to = offsets[i + 1] as number
-    const form = pseudonymFormAt(bytes, from, to)
+    const form = forms[i]
     // What has not the form of a pseudonym can be equal only to an identifier that has none either: all but its own would be in vain.
-    const returned = form === undefined ? areEqual(pseudonyms, i, identifiers) : sent?.has(latin1(bytes, from, to))
+    const returned =
+      form === FORM.NONE
+        ? areEqual(pseudonyms, i, identifiers)
+        : sent?.has(latin1(bytes, from, offsets[i + 1] as number))
     if (returned) throw bad('an identifier of the request in place of a pseudonym', i)
-    if (form === undefined) throw bad('a text that has no known form of pseudonym', i)
-    firstForm ??= form
-    if (form !== firstForm) throw bad('pseudonyms of two forms', i)
-    if (form === 'v2' && key !== undefined && !hasKey(bytes, from, key)) throw bad('made with another key', i)
+    if (form === FORM.NONE) throw bad('a text that has no known form of pseudonym', i)
+    if (form !== forms[0]) throw bad('pseudonyms of two forms', i)
+    if (form === FORM.V2 && key !== undefined && !hasKey(bytes, from, key)) throw bad('made with another key', i)
   }
   // As many pseudonyms as identifiers, all different: nothing more to look for. Which is how it nearly always is.
   // Who sends each value once can't have been told two pseudonyms for one.
@@ -75,15 +75,15 @@ function checkPseudonyms(request: BytesRequest, answer: BytesAnswer): void {
   checkOneToOne(unpackTexts(identifiers), unpackTexts(pseudonyms), deterministic)
 }
 
-/** The identifiers that have the form of a pseudonym: no other can be one. Of nearly all their length says that they have not. */
-function ofPseudonymForm({ bytes, offsets }: TextBatch): ReadonlySet<string> | undefined {
+/** The identifiers that have the form of a pseudonym: no other can be one. */
+function ofPseudonymForm(identifiers: TextBatch): ReadonlySet<string> | undefined {
+  const { bytes, offsets } = identifiers
+  const forms = pseudonymForms(identifiers)
   let found: Set<string> | undefined
-  for (let i = 0; i < offsets.length - 1; i++) {
-    const from = offsets[i] as number
-    const to = offsets[i + 1] as number
-    if (pseudonymFormAt(bytes, from, to) === undefined) continue
+  for (let i = 0; i < forms.length; i++) {
+    if (forms[i] === FORM.NONE) continue
     found ??= new Set()
-    found.add(latin1(bytes, from, to))
+    found.add(latin1(bytes, offsets[i] as number, offsets[i + 1] as number))
   }
   return found
 }

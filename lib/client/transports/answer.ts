@@ -8,13 +8,18 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true })
 /**
  * The texts in an answer's body, or what is wrong with the body, in words that repeat nothing of it. Unlike in a request, a number is no
  * text. Nearly every body is a list as a program writes it, and is taken as it stands; of any other JSON says what it is.
+ * @param body in pieces
  * @param count of the request
  * @throws PseudolakeError `service/bad-answer` where the list is another length, or has something in it that is no text
  */
-export function readAnswer(body: Uint8Array, field: string, count: number): TextBatch | { readonly wrong: string } {
-  const texts = readTexts(body, field)
+export function readAnswer(
+  body: readonly Uint8Array[],
+  field: string,
+  count: number,
+): TextBatch | { readonly wrong: string } {
+  const texts = readTexts(body, field, count)
   if (texts) return texts
-  const parsed = parseList(body, field)
+  const parsed = parseList(Buffer.concat(body), field)
   return 'wrong' in parsed ? parsed : packAnswer(parsed.list, count)
 }
 

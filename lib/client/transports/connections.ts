@@ -8,6 +8,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Agent, type AgentOptions, request } from 'node:https'
 import { createRequire } from 'node:module'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { Readable } from 'node:stream'
 import { urlToHttpOptions } from 'node:url'
 
 export interface Connections {
@@ -26,8 +27,8 @@ export interface Message {
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** Ended before its end, it ends the connection. */
-  readonly body: AsyncIterable<Buffer>
+  /** Destroyed before its end, it ends the connection. */
+  readonly body: Readable
 }
 
 export interface ConnectionOptions {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Clock } from '../../core/clock.ts'
 import { PseudolakeError } from '../../core/errors.ts'
 import { FIELDS, HEADERS, readKeys, writeQuery } from '../../wire/contract.ts'
@@ -44,6 +45,8 @@ export type Sign = (request: {
 }) => Promise<Record<string, string>>
 
 const MAX_ERROR_BYTES = 64 * 1024
+/** Why a timer is ended. An abort without a reason makes an error with its stack, for each request. */
+const OVER = 'over'
 
 /**
  * Speaks to a service over HTTP/1.1 with connections that are kept. Sends exactly what the original service's callers send; domain
@@ -101,7 +104,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
         }
         throw error instanceof PseudolakeError ? error : connectionFailure(error)
       } finally {
-        timer.abort()
+        timer.abort(OVER)
         signal?.removeEventListener('abort', leave)
       }
     }),
@@ -116,7 +119,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
         {
           status,
           retryAfter: headerOf(headers['retry-after']),
-          body: read?.toString() ?? '',
+          body: read ? Buffer.concat(read).toString() : '',
           count,
           service: address.name,
         },
@@ -193,16 +196,27 @@ function connectionsOf(options: HttpOptions, { origin, loopback }: ServiceAddres
   }
 }
 
-/** The body, or undefined where it is larger than `max`. */
-async function readBody(body: AsyncIterable<Buffer>, max: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of body) {
-    length += chunk.length
-    if (length > max) return undefined
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks, length)
+/**
+ * The body in pieces, or undefined where it is larger than `max`. By its events: of an iteration as many promises are made as a request
+ * costs otherwise.
+ */
+function readBody(body: Readable, max: number): Promise<readonly Buffer[] | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    body.on('data', (chunk: Buffer) => {
+      length += chunk.length
+      if (length <= max) {
+        chunks.push(chunk)
+        return
+      }
+      resolve(undefined)
+      body.destroy()
+    })
+    body.once('end', () => resolve(chunks))
+    body.on('error', reject)
+    body.once('close', () => reject(Object.assign(new Error('ended early'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })))
+  })
 }
 
 function headerOf(value: string | string[] | undefined): string | undefined {

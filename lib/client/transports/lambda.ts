@@ -104,7 +104,7 @@ export function lambdaTransport(options: LambdaOptions): Transport {
         },
         clock,
       )
-    const values = readAnswer(bytes, FIELDS[request.direction].answer, countOf(request))
+    const values = readAnswer([bytes], FIELDS[request.direction].answer, countOf(request))
     if ('wrong' in values) throw badAnswer(`it answered 200, but ${values.wrong}`)
     const domain = headers.get(HEADERS.domain)
     const keys = headers.get(HEADERS.key)

@@ -8,7 +8,7 @@ const body = JSON.stringify({ pseudonyms: ['QUJD', 'p2.abcd.xyz', 'ä'] })
 /** What comes of a body: the texts, what is wrong, or the error. */
 function outcome(bytes: Uint8Array): unknown {
   try {
-    const read = readAnswer(bytes, 'pseudonyms', 3)
+    const read = readAnswer([bytes], 'pseudonyms', 3)
     return 'wrong' in read ? read : unpackTexts(read)
   } catch (error) {
     return { code: (error as { code: unknown }).code, message: (error as Error).message }
