@@ -1,3 +1,4 @@
+import { PseudolakeError } from '../../lib/core/errors.ts'
 import { FINDING_KINDS, type FindingKind } from '../../pipelines/verify/findings.ts'
 import { type VerifyReport, verifyTable } from '../../pipelines/verify/verify.ts'
 import type { Command } from '../command.ts'
@@ -22,13 +23,27 @@ export const tableVerify: Command = {
       summary:
         'Read every page of every column; else footers, and of replaced columns the dictionaries and first pages',
     },
+    legacy: {
+      type: 'boolean',
+      summary:
+        'Instead: look for pseudonyms of "None" and of the empty text, which the reference’s job wrote where values were missing; needs --config',
+    },
+    repair: { type: 'boolean', summary: 'With --legacy: make those cells null, in one snapshot' },
+    plan: { type: 'boolean', summary: 'With --legacy --repair: print what would be done, and change nothing' },
   },
   examples: [
     ['pseudolake table verify /lake/warehouse/db/pseudo_table', 'status 0: clean; 1: something needs a look'],
     ['pseudolake table verify /lake/warehouse/db/pseudo_table --full --json', 'every page; findings for scripts'],
+    [
+      'pseudolake table verify glue:blog_batch_db.pseudo_table --config emr.yaml --legacy --repair',
+      'mend a table of the reference',
+    ],
   ],
   async run(args, io) {
     const { clock, signal } = io
+    if (args.flag('legacy')) return (await import('./verify-legacy.ts')).verifyLegacy(args, io)
+    for (const name of ['repair', 'plan'])
+      if (args.flag(name)) throw new PseudolakeError('options/invalid', `--${name} goes with --legacy`)
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
       const report = await withTables(args, io, async (open, ledgers) => {

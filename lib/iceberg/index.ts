@@ -44,6 +44,7 @@ export {
   expireSnapshots,
   planExpireSnapshots,
 } from './operations/expire.ts'
+export { type NullValuesOptions, nullValues } from './operations/null-values.ts'
 export { type OrphanOptions, type OrphanResult, removeOrphans } from './operations/orphans.ts'
 export { type OverwriteOptions, overwriteFiles } from './operations/overwrite.ts'
 export type { FileKind, Removed } from './operations/remove-files.ts'

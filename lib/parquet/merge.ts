@@ -1,11 +1,11 @@
 /**
  * Several files of one schema as one, row group after row group in order. Chunks are copied to the byte, dictionaries included; only row
- * groups that lose rows are decoded. In memory for a few pages, whatever the files' size.
+ * groups that lose rows, and columns that lose values, are decoded. In memory for a few pages, whatever the files' size.
  */
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
 import type { InputTask, SwapMemory } from './chunk-task.ts'
 import { ChunkWriter } from './chunk-writer.ts'
-import { dropRows } from './drop-rows.ts'
+import { editChunk } from './edit-chunk.ts'
 import { MAGIC, serializeFooter, type WrittenChunk, type WrittenRowGroup } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
@@ -25,6 +25,8 @@ export interface MergePart {
   readonly plan: RewritePlan
   /** Whether a row stays, by its position in the file. @default all stay */
   readonly isKept?: (row: number) => boolean
+  /** Values that become null, by the position of their column in the output and their bytes. @default none */
+  readonly nulled?: ReadonlyMap<number, (value: Uint8Array) => boolean>
 }
 
 export interface MergeOptions {
@@ -80,7 +82,7 @@ export async function mergeFiles(
 }
 
 async function* mergePart(
-  { file, plan, isKept }: MergePart,
+  { file, plan, isKept, nulled }: MergePart,
   out: Output,
   memory: SwapMemory,
   { storage, signal }: MergeOptions,
@@ -115,7 +117,9 @@ async function* mergePart(
         chunk,
         ...(signal && { signal }),
       } as InputTask
-      if (kept && rows < group.rows) chunks.push(await dropRows(task, kept))
+      const isNulled = nulled?.get(i)
+      if ((kept && rows < group.rows) || isNulled)
+        chunks.push(await editChunk(task, { ...(kept && { kept }), ...(isNulled && { isNulled }) }))
       else chunks.push(column.replaced ? await withoutStatistics(task) : await rewriteChunk(task))
     }
     yield { written: { rows, chunks }, of: group }

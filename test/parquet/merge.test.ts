@@ -18,7 +18,9 @@ interface Part {
   readonly isKept?: (row: number) => boolean
 }
 
-async function merged(parts: readonly Part[], asReplaced = false) {
+type Nulled = NonNullable<MergePart['nulled']>
+
+async function merged(parts: readonly Part[], asReplaced = false, nulled?: Nulled) {
   const storage = memoryStorage()
   const made: MergePart[] = []
   for (const [i, { bytes, isKept }] of parts.entries()) {
@@ -26,7 +28,7 @@ async function merged(parts: readonly Part[], asReplaced = false) {
     let ids = 0
     const plan = planRewrite(file, new Map(), { fieldIds: () => ++ids })
     const columns = plan.columns.map((column) => ({ ...column, replaced: asReplaced }))
-    made.push({ file, plan: { ...plan, columns } as RewritePlan, ...(isKept && { isKept }) })
+    made.push({ file, plan: { ...plan, columns } as RewritePlan, ...(isKept && { isKept }), ...(nulled && { nulled }) })
   }
   const writer = await storage.write('memory:/out.parquet')
   const written = await mergeFiles(made, { storage, writer, createdBy: CREATED_BY })
@@ -98,3 +100,25 @@ test('where no row is left there is no file', async () => {
   const input = await duck.copy('SELECT i FROM range(10) t(i)')
   expect(await merged([{ bytes: input, isKept: () => false }])).toEqual({ written: undefined, bytes: undefined })
 })
+
+test.each(['v1', 'v2'])(
+  'values become null where they stand, pages of %s, and are nowhere in the file then',
+  async (version) => {
+    const value = "CASE WHEN i % 7 = 3 THEN 'wrong-one' WHEN i % 11 = 0 THEN NULL ELSE 'v' || (i % 5) END"
+    const input = await duck.copy(
+      `SELECT ${value} AS v, CASE WHEN i = 77 THEN 'wrong-one' ELSE md5(i::VARCHAR) END AS plain, i FROM range(3000) t(i)`,
+      `COMPRESSION uncompressed, PARQUET_VERSION ${version}`,
+    )
+    const isWrong = (bytes: Uint8Array) => Buffer.from(bytes).toString() === 'wrong-one'
+    const nulled = new Map([0, 1].map((column) => [column, isWrong]))
+    const { bytes } = await merged([{ bytes: input, isKept: (row) => row !== 5 }], false, nulled)
+    expect(Buffer.from(bytes as Uint8Array).includes('wrong-one')).toBe(false)
+    const expected = await duck.query(
+      `SELECT nullif(v, 'wrong-one') v, nullif(plain, 'wrong-one') plain, i FROM read_parquet('${duck.put(input)}') WHERE i <> 5`,
+    )
+    expect(await duck.rows(bytes as Uint8Array)).toEqual(expected)
+    await expect(merged([{ bytes: input }], false, new Map([[2, isWrong]]))).rejects.toMatchObject({
+      code: 'input/unsupported',
+    })
+  },
+)

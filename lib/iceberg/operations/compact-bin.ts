@@ -1,6 +1,7 @@
 import { PseudolakeError } from '../../core/errors.ts'
 import { type MergePart, mergeFiles } from '../../parquet/merge.ts'
 import { openParquet, type ParquetFile } from '../../parquet/open.ts'
+import type { RewritePlan } from '../../parquet/plan.ts'
 import type { WrittenFile } from '../../parquet/written.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { DataFile } from '../data-file.ts'
@@ -20,7 +21,11 @@ export interface BinWork {
   readonly path: string
   readonly signal?: AbortSignal
   readonly onProgress: (bytes: number) => void
+  /** Values that become null, by field id and their bytes. @default none */
+  readonly nulled?: Nulled
 }
+
+export type Nulled = ReadonlyMap<number, (value: Uint8Array) => boolean>
 
 export interface MergedBin {
   /** Missing where no row was left. */
@@ -34,7 +39,7 @@ export interface MergedBin {
  * @throws PseudolakeError `gate/failed` when the new file is not what its inputs make it; `input/*`, `table/invalid`, `storage/*`
  */
 export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
-  const { storage, metadata, replaced, createdBy, path, signal } = work
+  const { storage, metadata, replaced, createdBy, path, signal, nulled } = work
   const deleted = await deletedRows(bin.files, storage, signal)
   const nulls = new Map<number, number | undefined>()
   let before = 0
@@ -47,7 +52,12 @@ export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
         })
       addNulls(opened.file, nulls)
       const rows = deleted[i]
-      yield { ...opened, ...(rows && { isKept: (row: number) => !rows.has(row) }) }
+      const nulledAt = nulled && positionsOf(opened.plan, nulled)
+      yield {
+        ...opened,
+        ...(rows && { isKept: (row: number) => !rows.has(row) }),
+        ...(nulledAt && { nulled: nulledAt }),
+      }
       before += file.bytes
     }
   }
@@ -67,7 +77,7 @@ export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
     return { deletedRows: gone }
   }
   try {
-    await requireSame(storage, written, expected, gone === 0 ? nulls : undefined, signal)
+    await requireSame(storage, written, expected, gone === 0 ? unedited(nulls, nulled) : undefined, signal)
   } catch (error) {
     await storage.delete(location)
     throw error
@@ -75,6 +85,20 @@ export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
   const schema = currentSchema(metadata)
   const modes = metricsModes(schema, metadata.properties, sortedBy(metadata))
   return { file: dataFileFrom(written, schema, modes, path), deletedRows: gone }
+}
+
+/** By position of the column in the output. */
+function positionsOf({ columns }: RewritePlan, nulled: Nulled) {
+  return new Map(
+    columns.flatMap(({ leaf }, i) => {
+      const isNulled = nulled.get(leaf.fieldId ?? -1)
+      return isNulled ? [[i, isNulled] as const] : []
+    }),
+  )
+}
+
+function unedited(nulls: ReadonlyMap<number, number | undefined>, nulled: Nulled = new Map()) {
+  return new Map([...nulls].filter(([id]) => !nulled.has(id)))
 }
 
 /** Rows by their position in a file. */

@@ -18,6 +18,8 @@ export interface CompactPolicy {
   readonly replaced: ReadonlySet<number>
   /** Whether a data file is to stay as it is, by where Storage finds it. */
   readonly leave: (location: string) => boolean
+  /** Just these data files, each for itself and whatever its size, by path. @default all */
+  readonly only?: ReadonlySet<string>
 }
 
 export interface BinFile {
@@ -75,7 +77,11 @@ export async function planCompaction(
     const deleted = deletes.rowsOf(planned.file)
     const unread = planned.deletes.some(({ path }) => deletes.unread.has(path))
     const large = planned.file.bytes >= policy.targetBytes * LARGE_ENOUGH
-    if (large && deleted === 0 && !unread) continue
+    if (policy.only && !policy.only.has(planned.file.path)) {
+      keepDeletes(planned)
+      continue
+    }
+    if (!policy.only && large && deleted === 0 && !unread) continue
     const why = whyLeft(planned, unread, policy)
     if (why !== undefined) leave(why, planned)
     else if (taken >= MOST_FILES) {
@@ -107,7 +113,7 @@ export async function planCompaction(
         continue
       }
       const bin = open.get(found.print)
-      if (bin && bin.bytes + file.bytes > policy.targetBytes) {
+      if (bin && (policy.only || bin.bytes + file.bytes > policy.targetBytes)) {
         close(found.print, bin.files, bin.bytes)
         open.delete(found.print)
       }
@@ -121,7 +127,11 @@ export async function planCompaction(
 
   function close(print: string, files: readonly BinFile[], bytes: number): void {
     const full = files.length > 1 && bytes >= policy.targetBytes * LARGE_ENOUGH
-    const worth = full || files.length >= policy.minFiles || files.some((file) => file.deletes.length > 0)
+    const worth =
+      policy.only !== undefined ||
+      full ||
+      files.length >= policy.minFiles ||
+      files.some((file) => file.deletes.length > 0)
     // The oldest rows first; the manifest list has them last.
     const inOrder = files.toSorted((a, b) => a.sequenceNumber - b.sequenceNumber)
     if (worth) bins.push({ print, files: inOrder, bytes })

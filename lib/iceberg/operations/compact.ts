@@ -1,12 +1,10 @@
-import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import { PseudolakeError } from '../../core/errors.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { Catalog, TableIdentifier, TableState } from '../catalogs/catalog.ts'
 import type { DataFile } from '../data-file.ts'
-import { storageLocation } from '../locations.ts'
-import { currentSchema, type TableMetadata } from '../metadata.ts'
-import { mergeBin } from './compact-bin.ts'
+import type { TableMetadata } from '../metadata.ts'
 import { type CompactPlan, planCompaction } from './compact-plan.ts'
-import { replaceFiles } from './replace.ts'
+import { type RewriteProgress, rewriteBins } from './rewrite-bins.ts'
 import type { OperationContext } from './snapshot.ts'
 import { requireRunId, requireWritable } from './writable.ts'
 
@@ -32,13 +30,7 @@ export interface CompactOptions {
   readonly onProgress?: (progress: CompactProgress) => void
 }
 
-export interface CompactProgress {
-  readonly bins: number
-  readonly totalBins: number
-  /** Of the files that go. */
-  readonly bytes: number
-  readonly totalBytes: number
-}
+export type CompactProgress = RewriteProgress
 
 export interface CompactResult {
   readonly table: TableState
@@ -69,62 +61,14 @@ export async function compactTable(
   context: OperationContext,
 ): Promise<CompactResult> {
   requireRunId(options.runId)
-  const { storage } = catalog
-  const { signal } = context
   const state = await catalog.load(table)
-  const plan = await planOf(storage, state, options, signal)
+  const plan = await planOf(catalog.storage, state, options, context.signal)
   const { bins, removeDeletes } = plan
   const nothing = { table: state, plan, snapshotId: undefined, attempts: 0, upgraded: false, added: [], deletedRows: 0 }
   if (bins.length === 0 && removeDeletes.size === 0) return nothing
 
-  const { metadata } = state
-  const added: DataFile[] = []
-  let committing = false
-  try {
-    let deletedRows = 0
-    let done = 0
-    const totalBytes = bins.reduce((sum, { bytes }) => sum + bytes, 0)
-    for (const [i, bin] of bins.entries()) {
-      signal?.throwIfAborted()
-      const merged = await mergeBin(bin, {
-        storage,
-        metadata,
-        replaced: options.replaced?.(metadata) ?? new Set(),
-        createdBy: options.createdBy,
-        path: `${metadata.location}/data/${options.runId}-${String(i).padStart(5, '0')}.parquet`,
-        ...(signal && { signal }),
-        onProgress: (bytes) =>
-          options.onProgress?.({ bins: i, totalBins: bins.length, bytes: done + bytes, totalBytes }),
-      })
-      if (merged.file) added.push(merged.file)
-      deletedRows += merged.deletedRows
-      done += bin.bytes
-    }
-    const files = bins.flatMap((bin) => bin.files)
-    committing = true
-    const result = await replaceFiles(
-      catalog,
-      table,
-      {
-        operation: 'replace',
-        files: added,
-        schema: currentSchema(metadata),
-        runId: options.runId,
-        remove: new Map(files.map(({ path, sequenceNumber }) => [path, sequenceNumber])),
-        applied: new Set(files.flatMap((file) => file.deletes.map(({ path }) => path))),
-        removeDeletes,
-        readAt: metadata['last-sequence-number'],
-        check: (now) => requireThere(storage, added, now, metadata),
-      },
-      context,
-    )
-    return { ...result, plan, added, deletedRows }
-  } catch (error) {
-    // What a commit throws that is no word of its own says nothing about whether it happened.
-    const nobodyHasThem = isPseudolakeError(error) ? error.code !== 'table/commit-unknown' : !committing
-    if (nobodyHasThem) await remove(storage, added)
-    throw error
-  }
+  const done = await rewriteBins(catalog, table, state, plan, { ...options, operation: 'replace' }, context)
+  return { ...done, plan }
 }
 
 /** What `compactTable` would do now; writes nothing. */
@@ -159,25 +103,4 @@ function planOf(
 function atLeastOne(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value
   throw new PseudolakeError('options/invalid', `${name}: expected an integer from 1, got ${value}`)
-}
-
-/** Who slept for days may find that its files were taken for orphans. */
-async function requireThere(
-  storage: Storage,
-  added: readonly DataFile[],
-  now: TableMetadata | undefined,
-  planned: TableMetadata,
-): Promise<void> {
-  if (now && planned['table-uuid'] !== '' && now['table-uuid'] !== planned['table-uuid'])
-    throw new PseudolakeError('table/changed', `${planned.location}: the table was dropped and made again meanwhile`, {
-      location: planned.location,
-    })
-  for (const { path } of added) await storage.stat(storageLocation(path))
-}
-
-async function remove(storage: Storage, files: readonly DataFile[]): Promise<void> {
-  for (const { path } of files)
-    await storage.delete(storageLocation(path)).catch((error: unknown) => {
-      if (!(error instanceof PseudolakeError)) throw error
-    })
 }

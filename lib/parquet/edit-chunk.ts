@@ -1,6 +1,6 @@
 /**
- * Some rows of a chunk left out. Pages that refer to a dictionary still do, and the dictionary loses the entries that only those rows had: what
- * is deleted must not be found in a file that was written since.
+ * A chunk with some rows left out, or some values made null. Pages that refer to a dictionary still do, and the dictionary loses the entries
+ * that only those cells had: what is deleted must not be found in a file that was written since.
  */
 import { type InputTask, Nulls, pagesOf, requireRows } from './chunk-task.ts'
 import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
@@ -8,17 +8,28 @@ import { type DecodedPage, decodeData, decodeDictionary } from './decode.ts'
 import { plainValuePages } from './encode.ts'
 import { ENCODING, type WrittenChunk } from './footer.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
+import { failure } from './place.ts'
 import { plainBytes, type RawValues } from './plain.ts'
 import { encodePositions } from './positions.ts'
 
-/** @param kept by position of the row in the row group: 1 where it stays */
-export async function dropRows(task: InputTask, kept: Uint8Array): Promise<WrittenChunk> {
+export interface ChunkEdit {
+  /** By position of the row in the row group: 1 where it stays. @default all stay */
+  readonly kept?: Uint8Array
+  /** Whether a value becomes null, by its bytes; of byte arrays in optional leaves only. @default none does */
+  readonly isNulled?: (value: Uint8Array) => boolean
+}
+
+/** @throws PseudolakeError `input/unsupported` for values of a leaf that cannot become null */
+export async function editChunk(task: InputTask, edit: ChunkEdit): Promise<WrittenChunk> {
   const { column, planned, chunk, out } = task
+  const { physical, repetition: how, path } = column.source
+  if (edit.isNulled && (physical !== 'BYTE_ARRAY' || how !== 'optional'))
+    throw failure('input/unsupported', { location: task.location, column: path }, 'its values cannot become null')
   const target = new ChunkWriter(out, column.leaf, planned.codec)
   const nulls = new Nulls()
-  const used = await usedEntries(task, kept)
+  const used = await usedEntries(task, edit)
   let entries: number | undefined
-  for await (const [page, cells] of keptPages(task, kept)) {
+  for await (const [page, cells] of keptPages(task, edit)) {
     if (!cells) {
       if (!used) continue
       entries = page.header.values
@@ -57,9 +68,9 @@ interface UsedEntries {
 }
 
 /** Undefined where no value that stays refers to a dictionary. */
-async function usedEntries(task: InputTask, kept: Uint8Array): Promise<UsedEntries | undefined> {
+async function usedEntries(task: InputTask, edit: ChunkEdit): Promise<UsedEntries | undefined> {
   let positions: Int32Array | undefined
-  for await (const [page, cells] of keptPages(task, kept)) {
+  for await (const [page, cells] of keptPages(task, edit)) {
     if (!cells) positions = new Int32Array(page.header.values).fill(-1)
     else if (positions) for (const position of cells.indices ?? []) positions[position] = 0
   }
@@ -73,18 +84,27 @@ async function usedEntries(task: InputTask, kept: Uint8Array): Promise<UsedEntri
 type KeptCells = DecodedPage & { readonly present: number }
 
 /** A chunk's pages with what stays of each; the dictionary comes without. */
-async function* keptPages(task: InputTask, kept: Uint8Array): AsyncGenerator<readonly [Page, KeptCells | undefined]> {
+async function* keptPages(
+  task: InputTask,
+  { kept, isNulled }: ChunkEdit,
+): AsyncGenerator<readonly [Page, KeptCells | undefined]> {
   const { column, chunk } = task
   let entries: number | undefined
+  let nulled: Uint8Array | undefined
   let row = -1
   for await (const page of pagesOf(task)) {
     if (page.header.type === PAGE.DICTIONARY) {
       entries = page.header.values
+      nulled =
+        isNulled && nulledOf(decodeDictionary(page as Page<DictionaryHeader>, column.source, chunk.codec), isNulled)
       yield [page, undefined]
       continue
     }
     const decoded = decodeData(page as Page<DataHeader>, column.source, chunk.codec, entries)
-    const { cells, last } = keptCells(decoded, column.source.maxDefinitionLevel, kept, row)
+    // By position among the page's values, whatever they are.
+    const gone =
+      isNulled && (decoded.indices ? picked(decoded.indices, nulled) : nulledOf(decoded.values ?? [], isNulled))
+    const { cells, last } = keptCells(decoded, column.source.maxDefinitionLevel, { kept, gone }, row)
     row = last
     yield [page, cells]
   }
@@ -95,7 +115,7 @@ async function* keptPages(task: InputTask, kept: Uint8Array): AsyncGenerator<rea
 function keptCells(
   { count, repetition, definition, indices, values, tight }: DecodedPage,
   most: number,
-  kept: Uint8Array,
+  { kept, gone }: { readonly kept: Uint8Array | undefined; readonly gone: Uint8Array | undefined },
   before: number,
 ): { readonly cells: KeptCells; readonly last: number } {
   const keptRepetition = repetition && new Uint8Array(count)
@@ -105,10 +125,11 @@ function keptCells(
   for (let i = 0; i < count; i++) {
     if (!repetition || repetition[i] === 0) row++
     const isPresent = !definition || definition[i] === most
-    if (kept[row] === 1) {
+    if (!kept || kept[row] === 1) {
+      const isGone = isPresent && gone?.[value] === 1
       if (keptRepetition) keptRepetition[cells] = repetition?.[i] as number
-      if (keptDefinition) keptDefinition[cells] = definition?.[i] as number
-      if (isPresent) places[present++] = value
+      if (keptDefinition) keptDefinition[cells] = isGone ? most - 1 : (definition?.[i] as number)
+      if (isPresent && !isGone) places[present++] = value
       cells++
     }
     if (isPresent) value++
@@ -126,6 +147,14 @@ function keptCells(
       ...(values && { values: valuesAt(values, taken) }),
     },
   }
+}
+
+function nulledOf(values: RawValues, isNulled: (value: Uint8Array) => boolean): Uint8Array {
+  return Uint8Array.from(values as Uint8Array[], (value) => (isNulled(value) ? 1 : 0))
+}
+
+function picked(indices: Int32Array, nulled: Uint8Array | undefined): Uint8Array {
+  return Uint8Array.from(indices, (index) => nulled?.[index] ?? 0)
 }
 
 function valuesAt(values: RawValues, places: Int32Array): RawValues {
