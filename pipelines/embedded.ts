@@ -1,12 +1,13 @@
 /** The service in this process: a keyring, a cipher, and the operations that the service over HTTP has too. */
 import { setImmediate } from 'node:timers/promises'
+import { type CallBytes, overStrings } from '../lib/client/bytes.ts'
 import type { Transport } from '../lib/client/pseudonymizer.ts'
 import { inProcessTransport } from '../lib/client/transports/in-process.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, type KeyringData, openKeyring, wipe } from '../lib/crypto/keyring.ts'
 import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
-import { embeddedService } from '../service/operations/embedded.ts'
+import { embeddedBytes, embeddedService } from '../service/operations/embedded.ts'
 import { kernelThreads } from '../service/operations/threads/threads.ts'
 
 export interface EmbeddedOptions {
@@ -30,8 +31,13 @@ export async function embeddedTransport({ keyring, kernel, randomBytes, say }: E
     say: (reason) => say?.(reason),
   })
   const keys = opened(await keyring(), threads.wrap(openKernel), randomBytes)
+  const call = embeddedService(keys, setImmediate, threads)
+  const forward = embeddedBytes(keys, setImmediate, threads)
+  const byStrings = overStrings({ call })
+  const callBytes: CallBytes = (request) =>
+    request.direction === 'pseudonymize' ? forward({ ...request, direction: request.direction }) : byStrings(request)
   return {
-    ...inProcessTransport(embeddedService(keys, setImmediate, threads)),
+    ...inProcessTransport(call, callBytes),
     async close() {
       keys.dispose()
       await threads.close()

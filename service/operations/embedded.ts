@@ -1,7 +1,15 @@
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { TextBatch } from '../../lib/core/texts.ts'
 import type { Keyring } from '../../lib/crypto/keyring.ts'
 import type { Direction } from '../../lib/wire/contract.ts'
-import { type OperationAnswer, pseudonymize, reidentify } from './operations.ts'
+import {
+  type BytesOperationAnswer,
+  type OperationAnswer,
+  pseudonymize,
+  pseudonymizeBytes,
+  reidentify,
+} from './operations.ts'
+import type { RunOptions } from './run.ts'
 import type { Threads } from './threads/threads.ts'
 
 /** A request of the client stack (lib/client/pseudonymizer.ts), by its shape. */
@@ -32,16 +40,35 @@ export function embeddedService(
   threads?: Threads,
 ): (request: EmbeddedRequest) => Promise<EmbeddedAnswer> {
   return async (request) => {
-    const { direction, signal } = request
-    signal?.throwIfAborted()
-    const options = {
-      pause: async () => {
-        await pause?.()
-        signal?.throwIfAborted()
-      },
-      threads,
-    }
+    const options = optionsFor(request.signal, pause, threads)
+    const { direction } = request
     return texts(await (direction === 'pseudonymize' ? pseudonymize : reidentify)(keyring, request, options))
+  }
+}
+
+/** A request that goes forward, as bytes. */
+export interface EmbeddedBytesRequest extends Omit<EmbeddedRequest, 'direction' | 'values'> {
+  readonly direction: 'pseudonymize'
+  readonly values: TextBatch
+}
+
+/** {@link embeddedService} from bytes to bytes, forward: no string is made of a value. */
+export function embeddedBytes(
+  keyring: Keyring,
+  pause?: () => Promise<unknown>,
+  threads?: Threads,
+): (request: EmbeddedBytesRequest) => Promise<BytesOperationAnswer> {
+  return async (request) => pseudonymizeBytes(keyring, request, optionsFor(request.signal, pause, threads))
+}
+
+function optionsFor(signal: AbortSignal | undefined, pause?: () => Promise<unknown>, threads?: Threads): RunOptions {
+  signal?.throwIfAborted()
+  return {
+    pause: async () => {
+      await pause?.()
+      signal?.throwIfAborted()
+    },
+    threads,
   }
 }
 

@@ -1,10 +1,11 @@
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import type { TextBatch } from '../../lib/core/texts.ts'
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import type { Keyring } from '../../lib/crypto/keyring.ts'
 import { refusals } from '../../lib/crypto/refusal.ts'
 import { kernelFor, sharesOf } from '../../lib/crypto/shares.ts'
 import { MAX_IDENTIFIER_BYTES } from '../../lib/wire/contract.ts'
-import { type RunOptions, run } from './run.ts'
+import { type RunOptions, run, runBytes } from './run.ts'
 
 /**
  * What the service does, apart from how it is asked: for the HTTP server, and for a client in the same process. No I/O.
@@ -26,6 +27,18 @@ export interface OperationAnswer {
   readonly domain: string
   /** Ids of the keys used, in the order of their first use; on the way forward the one, though there be no values. */
   readonly keys: readonly string[]
+}
+
+export interface BytesOperationRequest {
+  readonly domain: string
+  /** Pins a key. */
+  readonly key?: string
+  readonly deterministic: boolean
+  readonly values: TextBatch
+}
+
+export interface BytesOperationAnswer extends Omit<OperationAnswer, 'values'> {
+  readonly values: TextBatch
 }
 
 export interface OperationOptions extends RunOptions {
@@ -60,6 +73,17 @@ export async function pseudonymize(
     if (isPseudolakeError(error, 'identifier/invalid')) refuse(values)
     throw error
   }
+}
+
+/** {@link pseudonymize} from bytes to bytes, all of them identifiers. Refusals have no `codes`. */
+export async function pseudonymizeBytes(
+  keyring: Keyring,
+  { domain, key, deterministic, values }: BytesOperationRequest,
+  options: RunOptions = {},
+): Promise<BytesOperationAnswer> {
+  const kernel = keyring.forward(domain, key)
+  const made = await runBytes(kernel, values, { direction: 'pseudonymize', deterministic }, options)
+  return { values: made, domain, keys: [kernel.key.id] }
 }
 
 /**

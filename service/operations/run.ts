@@ -1,4 +1,5 @@
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { countOf, discard, joinTexts, sliceOf, type TextBatch } from '../../lib/core/texts.ts'
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { refusals } from '../../lib/crypto/refusal.ts'
 import type { Direction } from '../../lib/wire/contract.ts'
@@ -49,9 +50,44 @@ export async function run(
   return result
 }
 
+/** {@link run} from bytes to bytes. @throws RangeError where the offsets are not what they must be */
+export async function runBytes(
+  kernel: PseudonymKernel,
+  texts: TextBatch,
+  how: { readonly direction: Direction; readonly deterministic: boolean },
+  { pause, threads }: RunOptions,
+): Promise<TextBatch> {
+  const { direction, deterministic } = how
+  const count = countOf(texts)
+  if (threads?.take(kernel, count)) return threads.runBytes(kernel, texts, { ...how, pause })
+  const refused = refusals(direction === 'pseudonymize' ? 'identifier/invalid' : 'pseudonym/invalid')
+  const parts: TextBatch[] = []
+  for (let from = 0; from < count; from += SLICE) {
+    try {
+      const slice = sliceOf(texts, from, Math.min(count, from + SLICE))
+      const made =
+        direction === 'pseudonymize'
+          ? kernel.pseudonymizeBytes(slice, { deterministic })
+          : kernel.reidentifyBytes(slice)
+      checkCount(made.offsets.length - 1, slice.offsets.length - 1)
+      parts.push(made)
+    } catch (error) {
+      refused.absorb(error, (i) => from + i)
+    }
+    await pause?.()
+  }
+  refused.throwIfAny(count)
+  const joined = joinTexts(parts)
+  if (parts.length > 1) for (const { bytes } of parts) discard(bytes)
+  return joined
+}
+
 /** A kernel that dropped one would shift all that follow onto other people. */
 function checked(made: string[], count: number): string[] {
-  if (made.length !== count)
-    throw new PseudolakeError('internal/bug', `the kernel answered ${made.length} of ${count} values`)
+  checkCount(made.length, count)
   return made
+}
+
+function checkCount(made: number, count: number): void {
+  if (made !== count) throw new PseudolakeError('internal/bug', `the kernel answered ${made} of ${count} values`)
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
-import { embeddedService } from '../../service/operations/embedded.ts'
+import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
+import { embeddedBytes, embeddedService } from '../../service/operations/embedded.ts'
 import { pseudonymize, reidentify } from '../../service/operations/operations.ts'
 import { KEYS, ORIGINAL, V2 } from '../crypto/vectors.ts'
 import { open, vectorKeyring } from './keyrings.ts'
@@ -121,6 +122,26 @@ test('embedded, the service fits the client’s port as it is', async () => {
   const request = { direction: 'pseudonymize', values: ['A'], domain: 'default', deterministic: true } as const
   expect((await transport.call(request)).values).toEqual([V2[0]?.cases[1]?.pseudonym])
 })
+
+test('embedded, bytes are answered as strings are, in slices too', async () => {
+  const bytes = embeddedBytes(ring)
+  const strings = embeddedService(ring)
+  const values = Array.from({ length: 4_500 }, (_, i) => ['', 'ä', '\u2028', '😀', '"'][i % 5] + String(i))
+  const call = { direction: 'pseudonymize' as const, domain: 'vehicle', deterministic: true }
+  const answer = await bytes({ ...call, values: packTexts(values) as TextBatch })
+  const expected = await strings({ ...call, values })
+  expect({ ...answer, values: unpackTexts(answer.values) }).toEqual(expected)
+  await expect(bytes({ ...call, domain: 'none', values: packTexts(['a']) as TextBatch })).rejects.toMatchObject({
+    code: 'keyring/unknown-domain',
+  })
+  const invalid = { bytes: Uint8Array.of(...Buffer.from('a'.repeat(2_500)), 0xff), offsets: offsetsTo(2_501) }
+  await expect(bytes({ ...call, values: invalid })).rejects.toMatchObject({
+    code: 'identifier/invalid',
+    context: { index: 2_500, indices: [2_500] },
+  })
+})
+
+const offsetsTo = (count: number) => Uint32Array.from({ length: count + 1 }, (_, i) => i)
 
 test('embedded, a caller who leaves is not worked for', async () => {
   const away = new AbortController()
