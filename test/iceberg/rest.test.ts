@@ -11,6 +11,7 @@ import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operations/snapshot.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
 import { type RestFake, restFake } from '../helpers/rest-fake.ts'
 import { waitlessClock } from './clock.ts'
 import { namedFile, SIMPLE } from './tables.ts'
@@ -193,7 +194,8 @@ test('credentials that the catalog hands out go to the table’s storage, and ar
     }),
   })
   const made: VendedAccess[] = []
-  const stored = memoryStorage()
+  const reads = { gapBytes: 1, requestBytes: 2, underWay: 3, aheadBytes: 4 }
+  const stored: Storage = { ...memoryStorage(), reads: () => reads }
   const { storage: _, root: __, ...options } = optionsFor(rest)
   const catalog = restCatalog({
     ...options,
@@ -211,6 +213,7 @@ test('credentials that the catalog hands out go to the table’s storage, and ar
   expect(await made[0]?.credentials()).toMatchObject({ accessKeyId: first?.accessKeyId })
   await clock.sleep(3_500_000)
   expect((await made[0]?.credentials())?.accessKeyId).not.toBe(first?.accessKeyId)
+  expect(catalog.storage.reads?.('memory:/chosen/db/t-7f/data/a')).toEqual(reads)
   await expect(catalog.storage.stat('memory:/elsewhere')).rejects.toMatchObject({ code: 'storage/denied' })
   const asked = rest.requests.filter(({ headers }) => headers['x-iceberg-access-delegation'] === 'vended-credentials')
   expect(asked.length).toBeGreaterThan(1)

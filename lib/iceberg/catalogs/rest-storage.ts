@@ -110,6 +110,9 @@ export function vendedStorage(
       replace: async (location, bytes) => storageOf(location).replace(location, bytes),
       write: async (location) => storageOf(location).write(location),
       list: (prefix) => storageOf(prefix).list(prefix),
+      async *unfinished(prefix) {
+        yield* storageOf(prefix).unfinished?.(prefix) ?? []
+      },
       reads: (location) => storageOf(location).reads?.(location),
       delete: async (location) => storageOf(location).delete(location),
     },
