@@ -54,10 +54,14 @@ interface Traffic {
 
 try {
   const results: Record<string, unknown>[] = []
-  for (const catalog of ['filesystem', 'pointer'] as const) {
-    for (const snapshots of numbers(values.snapshots)) results.push(await measure(catalog, snapshots, 1))
-    for (const files of numbers(values.files)) results.push(await measure(catalog, 1, files))
-  }
+  const shapes = [
+    ...numbers(values.snapshots).map((snapshots) => [snapshots, 1] as const),
+    ...numbers(values.files)
+      .filter((files) => files > 1)
+      .map((files) => [1, files] as const),
+  ]
+  for (const catalog of ['filesystem', 'pointer'] as const)
+    for (const [snapshots, files] of shapes) results.push(await measure(catalog, snapshots, files))
   process.stdout.write(`${JSON.stringify({ machine: machine(), repeat, results }, null, 2)}\n`)
 } finally {
   rmSync(dir, { recursive: true, force: true })

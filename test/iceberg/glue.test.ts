@@ -10,6 +10,7 @@ import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operat
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import type { Type } from '../../lib/iceberg/types.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
 import { type GlueFake, type GlueFault, glueFake } from '../helpers/glue-fake.ts'
 import { waitlessClock } from './clock.ts'
 import { namedFile, SIMPLE } from './tables.ts'
@@ -52,6 +53,30 @@ test('what a commit tells Glue: the pointer, the columns of all schemas with the
   ])
   expect(second?.Parameters?.previous_metadata_location).toBe(first?.Parameters?.metadata_location)
   expect(glue.requests.at(-1)).toMatchObject({ action: 'UpdateTable', input: { VersionId: '0', SkipArchive: true } })
+})
+
+test('an append asks Glue three times and the store five, however much is in the table', async () => {
+  const glue = await glueFake()
+  const asked: string[] = []
+  const inner = memoryStorage()
+  const storage: Storage = {
+    ...inner,
+    read: (location) => {
+      asked.push('read')
+      return inner.read(location)
+    },
+    create: (location, bytes) => {
+      asked.push('create')
+      return inner.create(location, bytes)
+    },
+  }
+  const catalog = open(glue, storage)
+  for (let i = 0; i < 5; i++) await append(catalog, `/${i}`)
+  asked.length = 0
+  glue.calls.length = 0
+  await append(catalog, '/last')
+  expect(glue.calls).toEqual(['GetTable', 'GetTable', 'UpdateTable'])
+  expect(asked.sort()).toEqual(['create', 'create', 'create', 'read', 'read'])
 })
 
 test('what others put into Glue’s table stays through a commit of ours', async () => {
