@@ -48,6 +48,10 @@ export function accessKeyOf(role: string): string {
   return `ASIA${createHash('sha256').update(role).digest('hex').slice(0, 16).toUpperCase()}`
 }
 
+export function secretKeyOf(role: string): string {
+  return createHash('sha256').update(`secret of ${role}`).digest('hex')
+}
+
 /** An error as services of the JSON protocol answer it. */
 export function awsError(name: string, status = 400, message = 'said by the fake', more: object = {}): AwsAnswer {
   return { status, headers: { 'x-amzn-errortype': name }, body: { __type: name, message, Message: message, ...more } }
@@ -118,7 +122,7 @@ function usual(
   if (operation === 'AssumeRole') {
     const role = new URLSearchParams(body.toString()).get('RoleArn') ?? ''
     const key = accessKeyOf(role)
-    const secret = createHash('sha256').update(`secret of ${role}`).digest('hex')
+    const secret = secretKeyOf(role)
     roles.set(key, secret)
     return {
       headers: { 'content-type': 'text/xml' },
