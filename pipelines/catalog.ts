@@ -3,6 +3,7 @@ import { PseudolakeError } from '../lib/core/errors.ts'
 import type { Catalog } from '../lib/iceberg/catalogs/catalog.ts'
 import { openCatalog } from '../lib/iceberg/open.ts'
 import { awsOf, type PlacesOutside } from './aws.ts'
+import { plainCatalog } from './batch/plain/catalog.ts'
 import type { BatchSettings } from './config/native.ts'
 import { outputStorage } from './storages.ts'
 
@@ -19,6 +20,7 @@ export async function jobCatalog(
   const { clock, random, uuid, aws } = outside
   const { catalog, create } = settings.output
   const storage = outputStorage(settings, outside)
+  if (settings.output.format === 'parquet') return plainCatalog({ storage, warehouse: needed(warehouse), clock })
   switch (catalog.type) {
     case 'filesystem':
       return openCatalog({ type: 'filesystem', storage, warehouse: needed(warehouse), clock })

@@ -7,6 +7,8 @@
  */
 import { createHash, hash } from 'node:crypto'
 import { PseudolakeError } from '../lib/core/errors.ts'
+import { storageLocation } from '../lib/iceberg/locations.ts'
+import type { TableMetadata } from '../lib/iceberg/metadata.ts'
 import type { LedgerRef } from './ledger-file.ts'
 
 const MARK_VERSION = 1
@@ -43,6 +45,14 @@ export function readMark(properties: Readonly<Record<string, string>>, job: stri
       expectedVersion: MARK_VERSION,
     },
   )
+}
+
+/** Where the data files are, where that is not below the table: the folder of plain files that it keeps the marks of. */
+export const FILES_PROPERTY = 'pseudolake.files'
+
+/** Folder of a table's data files, as ledgers name them. */
+export function dataFolder({ location, properties }: Pick<TableMetadata, 'location' | 'properties'>): string {
+  return properties[FILES_PROPERTY] ?? `${storageLocation(location)}/data`
 }
 
 export function hashInput(salt: string, location: string): string {

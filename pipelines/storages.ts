@@ -66,6 +66,7 @@ function bySide({ input, state }: BatchJob, inputs: Storage, outputs: Storage): 
     write: async (location) => uncopying(await at(location).write(location)),
     list: (prefix) => at(prefix).list(prefix),
     reads: (location) => at(location).reads?.(location),
+    move: (from, to) => (at(from) === at(to) ? at(from).move?.(from, to) : undefined),
     delete: (location) => at(location).delete(location),
   }
 }

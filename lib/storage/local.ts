@@ -74,6 +74,19 @@ export function localStorage(): Storage {
       yield* looked(paths, toLocation)
     },
 
+    move: (from, to) =>
+      guarded(to, async () => {
+        const [path, target] = [pathOf(from), pathOf(to)]
+        await stat(path).catch((error: unknown) => {
+          throw translated(from, error)
+        })
+        await makeFolders(dirname(target))
+        await link(path, target)
+        await syncFolder(dirname(target))
+        await unlink(path)
+        return described(to, await stat(target, { bigint: true }))
+      }),
+
     async delete(location) {
       await guarded(location, () => unlink(pathOf(location))).catch((error: unknown) => {
         if (!(error instanceof PseudolakeError && error.code === 'storage/not-found')) throw error

@@ -72,6 +72,13 @@ export function memoryStorage(): Storage {
       for (const [location, { stored }] of [...objects]) if (location.startsWith(prefix)) yield stored
     },
 
+    async move(from, to) {
+      const { bytes } = find(from)
+      const stored = create(to, bytes)
+      objects.delete(from)
+      return stored
+    },
+
     async delete(location) {
       objects.delete(location)
     },

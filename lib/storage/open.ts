@@ -42,6 +42,7 @@ export function openStorage({ s3: s3Options }: OpenStorageOptions = {}): Storage
       yield* adapter(prefix).unfinished?.(prefix) ?? []
     },
     reads: (location) => adapter(location).reads?.(location),
+    move: (from, to) => (adapter(from) === adapter(to) ? adapter(from).move?.(from, to) : undefined),
     delete: async (location) => adapter(location).delete(location),
   }
 }

@@ -48,6 +48,13 @@ export interface Storage {
   /** How reads of a location are best asked for, where requests are dear or late; missing where they are neither, as on a disk. */
   reads?(location: string): ReadShape | undefined
 
+  /**
+   * Gives an object another name without its bytes being read; undefined where it can't be done so between these two. A crash may leave it under
+   * both names.
+   * @throws PseudolakeError `storage/not-found`; `storage/conflict` if there is one at `to` already
+   */
+  move?(from: string, to: string): Promise<StoredObject> | undefined
+
   /** Removes an object. One that is not there is no error: deletes are repeated after a crash. */
   delete(location: string): Promise<void>
 }

@@ -43,6 +43,8 @@ export interface FileWork {
 export interface StepWork {
   /** Of a data file that one input is cut into. */
   readonly targetBytes: number
+  /** Of an input, which are for one data file at most, where it can be cut. @default no limit */
+  readonly inputBytes?: number
   readonly job: BatchJob
   readonly approved: Approved | undefined
   readonly schema: Schema

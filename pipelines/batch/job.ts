@@ -28,6 +28,8 @@ export interface BatchJob {
   readonly hive: boolean
   /** How the files are written; undefined where they are Parquet. */
   readonly csv: CsvDialect | undefined
+  /** Whether each file is of the format that its first bytes say; CSV is what is not Parquet. */
+  readonly eitherFormat: boolean
   readonly changed: 'fail' | 'append' | 'replace'
   readonly columns: readonly ColumnRule[]
   readonly unlisted: 'copy' | 'drop' | 'fail'
@@ -36,6 +38,8 @@ export interface BatchJob {
   readonly table: string
   /** Without trailing slash. Undefined where the catalog says where its tables are. */
   readonly warehouse: string | undefined
+  /** The folder of plain Parquet files, where there is no table; the warehouse is the same then. */
+  readonly plain: string | undefined
   /** Where ledgers live; without trailing slash. */
   readonly state: string
   readonly create: 'never' | 'table' | 'database'
@@ -47,8 +51,6 @@ export interface BatchJob {
  * @throws PseudolakeError `config/invalid` for settings that do not go together or that this version cannot do, `config/overlap`
  */
 export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
-  for (const [key, wanted, only] of [['output.format', settings.output.format, 'iceberg']] as const)
-    if (wanted !== only) throw unsupported(key, wanted, only)
   requireCatalog(settings)
   const columns = [...settings.columns].map(([name, column]) => {
     const path = splitPath(name).map((word) => word.replaceAll('`', ''))
@@ -71,24 +73,25 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
 
   const input = location(settings.input.path, 'input.path', cwd)
   const { output } = settings
-  const warehouse =
-    output.warehouse === undefined ? undefined : trimmed(location(output.warehouse, 'output.warehouse', cwd))
+  const given = output.format === 'parquet' ? output.path : output.warehouse
+  const key = output.format === 'parquet' ? 'output.path' : 'output.warehouse'
+  const warehouse = given === undefined ? undefined : trimmed(location(given, key, cwd))
+  const plain = output.format === 'parquet' ? warehouse : undefined
   // The last dot: before it may be a namespace of several levels.
-  const dot = output.table.lastIndexOf('.')
-  const [database, table] = [output.table.slice(0, dot), output.table.slice(dot + 1)]
+  const name = output.table ?? `plain.${settings.job}`
+  const dot = name.lastIndexOf('.')
+  const [database, table] = [name.slice(0, dot), name.slice(dot + 1)]
   const state = trimmed(
     output.state === undefined ? `${warehouse}/_pseudolake` : location(output.state, 'output.state', cwd),
   )
-  requireApart({
-    input,
-    output: warehouse === undefined ? undefined : `${warehouse}/${database}/${table}`,
-    state,
-  })
+  const place = plain ?? (warehouse === undefined ? undefined : `${warehouse}/${database}/${table}`)
+  requireApart({ input, output: place, state }, plain !== undefined)
   return {
     name: settings.job,
     input,
     hive: settings.input.partitioning === 'hive',
     csv: dialectOf(settings),
+    eitherFormat: settings.input.format === 'auto',
     changed: settings.input.changed,
     columns,
     unlisted: settings.unlisted_columns,
@@ -96,6 +99,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     database,
     table,
     warehouse,
+    plain,
     state,
     create: settings.output.create,
     settings,
@@ -103,7 +107,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
 }
 
 function dialectOf({ input: { format, csv } }: BatchSettings): CsvDialect | undefined {
-  if (format === 'csv') return csvDialect(csv ?? {}, 'input.csv')
+  if (format !== 'parquet') return csvDialect(csv ?? {}, 'input.csv')
   if (csv === undefined) return undefined
   throw new PseudolakeError('config/invalid', 'input.csv goes with input.format csv, and it is parquet', {
     key: 'input.csv',
@@ -136,14 +140,22 @@ function bucketPath(given: string, key: string): string {
 
 /** What goes together with each type of catalog; what does not is refused, so that nobody believes that it holds. */
 function requireCatalog({ output }: BatchSettings): void {
-  const { catalog, warehouse, state } = output
+  const { catalog, warehouse, state, table } = output
   const bad = (key: string, message: string, hint?: string) =>
     new PseudolakeError('config/invalid', `output.${key}: ${message}`, {
       key: `output.${key}`,
       ...(hint !== undefined && { hint }),
     })
   const { type, auth = 'none' } = catalog
-  if (type !== 'rest' && output.table.split('.').length > 2)
+  if (output.format === 'parquet') {
+    if (output.path === undefined) throw bad('path', 'expected the folder that plain Parquet files go to')
+    if (warehouse !== undefined) throw bad('warehouse', 'plain Parquet files go to output.path')
+    if (type !== 'filesystem') throw bad('catalog.type', 'does not go with format parquet, which has no table')
+    return
+  }
+  if (output.path !== undefined) throw bad('path', 'goes with format parquet; a table is below output.warehouse')
+  if (table === undefined) throw bad('table', 'expected db.table, got nothing')
+  if (type !== 'rest' && table.split('.').length > 2)
     throw bad('table', 'expected db.table: a database with dots is a namespace of a catalog of type rest')
   if (warehouse === undefined && type !== 'rest')
     throw bad('warehouse', `expected a folder or s3:// location, got nothing`)
@@ -182,11 +194,4 @@ function filePath(given: string, key: string): string {
       { cause: error },
     )
   }
-}
-
-function unsupported(key: string, wanted: string, only: string): PseudolakeError {
-  return new PseudolakeError('config/invalid', `${key}: ${wanted} is not supported by this version`, {
-    key,
-    hint: `This version supports ${only}.`,
-  })
 }

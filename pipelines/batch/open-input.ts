@@ -1,7 +1,8 @@
 /** An input of either format, as far as one looks at it before it is read. */
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import { csvColumns } from './csv/open.ts'
+import { csvOf } from './csv/format.ts'
+import { csvColumns, isUnread } from './csv/open.ts'
 import { sampleCsv } from './csv/sample.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
@@ -16,7 +17,8 @@ interface Outside {
 }
 
 /** Its footer, or its header. @throws PseudolakeError `input/*`, `storage/*` */
-export function openInput(input: InputFile, { csv }: BatchJob, { storage, signal }: Outside): Promise<ParquetFile> {
+export async function openInput(input: InputFile, job: BatchJob, { storage, signal }: Outside): Promise<ParquetFile> {
+  const csv = await csvOf(input, job, storage)
   return csv ? csvColumns(storage, input, csv, signal) : openParquet(storage, input.object, { signal })
 }
 
@@ -28,5 +30,5 @@ export async function withRowGroups(
   job: BatchJob,
   outside: Outside & { readonly bytes: number },
 ): Promise<ParquetFile> {
-  return job.csv ? sampleCsv(input, shape, { ...outside, job, dialect: job.csv }) : file
+  return job.csv && isUnread(file) ? sampleCsv(input, shape, { ...outside, job, dialect: job.csv }) : file
 }

@@ -5,6 +5,7 @@ import type { Schema } from '../../lib/iceberg/types.ts'
 import type { ParquetFile } from '../../lib/parquet/open.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
+import { isUnread } from './csv/open.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { CSV_SAMPLE_BYTES, openInput, withRowGroups } from './open-input.ts'
@@ -55,7 +56,7 @@ export async function openStep(
       const shape = shapeOf(file, input, job, before)
       const looked = { storage, signal, bytes: CSV_SAMPLE_BYTES.run }
       if (visit) await visit(await withRowGroups(file, input, shape, job, looked), input, shape)
-      if (inputs.length === 1 && !job.csv) only = file
+      if (inputs.length === 1 && !isUnread(file)) only = file
       return { location: input.object.location, shape }
     }),
   )

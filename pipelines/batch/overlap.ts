@@ -11,12 +11,13 @@ export interface Places {
   readonly state: string
 }
 
-/** @throws PseudolakeError `config/overlap` */
-export function requireApart({ input, output, state }: Places): void {
+/** @param plain ledgers may be in a hidden part of the output @throws PseudolakeError `config/overlap` */
+export function requireApart({ input, output, state }: Places, plain = false): void {
   if (output !== undefined) {
     if (inside(output, fixedPart(input)) || couldReach(input, output))
       throw overlap('input.path and the table’s location lie inside each other', input, output)
-    if (inside(output, state)) throw overlap('output.state lies inside the table’s location', state, output)
+    if (inside(output, state) && !(plain && hiddenBelow(output, state)))
+      throw overlap('output.state lies inside the table’s location', state, output)
   }
   if (couldReach(input, state) && !hiddenBelow(fixedPart(input), state))
     throw overlap('output.state lies inside input.path', input, state)

@@ -12,7 +12,7 @@ export async function publishedFiles(
 ): Promise<ReadonlySet<string>> {
   const found = new Set<string>()
   for await (const name of progress.publishedNames()) {
-    const path = `${target.location}/data/${name}`
+    const path = `${target.files}/${name}`
     if (files.has(path)) found.add(path)
   }
   if (target.metadata)

@@ -11,6 +11,7 @@ import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
 import { type Choice, chooseInputs } from './choose.ts'
 import { gateCsvTakenOver } from './csv/again.ts'
+import { csvOf } from './csv/format.ts'
 import { targetFileBytes } from './csv/target-size.ts'
 import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
 import type { Gate } from './gate/gate.ts'
@@ -147,7 +148,7 @@ class BatchRun {
 
   async plan(prices: Prices): Promise<BatchPlan> {
     const { storage, signal, clock, connect, command } = this.#outside
-    const { target, progress } = await this.#list()
+    const { target, progress } = await this.#list(false)
     const known = pinnedColumns(this.#job, target.properties)
     const columns = known.length > 0 ? known : newColumns(this.#job)
     const allowKeyChange = this.#options.allowKeyChange ?? false
@@ -167,10 +168,13 @@ class BatchRun {
     })
   }
 
-  async #list(): Promise<{ readonly target: Target; readonly progress: Progress }> {
+  /** @param writes whether what an earlier run left may be put in order */
+  async #list(writes: boolean): Promise<{ readonly target: Target; readonly progress: Progress }> {
     const { storage, onEvent } = this.#outside
     const target = await Target.open(this.#job, this.#outside)
     this.#target = target
+    if (writes) await target.recover()
+    this.#notes.push(...target.notes)
     const { inputs, notes } = chooseInputs(this.#job, storage, this.#options)
     const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
     this.#progress = progress
@@ -182,7 +186,7 @@ class BatchRun {
 
   async run(): Promise<BatchReport> {
     const { storage, signal } = this.#outside
-    const { target, progress } = await this.#timings.time('list', () => this.#list())
+    const { target, progress } = await this.#timings.time('list', () => this.#list(true))
     const { plan: prices } = this.#options
     const work = { job: this.#job, target, progress, storage, signal, pinned: [], notes: [] }
     if (prices)
@@ -199,7 +203,7 @@ class BatchRun {
       await this.#step(step, target, progress, unpublished)
     }
     if (this.#commits > 0)
-      await unpublished.clean(`${target.location}/data`, target.uuid, (table) => ledgerFolder(this.#job, table))
+      await unpublished.clean(target.making.folder, target.uuid, (table) => ledgerFolder(this.#job, table))
     // Every run asks which key the service has: one that finds nothing new must still notice that it is another.
     if (this.#pinned === undefined && target.metadata)
       await this.#identify(pinnedColumns(this.#job, target.properties), target)
@@ -221,7 +225,9 @@ class BatchRun {
     if (this.#outside.signal.aborted && !isPseudolakeError(error))
       return new PseudolakeError('run/interrupted', `the run was told to stop; ${this.#commits} commits stand`, outcome)
     if (!isPseudolakeError(error)) return error
-    return new PseudolakeError(error.code, error.message, { ...error.context, ...outcome }, { cause: error.cause })
+    // Plain files may have been put there before the step failed.
+    const begun = error.context.outcome === 'partly-published' ? { outcome: error.context.outcome } : outcome
+    return new PseudolakeError(error.code, error.message, { ...error.context, ...begun }, { cause: error.cause })
   }
 
   async #step(
@@ -256,7 +262,9 @@ class BatchRun {
     const runner = this.#runnerFor(this.#client as Client)
     const { createdBy } = this.#outside
     const targetBytes = targetFileBytes(properties)
-    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy, targetBytes }
+    const inputBytes = this.#inputBytes(progress, inputs)
+    const own = { targetBytes, ...(inputBytes !== undefined && { inputBytes }) }
+    const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy, ...own }
     const atOnce = await runner.begin(step, inputs, only)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
@@ -267,10 +275,16 @@ class BatchRun {
       ),
     )
     // Data files of inputs that come again with other content, where the job says that they take their place.
-    const removed = inputs.flatMap((input) => progress.replaced(input)).map((name) => `${target.location}/data/${name}`)
+    const removed = inputs.flatMap((input) => progress.replaced(input)).map((name) => `${target.files}/${name}`)
     await this.#timings.time('gate', () => this.#gate.step(this.#client?.client))
     await this.#publish(written, removed, properties, schema, target, progress)
     onEvent?.({ type: 'committed', files: inputs.length, rows: this.#published.rows, epoch: progress.mark?.epoch ?? 0 })
+  }
+
+  /** As many bytes of inputs as come into one data file, where the job says how many files there are to be. */
+  #inputBytes(progress: Progress, step: readonly InputFile[]): number | undefined {
+    const { files } = this.#job.settings.output
+    return files === undefined ? undefined : Math.ceil((progress.todoBytes ?? totalBytes(step)) / files)
   }
 
   /** The data file of an input: one that an earlier run finished, or a new one, listed as soon as it is whole. */
@@ -290,14 +304,15 @@ class BatchRun {
 
   async #lookAgain(input: InputFile, { files }: Finished, { target, schema, pinned }: StepTable): Promise<void> {
     const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
-    const { csv } = this.#job
+    const csv = await csvOf(input, this.#job, this.#outside.storage)
     if (csv) await gateCsvTakenOver(this.#gate, input, files, csv, work)
     else for (const { file } of files) await gateTakenOver(this.#gate, input, file.location, work)
   }
 
   #rewrite(input: InputFile, number: number, { target }: StepTable, runner: Runner): Promise<Finished> {
     const { onEvent, runId } = this.#outside
-    const output = `${target.location}/data/${runId}-${String(number).padStart(5, '0')}.parquet`
+    const { folder, suffix } = target.making
+    const output = `${folder}/${runId}-${String(number).padStart(5, '0')}.parquet${suffix}`
     return runner.run(input, output, (done) => {
       this.#done.update(number, done)
       const { rows, bytes, files } = this.#done.all
@@ -335,7 +350,8 @@ class BatchRun {
   ): Promise<void> {
     const { runId } = this.#outside
     const planned = progress.mark
-    const done = written.map(({ input, files, rows }) => ({
+    const named = target.named(written, { epoch: (planned?.epoch ?? 0) + 1 })
+    const done = named.map(({ input, files, rows }) => ({
       input,
       rows,
       files: files.map(({ path }) => nameOf(path)),
@@ -345,7 +361,8 @@ class BatchRun {
     const change = {
       runId,
       schema,
-      files: written.flatMap(({ files }) => files),
+      files: named.flatMap(({ files }) => files),
+      from: written.flatMap(({ files }) => files.map(({ path }) => path)),
       removed,
       properties: { ...properties, [progress.property]: JSON.stringify(mark) },
       mark,
@@ -355,7 +372,7 @@ class BatchRun {
     progress.committed(mark)
     this.#commits++
     this.#snapshots.push(String(target.metadata?.['current-snapshot-id'] ?? ''))
-    this.#published.add(written)
+    this.#published.add(named)
     if (upgraded) this.#notes.push('the table was of format version 1 and is of version 2 now')
   }
 

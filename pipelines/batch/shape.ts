@@ -11,6 +11,7 @@ import { type ConstantColumn, type OutputTree, outputTree, type Treatment } from
 import { pathKey } from '../../lib/parquet/schema.ts'
 import { type Decision, decide, leafNames, newName } from '../columns.ts'
 import type { Approved } from '../pins.ts'
+import { isUnread } from './csv/open.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob, ColumnRule } from './job.ts'
 import type { ColumnReport } from './report.ts'
@@ -54,7 +55,7 @@ export function shapeOf(file: ParquetFile, input: InputFile, job: BatchJob, appr
     unlisted,
     job.schemaChanges === 'drop' ? approved : undefined,
     input.object.location,
-    job.csv === undefined,
+    !isUnread(file),
   )
   const partitions = keys.flatMap((key): PartitionColumn[] => {
     const rule = job.columns.find((candidate) => isPartition(candidate) && candidate.path[0] === key)

@@ -14,11 +14,14 @@ import { highestFieldId } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { SchemaNode } from '../../lib/parquet/schema.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import type { Mark } from '../marks.ts'
+import { FILES_PROPERTY, type Mark, readMark } from '../marks.ts'
 import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
 import type { Pinned } from './identities.ts'
 import type { BatchJob } from './job.ts'
 import { requireApart } from './overlap.ts'
+import { isOpen, PlainFolder } from './plain/folder.ts'
+import { newIntent } from './plain/intent.ts'
+import type { Written } from './totals.ts'
 
 export interface TargetOutside {
   readonly catalog: Catalog
@@ -33,6 +36,8 @@ export interface Change {
   /** Of the files; the new table's where there is none. */
   readonly schema: Schema
   readonly files: readonly DataFile[]
+  /** Where the files are that do not have their names yet, one for each. */
+  readonly from?: readonly string[]
   /** Paths of data files that go in the same snapshot. */
   readonly removed: readonly string[]
   /** Table properties as they are to be; equal ones are left alone. */
@@ -44,9 +49,16 @@ export interface Change {
 
 export class Target {
   /** Of the table, or of the one that the first commit makes: ledgers are filed under it before. */
-  readonly uuid: string
-  /** Where the table is or will be. */
+  uuid: string
+  /** Where the table is or will be; the folder of plain files. */
   readonly location: string
+  /** Folder of files in the making, and what their names end with. */
+  readonly making: { readonly folder: string; readonly suffix: string }
+  /** Folder of published files. */
+  readonly files: string
+  /** Things to know that are no errors. */
+  readonly notes: string[] = []
+  readonly #plain: PlainFolder | undefined
   readonly #job: BatchJob
   readonly #outside: TargetOutside
   #state: TableState | undefined
@@ -56,7 +68,12 @@ export class Target {
     this.#outside = outside
     this.#state = state
     this.uuid = state?.metadata['table-uuid'] || outside.uuid()
-    this.location = location
+    this.location = job.plain ?? location
+    this.#plain = job.plain === undefined ? undefined : new PlainFolder(outside.catalog.storage, job.plain, job.name)
+    this.making = this.#plain
+      ? { folder: this.#plain.making, suffix: '.part' }
+      : { folder: `${location}/data`, suffix: '' }
+    this.files = job.plain ?? `${location}/data`
   }
 
   /** @throws PseudolakeError `table/not-found` (where it may not be created), `table/unsupported`, `table/invalid`, `config/overlap` */
@@ -64,14 +81,71 @@ export class Target {
     const state = await load(job, outside.catalog)
     const location = state?.metadata.location ?? (await outside.catalog.newTableLocation(identOf(job)))
     // An existing table keeps its own, and so does one of a catalog that says where its tables are.
-    requireApart({ input: job.input, output: storageLocation(location), state: job.state })
+    requireApart(
+      { input: job.input, output: job.plain ?? storageLocation(location), state: job.state },
+      job.plain !== undefined,
+    )
     return new Target(job, outside, state, location)
+  }
+
+  /**
+   * Before anything is planned: finishes, or takes back, what an earlier run of the job left unfinished in a folder of plain files.
+   * @throws PseudolakeError `table/*`, `storage/*`
+   */
+  async recover(): Promise<void> {
+    const plain = this.#plain
+    if (!plain) return
+    for (const unfinished of await plain.unfinished()) {
+      const { intent } = unfinished
+      const { epoch } = intent.mark
+      if (!isOpen(intent, this.metadata) || !(await plain.canFinish(unfinished))) {
+        await plain.settle(unfinished, this.metadata)
+        this.notes.push(`what an earlier run had begun of epoch ${epoch} was taken back`)
+        continue
+      }
+      // Ledgers are filed under it.
+      if (!this.#state) this.uuid = intent.uuid
+      const { run: runId, schema, properties, mark, planned } = intent
+      await plain.place(unfinished)
+      await this.#commit({
+        runId,
+        schema,
+        files: intent.files,
+        removed: intent.removed,
+        properties: { ...this.properties, ...properties },
+        mark,
+        check: (metadata) => requireMark(metadata, intent.job, planned, epoch),
+      })
+      await plain.end(unfinished, this.#outside.clock.wall())
+      this.notes.push(`what an earlier run had begun of epoch ${epoch} was finished: ${intent.files.length} files`)
+    }
+    const foreign = this.metadata ? 0 : await plain.foreign()
+    if (foreign > 0)
+      this.notes.push(`the folder has ${foreign} Parquet files that are not this job’s; they are left as they are`)
+  }
+
+  /**
+   * The data files as they will be called; of the same names where a table lists them.
+   * @param mark that they will be published with
+   */
+  named(written: readonly Written[], mark: Pick<Mark, 'epoch'>): Written[] {
+    const plain = this.#plain
+    if (!plain) return written.slice()
+    return written.map(({ input, rows, files }) => ({
+      input,
+      rows,
+      files: files.map((file, piece) => ({
+        ...file,
+        path: plain.finalLocation(mark, this.uuid, input.object.location, piece, files.length),
+      })),
+    }))
   }
 
   /** Whether the first commit makes the database too, which is a folder where the catalog has no word for it. */
   async lacksDatabase(storage: Storage): Promise<boolean> {
     const { catalog } = this.#outside
     const { database, warehouse } = this.#job
+    if (this.#plain) return false
     if (catalog.hasDatabase) return !(await catalog.hasDatabase(database))
     for await (const _ of storage.list(`${warehouse}/${database}/`)) return false
     return true
@@ -112,6 +186,7 @@ export class Target {
   /** The properties that the table has after a run: pins, the approved columns, and no bounds for replaced columns. */
   propertiesFor(approved: Approved, pinned: readonly Pinned[]): Record<string, string> {
     const properties: Record<string, string> = { ...this.properties, ...writeApproved(approved) }
+    if (this.#plain) properties[FILES_PROPERTY] = this.files
     for (const { rule, column, identity } of pinned) {
       properties[pinProperty(column)] = writePin(pinOf(rule, identity))
       const [name, value] = countsOnlyProperty(column.split('.'))
@@ -126,6 +201,42 @@ export class Target {
    * @throws PseudolakeError `table/conflict`, `table/commit-unknown`, `table/files-gone`, and what `change.check` throws
    */
   async publish(change: Change): Promise<{ upgraded: boolean }> {
+    return this.#plain ? this.#publishPlain(this.#plain, change) : this.#commit(change)
+  }
+
+  async #publishPlain(plain: PlainFolder, change: Change): Promise<{ upgraded: boolean }> {
+    const { runId, schema, files, removed, properties, mark } = change
+    const now = await load(this.#job, this.#outside.catalog)
+    change.check(now?.metadata)
+    const planned = now && readMark(now.metadata.properties, this.#job.name)?.digest
+    const declared = await plain.declare(
+      newIntent({
+        job: this.#job.name,
+        uuid: this.uuid,
+        run: runId,
+        ...(planned !== undefined && { planned }),
+        mark,
+        schema,
+        properties,
+        files,
+        from: change.from ?? [],
+        removed,
+      }),
+    )
+    await plain.place(declared)
+    try {
+      const done = await this.#commit(change)
+      await plain.end(declared, this.#outside.clock.wall())
+      return done
+    } catch (error) {
+      // Somebody else was first: nothing of this step may stay, but what they finished of it.
+      if (isPseudolakeError(error, 'table/mark-changed', 'table/changed', 'table/conflict'))
+        await plain.settle(declared, (await load(this.#job, this.#outside.catalog))?.metadata)
+      throw error
+    }
+  }
+
+  async #commit(change: Change): Promise<{ upgraded: boolean }> {
     const { catalog, clock, random, uuid, signal } = this.#outside
     const { mark, removed, runId, schema, files } = change
     const before = this.#state?.metadata
@@ -179,6 +290,21 @@ export class Target {
         },
       )
   }
+}
+
+function requireMark(
+  metadata: TableMetadata | undefined,
+  job: string,
+  planned: string | undefined,
+  epoch: number,
+): void {
+  const found = metadata && readMark(metadata.properties, job)
+  if (found?.digest === planned) return
+  throw new PseudolakeError(
+    'table/mark-changed',
+    `job ${job} is at epoch ${found?.epoch ?? 0}, and epoch ${epoch} was to be finished`,
+    { job, epoch: found?.epoch ?? 0, planned: epoch - 1 },
+  )
 }
 
 function identOf(job: BatchJob) {

@@ -270,11 +270,11 @@ export class Unpublished {
 
 /** One of the files that an input is cut into, by the location that the file would have if it was the only one. */
 export function pieceOf(output: string, piece: number): string {
-  return output.replace(/\.parquet$/, `-${String(piece).padStart(4, '0')}.parquet`)
+  return output.replace(/(?=\.parquet(?:\.part)?$)/, `-${String(piece).padStart(4, '0')}`)
 }
 
-/** What a piece's name has behind its run's. */
-const PIECE = /^\d{5,}-\d{4,}\.parquet$/
+/** What the name of a piece has behind its run's, or that of any file that would have become a plain one. */
+const PIECE = /^\d{5,}(?:-\d{4,}\.parquet|(?:-\d{4,})?\.parquet\.part)$/
 
 /** Everything besides the input that a data file depends on, as one text. */
 export function digestOf(parts: readonly unknown[]): string {

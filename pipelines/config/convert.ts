@@ -14,8 +14,8 @@ export interface Converted {
 }
 
 /**
- * @throws PseudolakeError `config/invalid` for a configuration that is native already, or whose original form (a stream's, plain Parquet
- *   output) this version does not run: a file that looks converted and does something else helps nobody; `config/unknown-key`
+ * @throws PseudolakeError `config/invalid` for a configuration that is native already, or whose original form (a stream's) this
+ *   version does not run: a file that looks converted and does something else helps nobody; `config/unknown-key`
  */
 export function convertConfig(source: string): Converted {
   const tree = parseTree(source)
@@ -28,19 +28,16 @@ export function convertConfig(source: string): Converted {
   BATCH.read(native, '')
   const document = new Document(native)
   document.commentBefore = ' Converted from the original form. Every default: pseudolake config explain'
-  if (isMap(document.contents)) annotate(document.contents, [])
-  const notes = Object.hasOwn(tree, 'repartition_no')
-    ? ['repartition_no has no counterpart: a file is rewritten chunk by chunk, so there is nothing to steer']
-    : []
-  return { native, yaml: document.toString({ lineWidth: 0 }), notes }
+  if (isMap(document.contents)) annotate(document.contents, [], tree)
+  return { native, yaml: document.toString({ lineWidth: 0 }), notes: [] }
 }
 
-function annotate(map: YAMLMap, words: readonly string[]): void {
+function annotate(map: YAMLMap, words: readonly string[], tree: Tree): void {
   for (const { key, value } of map.items) {
     const here = [...words, String(isScalar(key) ? key.value : key)]
-    if (isMap(value)) annotate(value, here)
+    if (isMap(value)) annotate(value, here, tree)
     else if (isScalar(value)) {
-      const original = originalKeyOf(here)
+      const original = originalKeyOf(here, tree)
       value.comment = original === undefined ? ' as the original form has it' : ` was ${original}`
     }
   }

@@ -1,6 +1,6 @@
 /** Effective settings, each with where it comes from. Pure. */
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
-import { loadTree, type Overrides } from './load.ts'
+import { loadTree, type Overrides, parseTree } from './load.ts'
 import { BATCH } from './native.ts'
 import { originalKeyOf } from './original.ts'
 
@@ -28,6 +28,7 @@ const VARIABLES = ['service.api_key.env', 'output.catalog.credential.env', 'outp
  */
 export function explainConfig(source: string, overrides: Overrides = {}): Explained[] {
   const { form, tree, assigned } = loadTree(source, overrides)
+  const given = parseTree(source)
   const lineOf = lines(source)
   return flatten(BATCH.read(tree, ''), []).map(({ words, value }): Explained => {
     const key = words.join('.')
@@ -37,7 +38,7 @@ export function explainConfig(source: string, overrides: Overrides = {}): Explai
     const by = assigned.findLast((each) => each.words.every((word, i) => words[i] === word))
     if (by) return { ...shown, origin: by.kind, from: by.name, ...isSet }
     if (form === 'native') return { ...shown, origin: 'file', ...line(lineOf(words)), ...isSet }
-    const original = originalKeyOf(words)
+    const original = originalKeyOf(words, given)
     return original === undefined
       ? { ...shown, origin: 'form' }
       : { ...shown, origin: 'file', ...line(lineOf([original])), from: original, ...isSet }

@@ -104,7 +104,7 @@ export const BATCH = object({
   job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/),
   input: object({
     path: text('a file, a folder or a glob'),
-    format: withDefault(oneOf('parquet', 'csv'), 'parquet'),
+    format: withDefault(oneOf('parquet', 'csv', 'auto'), 'parquet'),
     csv,
     partitioning: withDefault(oneOf('hive', 'none'), 'hive'),
     changed: withDefault(oneOf('fail', 'append', 'replace'), 'fail'),
@@ -129,7 +129,9 @@ export const BATCH = object({
     aws,
   }),
   output: object({
-    table: text('db.table', /^[^.\s/]+(?:\.[^.\s/]+)+$/),
+    table: optional(text('db.table', /^[^.\s/]+(?:\.[^.\s/]+)+$/)),
+    path: optional(text('a folder or s3:// location')),
+    files: optional(integer()),
     warehouse: optional(text('a folder or s3:// location')),
     catalog: withDefault(catalog, CATALOG_DEFAULTS),
     create: withDefault(oneOf('never', 'table', 'database'), 'table'),

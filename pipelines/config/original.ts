@@ -3,7 +3,7 @@
  * everything behind this file knows one form. Pure.
  */
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { boolean, invalid, text, unknownKey } from './spec.ts'
+import { boolean, integer, invalid, text, unknownKey } from './spec.ts'
 
 const KEYS = [
   'repartition_no',
@@ -33,6 +33,9 @@ const TELLING = [
   'endpoint_url',
 ]
 
+/** Of `limits.threads`. */
+const MOST_THREADS = 1024
+
 export type Tree = Record<string, unknown>
 
 /** Whether a configuration is in the original, flat form: it has keys only that form has, and none of the native sections. */
@@ -54,54 +57,84 @@ export function fromOriginal(tree: Tree): Tree {
       key: 'kinesis_stream_name',
       hint: 'Streams are run by `pseudolake stream`.',
     })
-  if (tree.input_loc !== undefined || tree.output_loc !== undefined)
-    throw new PseudolakeError(
-      'config/invalid',
-      'input_loc: CSV input with plain Parquet output is not supported by this version',
-      {
-        key: 'input_loc',
-        hint: 'Use input_s3_path with Parquet input, or a native configuration.',
-      },
-    )
   const required = (key: string) => text().read(tree[key], key)
   const optional = (key: string) =>
     tree[key] === undefined || tree[key] === null ? undefined : text().read(tree[key], key)
-  const database = required('db_name')
-  const table = required('table_name')
   const column = required('input_column')
   const region = optional('aws_region')
+  const writers = tree.repartition_no === undefined ? undefined : integer().read(tree.repartition_no, 'repartition_no')
+  const glue = tree.input_loc !== undefined || tree.output_loc !== undefined
+  if (glue) notBoth(tree)
+  const { job, ...output } = glue && !hasTable(tree) ? folderOf(required) : tableOf(required, glue)
   return {
-    job: `${database}.${table}`,
-    input: { path: location(required('input_s3_path')), partitioning: 'none' },
+    job,
+    input: {
+      path: location(required(glue ? 'input_loc' : 'input_s3_path')),
+      // CSV with a header, or Parquet: the form has no key for it.
+      ...(glue && { format: 'auto' }),
+      partitioning: 'none',
+    },
     columns: { [`\`${column}\``]: { mode: determinism(tree.determinism), as: `s_${column}` } },
     service: { url: serviceUrl(required('endpoint_url')), api_key: { secret: required('secret_name') } },
-    output: {
-      table: `${database}.${table}`,
-      warehouse: `${location(required('output_bucket_name')).replace(/\/+$/, '')}/batch/warehouse`,
-      catalog: { type: 'glue' },
-      create: 'database',
-    },
+    output: { ...output, ...(writers !== undefined && { files: writers }) },
+    ...(writers !== undefined && { limits: { threads: Math.min(writers, MOST_THREADS) } }),
     ...(region === undefined ? {} : { aws: { region } }),
   }
 }
 
-/** The original key that a native one comes from, the more telling one of two. `*` is any column. */
-const ORIGINS: Readonly<Record<string, string>> = {
-  job: 'db_name',
-  'input.path': 'input_s3_path',
+type Required = (key: string) => string
+
+/** A table in Glue; of the Glue form where it names one, below its output location. */
+function tableOf(required: Required, glue: boolean) {
+  const [database, table] = [required('db_name'), required('table_name')]
+  const place = location(required(glue ? 'output_loc' : 'output_bucket_name')).replace(/\/+$/, '')
+  return {
+    job: `${database}.${table}`,
+    table: `${database}.${table}`,
+    warehouse: `${place}/batch/warehouse`,
+    catalog: { type: 'glue' },
+    create: 'database',
+  }
+}
+
+/** Plain Parquet files, which the form's readers expect. */
+function folderOf(required: Required) {
+  const path = location(required('output_loc'))
+  const words = path.split('/').filter((word) => word !== '')
+  const name = (words.at(-1) ?? '').replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, 128)
+  return { job: /^\.*$/.test(name) ? 'glue' : name, format: 'parquet', path }
+}
+
+function hasTable(tree: Tree): boolean {
+  return tree.db_name !== undefined && tree.table_name !== undefined
+}
+
+function notBoth(tree: Tree): void {
+  const other = ['input_s3_path', 'output_bucket_name'].find((key) => tree[key] !== undefined)
+  if (other === undefined) return
+  throw new PseudolakeError('config/invalid', `${other} does not go with input_loc and output_loc`, { key: other })
+}
+
+/** The original keys that a native one comes from, the more telling ones first: that of the form which has it. `*` is any column. */
+const ORIGINS: Readonly<Record<string, string | readonly string[]>> = {
+  job: ['db_name', 'output_loc'],
+  'input.path': ['input_s3_path', 'input_loc'],
+  'output.path': 'output_loc',
+  'output.files': 'repartition_no',
+  'limits.threads': 'repartition_no',
   'columns.*.mode': 'determinism',
   'columns.*.as': 'input_column',
   'service.url': 'endpoint_url',
   'service.api_key.secret': 'secret_name',
   'output.table': 'table_name',
-  'output.warehouse': 'output_bucket_name',
+  'output.warehouse': ['output_bucket_name', 'output_loc'],
   'aws.region': 'aws_region',
 }
 
-/** @param words of a native key */
-export function originalKeyOf(words: readonly string[]): string | undefined {
+/** @param words of a native key @param tree the original configuration */
+export function originalKeyOf(words: readonly string[], tree: Tree): string | undefined {
   const path = words.map((word, i) => (words[0] === 'columns' && i === 1 ? '*' : word)).join('.')
-  return ORIGINS[path]
+  return [ORIGINS[path] ?? []].flat().find((key) => Object.hasOwn(tree, key))
 }
 
 function determinism(value: unknown): string {

@@ -7,7 +7,7 @@ import { readIfThere } from '../../lib/iceberg/operations/sweep.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
 import { begunRun, listedFiles } from '../batch/unpublished.ts'
 import { isHeader, type LedgerRef, readLedgerFile } from '../ledger-file.ts'
-import { markProperty, readMark } from '../marks.ts'
+import { dataFolder, markProperty, readMark } from '../marks.ts'
 
 const MARK_PREFIX = markProperty('')
 
@@ -47,7 +47,7 @@ export async function ledgerFolders(storage: Storage, metadata: TableMetadata): 
 /** Names of the data files that the table's jobs say they wrote, each location once. @throws as `ledgerFolders` */
 export async function ledgerFiles(storage: Storage, metadata: TableMetadata): Promise<LocationSet> {
   const files = new LocationSet()
-  const data = `${storageLocation(metadata.location)}/data/`
+  const data = `${dataFolder(metadata)}/`
   for (const job of markedJobs(metadata)) {
     let ref: LedgerRef | undefined = readMark(metadata.properties, job)?.ledger
     while (ref) {

@@ -1,11 +1,10 @@
 /** What a table remembers of its jobs, held against the table: marks, their ledgers, and the files that those name. */
 import { isPseudolakeError } from '../../lib/core/errors.ts'
-import { storageLocation } from '../../lib/iceberg/locations.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { isHeader, type LedgerRef, readLedgerFile } from '../ledger-file.ts'
 import { LedgerIndex } from '../ledger-index.ts'
-import { checkAncestry, type Mark, markProperty, readMark } from '../marks.ts'
+import { checkAncestry, dataFolder, type Mark, markProperty, readMark } from '../marks.ts'
 import { epochOf, folderOf } from '../tables/ledgers.ts'
 import type { Findings } from './findings.ts'
 import type { Reached } from './manifests.ts'
@@ -87,7 +86,7 @@ async function checkLedger(
   folders: Map<string, number>,
 ): Promise<JobSummary> {
   const counts = { ledger_files: 0, inputs: 0, files_in_table: 0, files_removed: 0, files_unknown: 0 }
-  const data = `${storageLocation(metadata.location)}/data/`
+  const data = `${dataFolder(metadata)}/`
   const whole = isWhole(metadata)
   const seen = new LedgerIndex()
   let ref: LedgerRef | undefined = mark.ledger

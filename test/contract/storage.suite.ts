@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { moveObject } from '../../lib/storage/move.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Presence } from '../helpers/interop.ts'
 
@@ -31,6 +32,27 @@ export function storageContract(
       for (const lost of settled.filter((r) => r.status === 'rejected'))
         expect(lost.reason).toMatchObject({ code: 'storage/conflict' })
       expect(text(await storage.read(`${root}/v1`))).toBe(`writer ${won[0]?.value}`)
+    })
+
+    test('an object is moved once, and never over another one', async () => {
+      const { storage, root } = await open()
+      await storage.create(`${root}/a`, bytes('one'))
+      await storage.create(`${root}/taken`, bytes('others'))
+      await expect(moveObject(storage, `${root}/a`, `${root}/taken`, 3)).rejects.toMatchObject({
+        code: 'storage/conflict',
+      })
+      expect(text(await storage.read(`${root}/taken`))).toBe('others')
+      expect(await moveObject(storage, `${root}/a`, `${root}/below/b`, 3)).toMatchObject({ bytes: 3 })
+      expect(text(await storage.read(`${root}/below/b`))).toBe('one')
+      await expect(storage.stat(`${root}/a`)).rejects.toMatchObject({ code: 'storage/not-found' })
+      // Again, after a crash: under both names, or under the new one alone.
+      expect(await moveObject(storage, `${root}/a`, `${root}/below/b`, 3)).toMatchObject({ bytes: 3 })
+      await storage.create(`${root}/a`, bytes('one'))
+      expect(await moveObject(storage, `${root}/a`, `${root}/below/b`, 3)).toMatchObject({ bytes: 3 })
+      await expect(storage.stat(`${root}/a`)).rejects.toMatchObject({ code: 'storage/not-found' })
+      await expect(moveObject(storage, `${root}/none`, `${root}/nowhere`, 3)).rejects.toMatchObject({
+        code: 'storage/not-found',
+      })
     })
 
     test('a range is start inclusive, end exclusive, and stops where the object ends', async () => {

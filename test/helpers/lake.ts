@@ -13,6 +13,7 @@ import { filesystemCatalog } from '../../lib/iceberg/catalogs/filesystem.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { batchJob } from '../../pipelines/batch/job.ts'
+import { plainCatalog } from '../../pipelines/batch/plain/catalog.ts'
 import type { BatchPlan } from '../../pipelines/batch/plan/document.ts'
 import { shippedPrices } from '../../pipelines/batch/plan/prices.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
@@ -51,6 +52,8 @@ export interface LakeOutside extends Partial<BatchOutside> {
 export interface JobOverrides {
   readonly input?: string
   readonly columns: Record<string, unknown>
+  /** Plain Parquet files in `{dir}/out`, in the place of the table. */
+  readonly plain?: boolean
   /** `--set` overrides. */
   readonly set?: readonly string[]
 }
@@ -99,14 +102,16 @@ async function plan(job: JobOverrides, options: BatchOptions, place: Place): Pro
   return planBatch(prepared.job, prepared.outside, { plan: shippedPrices(), ...options })
 }
 
-function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place: Place) {
+function prepare({ input = '{dir}/in', columns, set = [], plain = false }: JobOverrides, place: Place) {
   const { dir, keyring, storage, meanwhile, service, ...outside } = place
   const source = JSON.stringify({
     job: 'test',
     input: { path: input.replaceAll('{dir}', dir) },
     columns,
     service: { embedded: { keyring } },
-    output: { table: 'db.t', warehouse: join(dir, 'warehouse') },
+    output: plain
+      ? { format: 'parquet', path: join(dir, 'out') }
+      : { table: 'db.t', warehouse: join(dir, 'warehouse') },
   })
   const settings = readBatchConfig(source, { set })
   const clock = systemClock()
@@ -120,7 +125,7 @@ function prepare({ input = '{dir}/in', columns, set = [] }: JobOverrides, place:
     job,
     outside: {
       storage,
-      catalog: filesystemCatalog({ storage, warehouse: join(dir, 'warehouse'), clock }),
+      catalog: (plain ? plainCatalog : filesystemCatalog)({ storage, warehouse: job.warehouse as string, clock }),
       connect,
       clock,
       random: Math.random,

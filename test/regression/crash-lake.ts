@@ -13,6 +13,7 @@ import { planFiles } from '../../lib/iceberg/scan.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
 import type { Storage, StoredObject } from '../../lib/storage/storage.ts'
 import { batchJob } from '../../pipelines/batch/job.ts'
+import { plainCatalog } from '../../pipelines/batch/plain/catalog.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
 import { runBatch } from '../../pipelines/batch/run.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
@@ -21,13 +22,17 @@ import { verifyTable } from '../../pipelines/verify/verify.ts'
 export const TABLE = '/warehouse/db/t'
 const ROWS = 3
 
-function jobWith(maxFiles: number) {
+/** Plain files in the place of the table. */
+export const FOLDER = '/out'
+const HIDDEN = `${FOLDER}/_pseudolake`
+
+function jobWith(maxFiles: number, plain: boolean) {
   const source = {
     job: 'crash',
     input: { path: '/in', changed: 'replace' },
     columns: { vin: { mode: 'deterministic' } },
     service: { embedded: { keyring: 'none' } },
-    output: { table: 'db.t', warehouse: '/warehouse' },
+    output: plain ? { format: 'parquet', path: FOLDER } : { table: 'db.t', warehouse: '/warehouse' },
     commit: { max_files: maxFiles },
   }
   return batchJob(readBatchConfig(JSON.stringify(source)), '/')
@@ -50,13 +55,20 @@ export interface CrashLake {
 
 let runs = 0
 
-/** @param maxFiles of a step */
-export function crashLake(maxFiles: number, storage = memoryStorage(), content = new Map<string, string>()): CrashLake {
-  const job = jobWith(maxFiles)
+/** @param maxFiles of a step @param plain writes plain files */
+export function crashLake(
+  maxFiles: number,
+  plain = false,
+  storage = memoryStorage(),
+  content = new Map<string, string>(),
+): CrashLake {
+  const job = jobWith(maxFiles, plain)
   const run = async (through: Storage) =>
     runBatch(job, {
       storage: through,
-      catalog: filesystemCatalog({ storage: through, warehouse: '/warehouse', clock: impatient }),
+      catalog: plain
+        ? plainCatalog({ storage: through, warehouse: FOLDER, clock: impatient })
+        : filesystemCatalog({ storage: through, warehouse: '/warehouse', clock: impatient }),
       connect: async () => composeClient(service, { clock: impatient, random: () => 0.5, cacheBytes: 1 << 20 }),
       clock: impatient,
       random: () => 0.5,
@@ -68,17 +80,31 @@ export function crashLake(maxFiles: number, storage = memoryStorage(), content =
       signal: new AbortController().signal,
     })
 
+  async function checkFolder(): Promise<void> {
+    expect(await run(storage)).toMatchObject({ status: 'nothing-to-do', skipped_files: content.size })
+    expect(await plainRows(storage)).toEqual([...content.values()].flatMap(expectedRows).sort())
+    const { metadata } = await openTable(storage, `${HIDDEN}/marks/files`)
+    const marked = new Set<string>()
+    for await (const { file } of planFiles(storage, metadata)) marked.add(file.path)
+    const loose: string[] = []
+    for await (const { location } of storage.list(`${FOLDER}/`))
+      if (location.startsWith(`${HIDDEN}/intents/`) || (location.endsWith('.parquet') && !marked.delete(location)))
+        loose.push(location)
+    expect([...loose, ...marked]).toEqual([])
+  }
+
   return {
     storage,
     run,
     async copy() {
-      return crashLake(maxFiles, await copied(storage), new Map(content))
+      return crashLake(maxFiles, plain, await copied(storage), new Map(content))
     },
     async put(name, text) {
       content.set(name, text)
       await storage.replace(`/in/${name}`, inputFile(text))
     },
     async check() {
+      if (plain) return checkFolder()
       expect(await run(storage)).toMatchObject({ status: 'nothing-to-do', skipped_files: content.size })
       const { metadata, metadataLocation } = await openTable(storage, TABLE)
       const files: string[] = []
@@ -102,6 +128,15 @@ export function crashLake(maxFiles: number, storage = memoryStorage(), content =
       expect(loose.filter((location) => !listed.has(location) && !history.has(location))).toEqual([])
     },
   }
+}
+
+/** What a plain reader finds. */
+export async function plainRows(storage: Storage): Promise<string[]> {
+  const rows: string[] = []
+  for await (const { location } of storage.list(`${FOLDER}/`))
+    if (location.endsWith('.parquet') && !location.slice(FOLDER.length + 1).includes('/'))
+      rows.push(...(await rowsOf(storage, location)))
+  return rows.sort()
 }
 
 /** With the versions that ledgers remember: those of storage in memory count writes, so as many are made. */

@@ -119,6 +119,13 @@ function strikable(inner: Storage, at: number, strike: Strike): CrashStorage {
       await operation('list', prefix, async () => {})
       yield* inner.list(prefix)
     },
+    // As on a disk: between the two there are both names.
+    async move(from, to) {
+      const bytes = await operation('stat', from, () => inner.read(from))
+      const moved = await operation('link', to, () => inner.create(to, bytes))
+      await operation('unlink', from, () => inner.delete(from))
+      return moved
+    },
     delete: (location) => operation('delete', location, () => inner.delete(location)),
   }
   return {

@@ -32,7 +32,8 @@ interface Work extends InputWork {
  * @throws PseudolakeError `input/*`, `gate/failed`, those of the client and the storage; nothing is left of its data files then
  */
 export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<Finished> {
-  const { job, approved, schema, storage, signal, replacers, pinned, onProgress, share = 1 } = input
+  const { job, approved, schema, storage, signal, replacers, pinned, onProgress } = input
+  const { share = 1, inputBytes = Number.POSITIVE_INFINITY } = input
   const csv = await openCsv(storage, input.input, dialect, signal)
   const pieces = new Pieces({ ...input })
   try {
@@ -41,12 +42,18 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
     const fieldIds = fieldIdsFor(shape.output.root, schema)
     const work = { ...input, shape, fieldIds, constants: await constantsOf(shape, input) }
     let rows = 0
-    for await (const held of rowGroups(csv, shape, rowGroupLimits(job, share))) {
+    let cut = inputBytes
+    const limits = { ...rowGroupLimits(job, share), ends: () => csv.source.bytesRead >= cut }
+    for await (const held of rowGroups(csv, shape, limits)) {
       signal.throwIfAborted()
       const made = await make(held, work)
       await input.timings.time('gate', () => look(held, made, work, `${input.output}#${rows}`))
       await pieces.add(made)
       rows += made.written.rows
+      if (limits.ends()) {
+        await pieces.end()
+        while (limits.ends()) cut += inputBytes
+      }
       onProgress({ rows, bytes: csv.source.bytesRead })
     }
     await pieces.end()

@@ -9,9 +9,17 @@ import type { Storage } from '../../../lib/storage/storage.ts'
 import type { InputFile } from '../inputs.ts'
 import { type CsvSource, csvSource } from './source.ts'
 
+/** A file of which the header was read: without row groups, and how many rows there are nobody knows yet. */
+export interface UnreadFile extends ParquetFile {
+  readonly unread: true
+}
+
+export function isUnread(file: ParquetFile): file is UnreadFile {
+  return 'unread' in file
+}
+
 export interface OpenCsv {
-  /** Its columns; without row groups, and how many rows there are nobody knows yet. */
-  readonly file: ParquetFile
+  readonly file: UnreadFile
   readonly reader: CsvReader
   readonly source: CsvSource
 }
@@ -35,7 +43,7 @@ export async function openCsv(
     throw new PseudolakeError('input/not-csv', `${location}: there is no record in it`, { location })
   }
   const leaves = names.map(textLeaf)
-  return { file: { object, root: leaves, leaves, rows: 0, rowGroups: [] }, reader, source }
+  return { file: { object, root: leaves, leaves, rows: 0, rowGroups: [], unread: true }, reader, source }
 }
 
 /** The columns of a CSV file alone. @throws as `openCsv` */
@@ -44,7 +52,7 @@ export async function csvColumns(
   input: InputFile,
   dialect: CsvDialect,
   signal: AbortSignal,
-): Promise<ParquetFile> {
+): Promise<UnreadFile> {
   const { file, reader } = await openCsv(storage, input, dialect, signal)
   await reader.close()
   return file

@@ -20,6 +20,8 @@ export interface RowGroupLimits {
   readonly rows: number
   readonly bytes: number
   readonly dictionaries: number
+  /** Whether what was read until now is as much as may come into one file. */
+  readonly ends?: () => boolean
 }
 
 /** @param share of what all threads may take */
@@ -57,7 +59,8 @@ export async function* rowGroups(
       const [now, later] = cut(rest, Math.min(rest.rows, most - group.rows))
       group.add(now.rows, now.columns)
       rest = later
-      if (group.rows < most && (exactly || group.bytes * weight < limits.bytes)) continue
+      const full = group.bytes * weight >= limits.bytes || (rest.rows === 0 && limits.ends?.())
+      if (group.rows < most && (exactly || !full)) continue
       made++
       yield await group.take(location)
     }

@@ -8,6 +8,7 @@ import { WINDOW_BYTES } from '../../../lib/parquet/ranges.ts'
 import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { pinProperty, writeApproved } from '../../pins.ts'
+import { isUnread } from '../csv/open.ts'
 import { lookAtSample } from '../csv/sample.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
@@ -117,7 +118,7 @@ async function openAhead(
   const file = await openInput(input, job, { storage: job.csv ? ahead.storage : ahead.holding, signal })
   const shape = shapeOf(file, input, job, approved)
   const looked = { storage: ahead.storage, signal, bytes: CSV_SAMPLE_BYTES.plan }
-  if (job.csv) return { file: await withRowGroups(file, input, shape, job, looked), shape }
+  if (isUnread(file)) return { file: await withRowGroups(file, input, shape, job, looked), shape }
   for (const decision of shape.decisions) {
     if (decision.kind !== 'replace' || decision.rule.mode === 'random') continue
     for (const { columns } of file.rowGroups) {
