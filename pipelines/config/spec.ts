@@ -255,14 +255,18 @@ export function exactlyOne<F extends Fields>(fields: F): Spec<Partial<ReadFields
   }
 }
 
-/** A plain value, or an object in its place. */
+/** A plain value, or an object or a list in its place. */
 export const either = <A, B>(plain: Spec<A>, keys: Spec<B>): Spec<A | B> => ({
   expects: `${plain.expects}, or ${keys.expects}`,
   schema: { anyOf: [plain.schema, keys.schema] },
   ...(keys.child && { child: keys.child }),
-  read: (value, path) => (isRecord(value) ? keys : plain).read(value, path),
-  problems: (value, path) => (isRecord(value) ? keys : plain).problems(value, path),
+  read: (value, path) => (isPlain(value) ? plain : keys).read(value, path),
+  problems: (value, path) => (isPlain(value) ? plain : keys).problems(value, path),
 })
+
+function isPlain(value: unknown): boolean {
+  return typeof value !== 'object' || value === null
+}
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

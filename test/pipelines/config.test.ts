@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { batchJob } from '../../pipelines/batch/job.ts'
 import { readBatchConfig, splitPath } from '../../pipelines/config/load.ts'
 
 const NATIVE = `
@@ -209,4 +210,103 @@ test('an override cannot reach beyond the configuration', () => {
     expect.objectContaining({ code: 'config/unknown-key' }),
   )
   expect(({} as { job?: string }).job).toBeUndefined()
+})
+
+const GLUE = `repartition_no: '4'
+aws_region: eu-west-1
+endpoint_url: abc.execute-api.eu-west-1.amazonaws.com/Dev/pseudonymization
+secret_name: blog/api-key
+determinism: True
+input_loc: raw/in/
+output_loc: s3://lake/pseudonymized cars/
+input_column: VIN
+`
+
+test('the Glue form means CSV or Parquet in, plain Parquet out', () => {
+  const settings = readBatchConfig(GLUE)
+  expect(settings).toMatchObject({
+    job: 'pseudonymized_cars',
+    input: { path: 's3://raw/in/', format: 'auto', partitioning: 'none' },
+    service: { url: 'https://abc.execute-api.eu-west-1.amazonaws.com/Dev/pseudonymization' },
+    output: { format: 'parquet', path: 's3://lake/pseudonymized cars/', files: 4, table: undefined },
+    limits: { threads: 4 },
+  })
+  expect([...settings.columns]).toMatchObject([['`VIN`', { mode: 'deterministic', as: 's_VIN' }]])
+  expect(batchJob(settings, '/')).toMatchObject({
+    plain: 's3://lake/pseudonymized cars',
+    state: 's3://lake/pseudonymized cars/_pseudolake',
+    eitherFormat: true,
+  })
+})
+
+test('the Glue form with a table means Iceberg', () => {
+  expect(readBatchConfig(`${GLUE}db_name: d\ntable_name: t\n`)).toMatchObject({
+    job: 'd.t',
+    output: {
+      format: 'iceberg',
+      table: 'd.t',
+      warehouse: 's3://lake/pseudonymized cars/batch/warehouse',
+      catalog: { type: 'glue' },
+    },
+  })
+})
+
+test.each([
+  ['input_s3_path: s3://b/x', 'input_s3_path'],
+  ['repartition_no: many', 'repartition_no'],
+])('the Glue form: %s is refused', (line, key) => {
+  const source = `${GLUE.replace(/^repartition_no.*\n/, '')}${line}\n`
+  expect(() => readBatchConfig(source)).toThrow(
+    expect.objectContaining({ code: 'config/invalid', context: expect.objectContaining({ key }) }),
+  )
+})
+
+test.each([
+  [{ output: { format: 'parquet' } }, 'output.path'],
+  [{ output: { format: 'parquet', path: 'out', warehouse: 'w' } }, 'output.warehouse'],
+  [{ output: { format: 'parquet', path: 'out', catalog: { type: 'glue' } } }, 'output.catalog.type'],
+  [{ output: { table: 'd.t', warehouse: 'w', path: 'out' } }, 'output.path'],
+  [{ output: { warehouse: 'w' } }, 'output.table'],
+])('an output that is neither table nor folder is refused: %j', (output, key) => {
+  const source = {
+    job: 'j',
+    input: { path: 'in' },
+    columns: { a: { mode: 'drop' } },
+    service: { url: 'http://x' },
+    ...output,
+  }
+  const settings = readBatchConfig(JSON.stringify(source))
+  expect(() => batchJob(settings, '/')).toThrow(expect.objectContaining({ context: expect.objectContaining({ key }) }))
+})
+
+test('the settings of CSV may stand in its format', () => {
+  const source = (input: object) =>
+    JSON.stringify({
+      job: 'j',
+      columns: { a: { mode: 'drop' } },
+      service: { url: 'http://x' },
+      output: { table: 'd.t', warehouse: 'w' },
+      input,
+    })
+  for (const input of [
+    { path: 'in', format: 'csv', csv: { delimiter: ';' } },
+    { path: 'in', csv: { delimiter: ';' } },
+    { path: 'in', format: { csv: { delimiter: ';' } } },
+  ])
+    expect(batchJob(readBatchConfig(source(input)), '/').csv).toMatchObject({
+      delimiter: ';',
+      quote: '"',
+      header: true,
+    })
+  expect(
+    batchJob(
+      readBatchConfig(source({ path: 'in', csv: { delimiter: '\\t', encoding: 'ISO-8859-1', header: ['x', 'y'] } })),
+      '/',
+    ).csv,
+  ).toEqual({
+    delimiter: '\t',
+    quote: '"',
+    encoding: 'latin1',
+    header: ['x', 'y'],
+  })
 })
