@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
-import { type BatchJob, batchJob } from '../../pipelines/batch/job.ts'
+import { type BatchJob, batchJob, placeOf } from '../../pipelines/batch/job.ts'
 import { fixedPart, type Places, requireApart } from '../../pipelines/batch/overlap.ts'
 import { readPrices, shippedPrices } from '../../pipelines/batch/plan/prices.ts'
 import type { BatchEvent, BatchReport } from '../../pipelines/batch/report.ts'
@@ -121,7 +121,7 @@ async function reported(
 async function planWith(settings: BatchSettings, io: Io, command: string, options: Parameters<typeof planBatch>[2]) {
   const job = batchJob(settings, io.cwd)
   requireService(settings, io.env)
-  requireApart(await realPlaces(job))
+  requireApart(await realPlaces(job), job.plain !== undefined)
   return withOutside(settings, job, io, command, (outside) => planBatch(job, outside, options))
 }
 
@@ -140,7 +140,7 @@ export async function runWithProgress(
   const { clock } = io
   const job = batchJob(settings, io.cwd)
   requireService(settings, io.env)
-  requireApart(await realPlaces(job))
+  requireApart(await realPlaces(job), job.plain !== undefined)
   const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
   let totalBytes = 0
   let totalFiles = 0
@@ -209,11 +209,13 @@ async function withOutside<T>(
 }
 
 /** Where the job really reads and writes: links may lead from one into the other. */
-async function realPlaces({ input, warehouse, database, table, state }: BatchJob): Promise<Places> {
+async function realPlaces(job: BatchJob): Promise<Places> {
+  const { input, state } = job
   const base = fixedPart(input)
+  const output = placeOf(job)
   return {
     input: `${await realPath(base)}${base === input ? '' : `/${input.slice(base.length)}`}`,
-    output: warehouse === undefined ? undefined : await realPath(`${warehouse}/${database}/${table}`),
+    output: output && (await realPath(output)),
     state: await realPath(state),
   }
 }
@@ -238,7 +240,7 @@ export function summary(report: BatchReport): string {
           `  ${column}: ${action}${mode ? `, ${mode}` : ''}${as && as !== column ? `, now ${as}` : ''}`,
       ),
     ...report.notes.map((note) => `note: ${note}`),
-    `table ${report.table}, snapshot ${report.snapshot_id}`,
+    ...(report.table === report.location ? [] : [`table ${report.table}, snapshot ${report.snapshot_id}`]),
     `${report.location}`,
   ]
   return `${lines.join('\n')}\n`

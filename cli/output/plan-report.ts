@@ -3,7 +3,7 @@ import { access, constants, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { ReportFailure } from '../../pipelines/batch/html/page.ts'
-import type { BatchJob } from '../../pipelines/batch/job.ts'
+import { type BatchJob, placeOf } from '../../pipelines/batch/job.ts'
 import { fixedPart } from '../../pipelines/batch/overlap.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
 
@@ -18,10 +18,8 @@ export interface ReportFile {
  */
 export async function reportFile(path: string, job: BatchJob): Promise<ReportFile> {
   const input = fixedPart(job.input)
-  const folders = [
-    input.endsWith('/') ? input : `${input}/`,
-    ...(job.warehouse === undefined ? [] : [`${job.warehouse}/${job.database}/${job.table}/`]),
-  ]
+  const output = placeOf(job)
+  const folders = [input.endsWith('/') ? input : `${input}/`, ...(output === undefined ? [] : [`${output}/`])]
   const inside = folders.find((folder) => path === job.input || path.startsWith(folder))
   if (inside !== undefined) throw invalid(`${path} lies inside ${inside}, where data is`)
   const folder = dirname(path)

@@ -31,7 +31,7 @@ export function planText(plan: BatchPlan): string {
       ({ name, quantity, unit, amount, monthly }) =>
         `  ${name}: ${quantity < 10 ? Number(quantity.toPrecision(3)) : count(Math.round(quantity))} ${unit}, ${money(amount, cost.currency)}${monthly ? ' a month' : ''}`,
     ),
-    `table ${plan.table}, ${plan.location}`,
+    plan.table === plan.location ? `files in ${plan.location}` : `table ${plan.table}, ${plan.location}`,
   ]
   return `${lines.join('\n')}\n${notes(plan)}nothing was written\n`
 }

@@ -84,8 +84,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   const state = trimmed(
     output.state === undefined ? `${warehouse}/_pseudolake` : location(output.state, 'output.state', cwd),
   )
-  const place = plain ?? (warehouse === undefined ? undefined : `${warehouse}/${database}/${table}`)
-  requireApart({ input, output: place, state }, plain !== undefined)
+  requireApart({ input, output: placeOf({ plain, warehouse, database, table }), state }, plain !== undefined)
   return {
     name: settings.job,
     input,
@@ -104,6 +103,21 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
     create: settings.output.create,
     settings,
   }
+}
+
+/** What the job writes to is called. */
+export function calledOf({ plain, database, table }: Pick<BatchJob, 'plain' | 'database' | 'table'>): string {
+  return plain ?? `${database}.${table}`
+}
+
+/** Where it is or would be made; undefined where only the catalog knows. */
+export function placeOf({
+  plain,
+  warehouse,
+  database,
+  table,
+}: Pick<BatchJob, 'plain' | 'warehouse' | 'database' | 'table'>): string | undefined {
+  return plain ?? (warehouse === undefined ? undefined : `${warehouse}/${database}/${table}`)
 }
 
 function dialectOf({ input: { format, csv } }: BatchSettings): CsvDialect | undefined {

@@ -19,7 +19,7 @@ import { gateTakenOver, gateWith } from './gate/open.ts'
 import { identify, newColumns, type Pinned, pinnedColumns } from './identities.ts'
 import { inOrder } from './in-order.ts'
 import type { InputFile } from './inputs.ts'
-import type { BatchJob } from './job.ts'
+import { type BatchJob, calledOf, placeOf } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
 import type { BatchPlan } from './plan/document.ts'
@@ -409,8 +409,8 @@ class BatchRun {
       seconds,
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
-      table: `${this.#job.database}.${this.#job.table}`,
-      location: target?.location ?? whereItWouldBe(this.#job),
+      table: calledOf(this.#job),
+      location: target?.location ?? placeOf(this.#job) ?? calledOf(this.#job),
       snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
       snapshots: this.#snapshots,
       columns: columnsWithCounts(
@@ -439,10 +439,6 @@ class BatchRun {
     if (!plan) return report
     return { ...report, plan: against(plan, this.#plan ? 'dictionaries' : 'footers', report) }
   }
-}
-
-function whereItWouldBe({ warehouse, database, table }: BatchJob): string {
-  return warehouse === undefined ? `${database}.${table}` : `${warehouse}/${database}/${table}`
 }
 
 function takenOver(files: number): string {

@@ -4,7 +4,7 @@ import { readPin } from '../../pins.ts'
 import { cacheBytes } from '../../service.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
-import type { BatchJob } from '../job.ts'
+import { type BatchJob, calledOf } from '../job.ts'
 import type { Shape } from '../shape.ts'
 import type { Target } from '../target.ts'
 import type { BatchPlan, PlannedService } from './document.ts'
@@ -74,7 +74,7 @@ export class Sums {
     const { seconds, cpu } = timeOf(load, prices)
     return {
       job: job.name,
-      table: `${job.database}.${job.table}`,
+      table: calledOf(job),
       location: target.location,
       files: tally.files,
       rows: tally.rows,
