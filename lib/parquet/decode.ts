@@ -99,18 +99,7 @@ function decodePage<V>(
   return guarded(place, 'the page', () => {
     const { repetition, definition, bytes, tight } =
       header.type === PAGE.DATA ? levelsV1(page, leaf, codec) : levelsV2(page, leaf, codec)
-    let present = header.values
-    if (definition) {
-      const max = leaf.maxDefinitionLevel
-      present = 0
-      let most = 0
-      for (let i = 0; i < definition.length; i++) {
-        const level = definition[i] as number
-        if (level > most) most = level
-        if (level === max) present++
-      }
-      if (most > max) throw new RangeError('definition level out of range')
-    }
+    const present = definition ? countPresent(definition, leaf.maxDefinitionLevel) : header.values
     if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
       throw new RangeError('repetition level out of range')
     const base = { count: header.values, present, ...(repetition && { repetition }), ...(definition && { definition }) }
@@ -120,6 +109,19 @@ function decodePage<V>(
     }
     return { ...base, ...valuesOf(bytes, present), tight: false }
   })
+}
+
+/** A function of its own, so that it is compiled once and not anew in each page. @throws RangeError where a level is above `max` */
+function countPresent(levels: Uint8Array, max: number): number {
+  let present = 0
+  let most = 0
+  for (let i = 0; i < levels.length; i++) {
+    const level = levels[i] as number
+    if (level > most) most = level
+    if (level === max) present++
+  }
+  if (most > max) throw new RangeError('definition level out of range')
+  return present
 }
 
 interface Levels {

@@ -23,6 +23,7 @@ function sentAsTheyAre({ nullValues }: ColumnRule): (texts: TextBatch) => SentTe
     const { bytes, offsets } = texts
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     const count = offsets.length - 1
+    if (nulls.size === 0 && !hasEmpty(offsets)) return { values: texts, isNull: () => false }
     const found = new Set<number>()
     const places: number[] = []
     for (let i = 0; i < count; i++) {
@@ -33,6 +34,11 @@ function sentAsTheyAre({ nullValues }: ColumnRule): (texts: TextBatch) => SentTe
     const isNull = (place: number) => found.has(place)
     return places.length === count ? { values: texts, isNull } : { values: pickTexts(texts, places), places, isNull }
   }
+}
+
+function hasEmpty(offsets: TextBatch['offsets']): boolean {
+  for (let i = 1; i < offsets.length; i++) if (offsets[i] === offsets[i - 1]) return true
+  return false
 }
 
 function sentNormalized(rule: ColumnRule): (texts: TextBatch) => SentTexts {
