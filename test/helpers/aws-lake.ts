@@ -12,7 +12,7 @@ import { type Ended, firstLine, pseudolake, type Running, start } from './cli.ts
 import { type GlueFake, glueFake } from './glue-fake.ts'
 import { duckdb } from './lake.ts'
 import { s3Over } from './s3/open.ts'
-import { type Versitygw, versitygw } from './s3/versitygw.ts'
+import { type Versitygw, versitygw, versitygwForPyarrow } from './s3/versitygw.ts'
 
 export const API_KEY = 'an-api-key-that-is-long-enough'
 export const SECRET = 'blog/api-key'
@@ -41,14 +41,14 @@ export interface AwsLake {
 }
 
 export interface AwsLakeOptions {
-  /** In the place of the fakes: an endpoint that is Glue, and one that is Secrets Manager. */
+  /** In the place of the fakes: an endpoint that is Glue, and one that is Secrets Manager; other engines read the table then. */
   readonly endpoints?: { readonly glue: string; readonly secretsmanager: string }
 }
 
 export async function awsLake(options: AwsLakeOptions = {}): Promise<AwsLake> {
   const dir = mkdtempSync(join(tmpdir(), 'pseudolake-aws-lake-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
-  const store = await versitygw('raw', 'lake')
+  const store = await (options.endpoints ? versitygwForPyarrow : versitygw)('raw', 'lake')
   onTestFinished(() => store.stop())
   const storage = s3Over(store.endpoint)
   const glue = await glueFake([])
