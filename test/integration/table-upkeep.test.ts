@@ -1,8 +1,12 @@
 /** Tables that others wrote, looked after by us, and judged by the engines that read them: the same rows before and after. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect } from 'vitest'
+import { systemClock } from '../../lib/core/clock.ts'
+import { readBatchConfig } from '../../pipelines/config/load.ts'
+import { connectService } from '../../pipelines/service.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import { duckdbIceberg, pyiceberg, spark, testWith } from '../helpers/interop.ts'
 
@@ -102,6 +106,78 @@ result = {'ids': t['id'].to_pylist(), 'tags': t['tags'].to_pylist()[:5], 'format
     expect(py.ids).toEqual(ids)
     expect(py.tags).toEqual([null, ['a', 't2'], null, ['a', 't4'], ['a', 't5']])
     expect(py.format).toBe(2)
+  },
+  240_000,
+)
+
+testWith(
+  ['spark', 'duckdb', 'pyiceberg'],
+  'a table of version 1 in which Spark wrote pseudonyms of None is mended, and every engine sees nulls there and all else as it was',
+  async () => {
+    const keyring = join(folder, 'keys.json')
+    await pseudolake(['keys', 'create', '--out', keyring, '--format', 'original'])
+    const config = join(folder, 'job.json')
+    const job = {
+      job: 'legacy',
+      input: { path: join(folder, 'in') },
+      columns: { vin: { mode: 'deterministic' } },
+      service: { embedded: { keyring } },
+      output: { table: 'db.legacy', warehouse: folder },
+    }
+    writeFileSync(config, JSON.stringify(job))
+    const { client, close } = await connectService(readBatchConfig(JSON.stringify(job), {}), {
+      env: {},
+      cwd: folder,
+      clock: systemClock(),
+      random: Math.random,
+      randomBytes,
+    })
+    const texts = ['None', '', 'A', 'B', 'C']
+    const question = { direction: 'pseudonymize', values: texts, domain: 'default', deterministic: true } as const
+    const { values } = await client.call(question)
+    await close()
+    const { before, null: none } = await spark<{ before: string[][]; null: number }>(
+      `${LOOK.replace('order by id', 'order by at')}
+rows("create table h.db.legacy (dept_id string, s_vin string, at string) using iceberg tblproperties ('format-version'='1')")
+for part in range(3):
+    made = [(str(i % 5), args[i % len(args)] if part < 2 else args[2], f'{part}-{i:04d}') for i in range(400)]
+    spark.createDataFrame(made, 'dept_id string, s_vin string, at string').coalesce(1).writeTo('h.db.legacy').append()
+result = {'before': look('h.db.legacy'), 'null': rows('select count(*) from h.db.legacy where s_vin is null')[0][0]}`,
+      values,
+      { catalogs: { h: folder } },
+    )
+    expect([before.length, none]).toEqual([1200, 0])
+    const table = join(folder, 'db', 'legacy')
+    const legacy = ['table', 'verify', table, '--config', config, '--legacy']
+    expect((await pseudolake(legacy)).code).toBe(1)
+    expect(await cli(...legacy, '--repair')).toMatchObject({
+      status: 'repaired',
+      upgraded: true,
+      files_rewritten: 2,
+      columns: { s_vin: { none: 160, empty: 160 } },
+    })
+    const wrong = values.slice(0, 2)
+    const expected = before.map(([dept, vin, at]) => [dept, wrong.includes(vin as string) ? 'None' : vin, at])
+    const { after, count } = await spark<{ after: string[][]; count: number }>(
+      `${LOOK.replace('order by id', 'order by at')}
+result = {'after': look('h.db.legacy'), 'count': rows('select count(*) from h.db.legacy where s_vin is null')[0][0]}`,
+      null,
+      { catalogs: { h: folder } },
+    )
+    // Python's text of a null is None.
+    expect(after).toEqual(expected)
+    expect(count).toBe(320)
+    expect(await duckdbIceberg(`select count(*) n, count(s_vin) v from iceberg_scan('${table}')`)).toEqual([
+      { n: '1200', v: '880' },
+    ])
+    const py = await pyiceberg<number[]>(
+      `
+from pyiceberg.table import StaticTable
+t = StaticTable.from_metadata(args)
+result = [t.scan().to_arrow()['s_vin'].null_count, t.scan(row_filter='s_vin is null').to_arrow().num_rows]`,
+      newest(table),
+    )
+    expect(py).toEqual([320, 320])
   },
   240_000,
 )

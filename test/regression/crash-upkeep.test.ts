@@ -13,7 +13,7 @@ import { ledgerFolders } from '../../pipelines/tables/ledgers.ts'
 import { openFolder } from '../../pipelines/tables/open.ts'
 import { verifyTable } from '../../pipelines/verify/verify.ts'
 import { crashLake, TABLE } from './crash-lake.ts'
-import { BLOWS, crashStorage, Dead } from './crash-storage.ts'
+import { BLOWS, crashStorage, Dead, pausedStorage } from './crash-storage.ts'
 
 const DAY = 24 * 3_600_000
 const clock = systemClock()
@@ -104,7 +104,6 @@ test('whatever a batch run leaves is listed, what nobody may publish goes, and a
 test('a run that sleeps through an expiry of everything that looks old publishes what it wrote, or nothing', {
   timeout: 240_000,
 }, async () => {
-  const { pausedStorage } = await import('./crash-storage.ts')
   const template = crashLake(1)
   await template.put('0.parquet', 'first')
   await template.run(template.storage)

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -69,7 +69,6 @@ const SCHEMA: Schema = {
 
 async function manyFiles(files: number, rows: number): Promise<{ location: string; bytes: number }> {
   const { location, catalog, context } = home()
-  const { mkdirSync } = await import('node:fs')
   mkdirSync(join(location, 'data'), { recursive: true })
   const made: DataFile[] = []
   for (let i = 0; i < files; i++) {
