@@ -125,3 +125,28 @@ test('on the way back bytes that are no text are no identifier', async () => {
     client.callBytes(ask(packed(['a', 'b'].map(p)), { direction: 'reidentify', once: true })),
   ).rejects.toMatchObject({ code: 'service/bad-answer', context: { index: 1 } })
 })
+
+test('what passes leaves nothing behind: two million values in flat memory', async () => {
+  const transport = { call: async (received: PseudonymRequest) => answer(received), callBytes: sealed }
+  const { client } = compose(transport)
+  let most = 0
+  for (let round = 0; round < 40; round++) {
+    const identifiers = packed(Array.from({ length: 50_000 }, (_, i) => `value ${round} ${i}`))
+    const got = await client.callBytes(ask(identifiers, { once: true }))
+    expect(got.values.offsets).toHaveLength(50_001)
+    most = Math.max(most, process.memoryUsage().arrayBuffers)
+  }
+  // What came back are 110 MB.
+  expect(most).toBeLessThan(64 << 20)
+})
+
+/** Something in the form of pseudonyms, quickly. */
+let sealedSoFar = 0
+async function sealed({ values }: BytesRequest) {
+  const count = values.offsets.length - 1
+  const bytes = Buffer.alloc(56 * count, 'A')
+  for (let i = 0; i < count; i++) bytes.write(String(++sealedSoFar).padStart(12, '0'), 56 * i, 'latin1')
+  return {
+    values: { bytes: new Uint8Array(bytes), offsets: Uint32Array.from({ length: count + 1 }, (_, i) => 56 * i) },
+  }
+}

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { composeClient } from '../../lib/client/compose.ts'
 import { systemClock } from '../../lib/core/clock.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { packTexts, type TextBatch } from '../../lib/core/texts.ts'
 import { pseudonym, request } from './support.ts'
 import { type Received, serve, transportTo } from './transports/server.ts'
 
@@ -60,18 +61,26 @@ test('nor after bytes that are no HTTP, a refused connection, or a host that doe
   expectSilence(await failureAt('http://service.invalid/pseudonymization'))
 })
 
-async function failureAt(url: string): Promise<unknown> {
+/** By strings and by bytes. */
+async function failureAt(url: string): Promise<unknown[]> {
   const transport = transportTo(url, { apiKey: API_KEY, timeoutMs: 100, allowHttp: true })
   const options = { clock: systemClock(), random: () => 0, retry: { maxAttempts: 2, baseDelayMs: 1, budgetMs: 20 } }
   const { client } = composeClient(transport, options)
-  return client.call(request(IDENTIFIERS)).then(
-    () => expect.fail('the service was expected to fail'),
-    (error: unknown) => error,
-  )
+  const { values, ...question } = request(IDENTIFIERS)
+  const asBytes = { ...question, once: true, values: packTexts(values) as TextBatch }
+  const failed = () => expect.fail('the service was expected to fail')
+  return [
+    await client.call(request(IDENTIFIERS)).then(failed, (error: unknown) => error),
+    await client.callBytes(asBytes).then(failed, (error: unknown) => error),
+  ]
 }
 
-function expectSilence(error: unknown): void {
-  expect(error).toBeInstanceOf(PseudolakeError)
-  const everything = [inspect(error, { depth: 20, showHidden: true }), String(error), JSON.stringify(error)].join('\n')
-  for (const secret of [API_KEY, ...IDENTIFIERS, ...PSEUDONYMS]) expect(everything).not.toContain(secret)
+function expectSilence(errors: readonly unknown[]): void {
+  for (const error of errors) {
+    expect(error).toBeInstanceOf(PseudolakeError)
+    const everything = [inspect(error, { depth: 20, showHidden: true }), String(error), JSON.stringify(error)].join(
+      '\n',
+    )
+    for (const secret of [API_KEY, ...IDENTIFIERS, ...PSEUDONYMS]) expect(everything).not.toContain(secret)
+  }
 }

@@ -116,6 +116,12 @@ test('so is a list of more texts than were asked for', () => {
   expect(readTexts(body, 'pseudonyms', 2)).toBeDefined()
 })
 
+test('so is a body of more than 8 MiB, for which no memory is kept', () => {
+  const body = (length: number) => Buffer.from(`{"pseudonyms":["${'a'.repeat(length)}"]}`)
+  expect(readTexts(body((8 << 20) - 100), 'pseudonyms', 1)?.bytes).toHaveLength((8 << 20) - 100)
+  expect(readTexts(body(8 << 20), 'pseudonyms', 1)).toBeUndefined()
+})
+
 test('bytes that are no UTF-8 are left to it too', () => {
   expect(readTexts(Buffer.from('{"pseudonyms":["\xff"]}', 'latin1'), 'pseudonyms', 9)).toBeUndefined()
 })
