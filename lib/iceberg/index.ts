@@ -28,6 +28,7 @@ export {
 export { countsOnlyProperty, dataFileFrom, type MetricsMode, metricsModes } from './metrics.ts'
 export { type CatalogKind, type CatalogOptions, catalogLocation, openCatalog, openTable } from './open.ts'
 export { appendFiles } from './operations/append.ts'
+export { type BoundOptions, boundSnapshots } from './operations/bound-snapshots.ts'
 export {
   type CompactOptions,
   type CompactProgress,

@@ -7,6 +7,7 @@ import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../lib/iceberg/metrics.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
+import { boundSnapshots } from '../../lib/iceberg/operations/bound-snapshots.ts'
 import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
 import { requireWritable } from '../../lib/iceberg/operations/writable.ts'
 import { grownSchema } from '../../lib/iceberg/parquet-schema.ts'
@@ -16,6 +17,7 @@ import type { SchemaNode } from '../../lib/parquet/schema.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { FILES_PROPERTY, type Mark, readMark } from '../marks.ts'
 import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
+import { keptForMarks } from '../tables/keep.ts'
 import type { Pinned } from './identities.ts'
 import type { BatchJob } from './job.ts'
 import { requireApart } from './overlap.ts'
@@ -265,7 +267,7 @@ export class Target {
       removed.length > 0
         ? await overwriteFiles(catalog, ident, { ...options, remove: removed }, context)
         : await appendFiles(catalog, ident, options, context)
-    this.#state = result.table
+    this.#state = await boundSnapshots(catalog, ident, result.table, { keep: keptForMarks, runId }, context)
     return { upgraded: result.upgraded }
   }
 

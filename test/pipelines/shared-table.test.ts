@@ -9,6 +9,7 @@ import type { Catalog } from '../../lib/iceberg/catalogs/catalog.ts'
 import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
 import { currentSchema } from '../../lib/iceberg/metadata.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
+import { setProperties } from '../../lib/iceberg/operations/set-properties.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
 import { verifyTable } from '../../pipelines/verify/verify.ts'
@@ -99,6 +100,24 @@ test('two jobs into one table at once: both land, each with its mark', async () 
       .filter((name) => name.startsWith('pseudolake.job.'))
       .sort(),
   ).toEqual(['pseudolake.job.x', 'pseudolake.job.y'])
+})
+
+test('a table keeps no more snapshots than it says, and its job, its rows and their files are none the worse', async () => {
+  const { home, catalog } = await place()
+  await input(home, '0', 0, 0)
+  await home.run(JOB, {}, { catalog })
+  expect((await catalog.load(TABLE)).metadata.properties['pseudolake.max-snapshots']).toBe('200')
+  await setProperties(catalog, TABLE, { set: { 'pseudolake.max-snapshots': '10' } }, context)
+  for (let i = 1; i < 14; i++) {
+    await input(home, String(i), i, i)
+    await home.run(JOB, {}, { catalog })
+    const { metadata } = await catalog.load(TABLE)
+    expect(metadata.snapshots.length).toBe(i < 10 ? i + 1 : 9 + ((i - 10) % 2))
+  }
+  expect(await rows(catalog)).toEqual(Array.from({ length: 14 }, (_, i) => i))
+  expect(await home.run(JOB, {}, { catalog })).toMatchObject({ status: 'nothing-to-do', skipped_files: 14 })
+  const report = await verifyTable(await catalog.load(TABLE), { storage, current: true, now: Date.now() })
+  expect(report.counts).toEqual({})
 })
 
 async function place(): Promise<{ home: Lake; glue: GlueFake; catalog: Catalog }> {

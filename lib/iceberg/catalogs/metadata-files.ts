@@ -74,7 +74,11 @@ export function outOfLog(base: TableMetadata | undefined, metadata: TableMetadat
   return base['metadata-log'].map((entry) => entry['metadata-file']).filter((file) => !kept.has(file))
 }
 
+/** Property: how many snapshots our commits let a table have. Without it, as many as there are. */
+export const MAX_SNAPSHOTS = 'pseudolake.max-snapshots'
+
 /** What tables made in a catalog with a pointer have, beside what their maker asks for. */
 export const POINTED_TABLE_PROPERTIES: Readonly<Record<string, string>> = {
+  [MAX_SNAPSHOTS]: '200',
   'write.metadata.delete-after-commit.enabled': 'true',
 }
