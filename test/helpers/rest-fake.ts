@@ -13,8 +13,20 @@ import { applyUpdates, type TableUpdate } from '../../lib/iceberg/updates.ts'
 /**
  * - `lost`: done, and the connection breaks; `lost-502`: done, and a proxy answers 502; `garbage`: done, and the answer is a page.
  * - `reset`, `500`, `503`, `429`, `401`, `403`, `419`: not done.
+ * - `none`: nothing is wrong, for a place in the row.
  */
-export type RestFault = 'lost' | 'lost-502' | 'garbage' | 'reset' | '500' | '503' | '429' | '401' | '403' | '419'
+export type RestFault =
+  | 'none'
+  | 'lost'
+  | 'lost-502'
+  | 'garbage'
+  | 'reset'
+  | '500'
+  | '503'
+  | '429'
+  | '401'
+  | '403'
+  | '419'
 
 export interface RestFake {
   readonly uri: string
@@ -71,6 +83,7 @@ export async function restFake(options: RestFakeOptions = {}): Promise<RestFake>
     const answer = () => route(method, new URL(url, 'http://x'), text, request.headers)
     switch (fault) {
       case undefined:
+      case 'none':
         return reply(response, answer)
       case 'reset':
         return response.destroy()

@@ -1,4 +1,4 @@
-/** Writers in processes of their own upon one table in Glue: at once with everything going wrong, and killed at every step of a commit. */
+/** Writers in processes of their own upon one table in Glue, or in a REST catalog: at once with everything going wrong, and killed at every step of a commit. */
 
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -6,16 +6,21 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import type { Catalog } from '../../lib/iceberg/catalogs/catalog.ts'
 import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
+import { restCatalog } from '../../lib/iceberg/catalogs/rest.ts'
+import { noAuth } from '../../lib/iceberg/catalogs/rest-auth.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
 import { verifyTable } from '../../pipelines/verify/verify.ts'
 import { type GlueFake, type GlueFault, glueFake } from '../helpers/glue-fake.ts'
+import { type RestFake, type RestFault, restFake } from '../helpers/rest-fake.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
-import type { WriterJob } from './glue-writer-run.ts'
+import type { WriterJob } from './catalog-writer-run.ts'
 
 const APPENDS = 100
+const REST_APPENDS = 25
 const FOUR_DAYS_MS = 4 * 24 * 3_600_000
 const storage = localStorage()
 
@@ -49,7 +54,7 @@ test(`two writers of ${APPENDS} commits each, at once, while answers are lost, c
     [0, ''],
   ])
   const wanted = [0, 1000].flatMap((first) => Array.from({ length: APPENDS }, (_, i) => first + i))
-  await whole(glue, warehouse, wanted, where)
+  await whole(glueOver(glue, warehouse), wanted, where)
 })
 
 for (const existing of [false, true])
@@ -74,21 +79,67 @@ for (const existing of [false, true])
         const place = { glue: glue.url, warehouse }
         expect(await writer({ ...place, ...job, killAt: { call, when } }), where).toMatchObject({ signal: 'SIGKILL' })
         expect(await writer({ ...place, ...job }), where).toMatchObject({ code: 0, stderr: '' })
-        await whole(glue, warehouse, existing ? [0, 500] : [0], where)
+        await whole(glueOver(glue, warehouse), existing ? [0, 500] : [0], where)
       }
     }
   })
 
+test('two writers into a REST catalog at once, while answers are lost and a proxy says 502: every row once', {
+  timeout: 240_000,
+}, async () => {
+  const warehouse = folder()
+  const rest = await restFake()
+  const seed = Number(process.env.PSEUDOLAKE_CRASH_SEED ?? Date.now() % 1_000_000)
+  const random = randomFrom(seed)
+  const faults: RestFault[] = ['lost', 'lost-502', 'garbage', 'reset', '500', '503', '429']
+  for (let i = 0; i < 4 * REST_APPENDS; i++)
+    rest.fault(
+      'POST',
+      /tables\/t$/,
+      random() < 0.3 ? (faults[Math.floor(random() * faults.length)] as RestFault) : 'none',
+    )
+  const ended = await Promise.all(
+    ['a', 'b'].map((name, i) => writer({ rest: rest.uri, warehouse, name, count: REST_APPENDS, first: i * 1000 })),
+  )
+  const where = `seed ${seed}`
+  expect(
+    ended.map(({ code, stderr }) => [code, stderr]),
+    where,
+  ).toEqual([
+    [0, ''],
+    [0, ''],
+  ])
+  const wanted = [0, 1000].flatMap((first) => Array.from({ length: REST_APPENDS }, (_, i) => first + i))
+  await whole(restOver(rest, warehouse), wanted, where)
+})
+
+test('a writer into a REST catalog killed after every call of its append: the next one adds what is missing and nothing twice', {
+  timeout: 240_000,
+}, async () => {
+  const start = async () => {
+    const at = { rest: await restFake(), warehouse: folder() }
+    await writer({ rest: at.rest.uri, warehouse: at.warehouse, name: 'before', count: 1, first: 500 })
+    return at
+  }
+  const job = { name: 'a', count: 1, first: 0 }
+  const unharmed = await start()
+  const { stdout } = await writer({ rest: unharmed.rest.uri, warehouse: unharmed.warehouse, ...job })
+  const calls = Number(stdout)
+  expect(calls).toBeGreaterThan(5)
+  for (let call = 1; call <= calls; call++) {
+    const where = `killed after call ${call} of ${calls}`
+    const { rest, warehouse } = await start()
+    const place = { rest: rest.uri, warehouse }
+    expect(await writer({ ...place, ...job, killAt: { call, when: 'after' } }), where).toMatchObject({
+      signal: 'SIGKILL',
+    })
+    expect(await writer({ ...place, ...job }), where).toMatchObject({ code: 0, stderr: '' })
+    await whole(restOver(rest, warehouse), [0, 500], where)
+  }
+})
+
 /** Every row once, every file there, and whatever nothing names is told by a verification, so that it can be removed. */
-async function whole(glue: GlueFake, warehouse: string, ids: readonly number[], where: string): Promise<void> {
-  const catalog = glueCatalog({
-    client: glue.client(),
-    storage,
-    warehouse,
-    clock: waitlessClock(),
-    random: Math.random,
-    uuid: randomUUID,
-  })
+async function whole(catalog: Catalog, ids: readonly number[], where: string): Promise<void> {
   const state = await catalog.load({ database: 'db', name: 't' })
   const tables = new Map([['t', { state, storage }]])
   const rows = async () =>
@@ -109,10 +160,26 @@ async function whole(glue: GlueFake, warehouse: string, ids: readonly number[], 
   expect(await rows(), where).toEqual(ids)
 }
 
+function glueOver(glue: GlueFake, warehouse: string): Catalog {
+  return glueCatalog({ client: glue.client(), storage, warehouse, uuid: randomUUID, ...waitless() })
+}
+
+function restOver({ uri }: RestFake, warehouse: string): Catalog {
+  return restCatalog({ uri, auth: noAuth(), storage, root: warehouse, ...waitless() })
+}
+
+function waitless() {
+  return { clock: waitlessClock(), random: Math.random }
+}
+
 async function place(): Promise<{ glue: GlueFake; warehouse: string }> {
-  const warehouse = mkdtempSync(join(tmpdir(), 'pseudolake-writers-'))
-  onTestFinished(() => rmSync(warehouse, { recursive: true, force: true }))
-  return { glue: await glueFake(), warehouse }
+  return { glue: await glueFake(), warehouse: folder() }
+}
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'pseudolake-writers-'))
+  onTestFinished(() => rmSync(made, { recursive: true, force: true }))
+  return made
 }
 
 interface Ended {
@@ -123,7 +190,7 @@ interface Ended {
 }
 
 function writer(job: WriterJob): Promise<Ended> {
-  const script = resolve('test/regression/glue-writer-run.ts')
+  const script = resolve('test/regression/catalog-writer-run.ts')
   const child = spawn(process.execPath, [
     '--conditions=pseudolake-source',
     '--no-warnings',

@@ -1,5 +1,5 @@
 /**
- * A writer in a process of its own: adds `count` files of one row to a table in Glue, one a commit, each with a mark that says how far it is.
+ * A writer in a process of its own: adds `count` files of one row to a table in Glue or in a REST catalog, one a commit, each with a mark that says how far it is.
  * What is in the table already is not added again, so it may be killed and started anew. With `killAt` it kills itself (-9) around its n-th
  * call to the store or to Glue. Prints how many calls it made.
  */
@@ -7,14 +7,20 @@ import { randomUUID } from 'node:crypto'
 import { GlueClient } from '@aws-sdk/client-glue'
 import { systemClock } from '../../lib/core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import type { Catalog } from '../../lib/iceberg/catalogs/catalog.ts'
 import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
+import { restCatalog } from '../../lib/iceberg/catalogs/rest.ts'
+import { noAuth } from '../../lib/iceberg/catalogs/rest-auth.ts'
+import { fetchSend } from '../../lib/iceberg/catalogs/rest-http.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { SIMPLE, simpleFile } from '../iceberg/tables.ts'
 
 export interface WriterJob {
-  readonly glue: string
+  /** Address of the catalog. */
+  readonly glue?: string
+  readonly rest?: string
   readonly warehouse: string
   readonly name: string
   readonly count: number
@@ -23,25 +29,13 @@ export interface WriterJob {
   readonly killAt?: { readonly call: number; readonly when: 'before' | 'after' }
 }
 
-const { glue, warehouse, name, count, first, killAt } = JSON.parse(process.argv[2] as string) as WriterJob
+const { glue, rest, warehouse, name, count, first, killAt } = JSON.parse(process.argv[2] as string) as WriterJob
 let calls = 0
 
-const client = new GlueClient({
-  endpoint: glue,
-  region: 'us-east-1',
-  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-  maxAttempts: 1,
-})
 const clock = systemClock()
 const storage = counted(localStorage())
-const catalog = glueCatalog({
-  client: { send: ((...args: [never]) => around(() => client.send(...args))) as never },
-  storage,
-  warehouse,
-  clock,
-  random: Math.random,
-  uuid: randomUUID,
-})
+const outside = { storage, clock, random: Math.random, uuid: randomUUID }
+const catalog = glue !== undefined ? inGlue(glue) : inRest(rest as string)
 const table = { database: 'db', name: 't' }
 const mark = `test.writer.${name}`
 
@@ -88,6 +82,28 @@ async function appendOne(before: number): Promise<void> {
     },
     { clock, random: Math.random, uuid: randomUUID },
   )
+}
+
+function inGlue(endpoint: string): Catalog {
+  const client = new GlueClient({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    maxAttempts: 1,
+  })
+  const send = ((...args: [never]) => around(() => client.send(...args))) as never
+  return glueCatalog({ client: { send }, warehouse, ...outside })
+}
+
+function inRest(uri: string): Catalog {
+  const plain = fetchSend()
+  return restCatalog({
+    uri,
+    auth: noAuth(),
+    root: warehouse,
+    send: (request) => around(() => plain(request)),
+    ...outside,
+  })
 }
 
 async function around<T>(call: () => Promise<T>): Promise<T> {
