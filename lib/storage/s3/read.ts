@@ -1,4 +1,5 @@
 /** Reads of objects, in whole or of a range. A connection that ends early is noticed and gone on with where it ended, in the same version. */
+import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { PseudolakeError } from '../../core/errors.ts'
 import type { ReadOptions, StoredObject, Version } from '../storage.ts'
@@ -127,23 +128,30 @@ function roomFor(length: number, into: Uint8Array | undefined): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
 }
 
-async function drain({ Body }: GetObjectCommandOutput, received: Received, location: string): Promise<void> {
-  const body = Body as (AsyncIterable<Uint8Array> & { destroy(error?: Error): void }) | undefined
+/** By events: an iterator costs a promise for each piece, and pieces are small. */
+function drain({ Body }: GetObjectCommandOutput, received: Received, location: string): Promise<void> {
+  const body = Body as Readable | undefined
   const bytes = received.bytes as Uint8Array
-  if (body) {
-    const idle = setTimeout(() => body.destroy(Object.assign(new Error('nothing comes'), { code: 'Idle' })), IDLE_MS)
-    try {
-      for await (const chunk of body) {
-        idle.refresh()
-        if (received.filled + chunk.length > bytes.length) throw otherRange(location)
-        bytes.set(chunk, received.filled)
-        received.filled += chunk.length
-      }
-    } finally {
+  return new Promise((resolve, reject) => {
+    const idle = setTimeout(() => body?.destroy(Object.assign(new Error('nothing comes'), { code: 'Idle' })), IDLE_MS)
+    const end = (error?: unknown) => {
       clearTimeout(idle)
+      if (error === undefined && received.filled < bytes.length) reject(tooShort())
+      else if (error === undefined) resolve()
+      else reject(error)
     }
-  }
-  if (received.filled < bytes.length) throw tooShort()
+    if (!body) return end()
+    body.on('data', (chunk: Uint8Array) => {
+      idle.refresh()
+      if (received.filled + chunk.length > bytes.length) return void body.destroy(otherRange(location))
+      bytes.set(chunk, received.filled)
+      received.filled += chunk.length
+    })
+    body.once('end', () => end())
+    body.once('error', end)
+    // A connection that is lost is an error in Node; of a body that is destroyed without one, nothing else is told.
+    body.once('close', () => end(received.filled < bytes.length ? tooShort() : undefined))
+  })
 }
 
 /** A body that nobody reads would keep its connection. */
