@@ -5,7 +5,7 @@
  * is JSON lines, a header and an entry for each input. Read and written in pieces: a million entries are some 200 MB of text.
  */
 import { createHash } from 'node:crypto'
-import { PseudolakeError } from '../lib/core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../lib/core/errors.ts'
 import type { Storage } from '../lib/storage/storage.ts'
 
 const LEDGER_VERSION = 1
@@ -117,7 +117,9 @@ async function read(storage: Storage, ref: LedgerRef, start: number): Promise<Ui
   try {
     return await storage.read(ref.location, { start, end: start + READ_BYTES })
   } catch (error) {
-    throw unreadable(ref.location, 'cannot be read', error)
+    // What a storage does not give now it may give to the next run.
+    if (!isPseudolakeError(error, 'storage/not-found')) throw error
+    throw unreadable(ref.location, 'is gone', error)
   }
 }
 

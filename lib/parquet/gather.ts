@@ -1,10 +1,12 @@
 /** Looks the values of a file up before it is rewritten, so that requests are full: a row group alone would end each time with a request of a few. */
 import type { Storage } from '../storage/storage.ts'
 import { decodePlain, plainDictionary } from './decode.ts'
+import type { ColumnChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from './page.ts'
 import type { Place } from './place.ts'
 import { rangeReader, Window } from './ranges.ts'
+import { readingAhead } from './reading-ahead.ts'
 import type { Replacement } from './replacement.ts'
 import { allInDictionary, isDictionaryEncoded } from './scan.ts'
 import type { LeafNode } from './schema.ts'
@@ -22,6 +24,8 @@ export type Gathered = ReadonlyMap<number, Known>
 const MOST_ASKING = 4
 /** Numbers that are kept for the rewriting; what is beyond is looked up again. */
 const KEPT_BYTES = 16 << 20
+/** That may be under way of a column, where answers are late. Each column has its own. */
+const AHEAD_BYTES = 8 << 20
 
 export interface GatherOptions {
   readonly storage: Storage
@@ -41,7 +45,12 @@ export class Gathering {
   #to = 0
 
   constructor(options: GatherOptions) {
-    this.#options = options
+    const { storage, file, leaf, signal } = options
+    const ranges = file.rowGroups.flatMap(({ columns }) => wanted(columns[leaf.column]))
+    this.#options = {
+      ...options,
+      storage: readingAhead(storage, [{ object: file.object, ranges }], { bytes: AHEAD_BYTES, signal }),
+    }
   }
 
   /** What was looked up, by row group. */
@@ -101,6 +110,12 @@ interface PlainValues {
   readonly dictionary: boolean
 }
 
+/** What of a chunk is looked at. */
+function wanted(chunk: ColumnChunk | undefined): [start: number, end: number][] {
+  if (!chunk || chunk.values === 0) return []
+  return [[chunk.start, allInDictionary(chunk) ? chunk.dataPageOffset : chunk.end]]
+}
+
 /** A dictionary's entries, and the values of pages that do without. What need not be read is not. */
 async function* plainValues(
   { storage, file, leaf, signal }: GatherOptions,
@@ -111,13 +126,7 @@ async function* plainValues(
   if (!chunk || chunk.values === 0) return
   const place: Place = { location: file.object.location, column: leaf.path, rowGroup }
   const dictionaryOnly = allInDictionary(chunk)
-  const source = rangeReader(
-    storage,
-    file.object,
-    [[chunk.start, dictionaryOnly ? chunk.dataPageOffset : chunk.end]],
-    signal,
-    memory.window,
-  )
+  const source = rangeReader(storage, file.object, wanted(chunk), signal, memory.window)
   let entries: number | undefined
   for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly })) {
     if (page.header.type === PAGE.DICTIONARY) {

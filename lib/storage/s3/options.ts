@@ -72,9 +72,12 @@ export interface S3RetryOptions {
   readonly budgetMs?: number
 }
 
-/** S3 answers after some 20 ms and sends some 80 MB a second on one connection: 1 MB is as late as a request. */
+/**
+ * S3 answers after some 20 ms and sends some 80 MB a second on one connection: 1 MB takes as long as a request. Half of that, because requests
+ * wait beside each other and bytes do not.
+ */
 export const DEFAULT_READS: ReadShape = {
-  gapBytes: 1 << 20,
+  gapBytes: 512 << 10,
   requestBytes: 8 << 20,
   underWay: 8,
   aheadBytes: 32 << 20,

@@ -68,8 +68,8 @@ export async function read(
   try {
     await caller.call({ action: 's3:GetObject', location }, async ({ sdk, send }) => {
       const from = start + received.filled
-      const range =
-        from === 0 && end === undefined ? {} : { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` }
+      // Of a whole object too: only the answer to a range says how large the object is, beside how long the answer is.
+      const range = { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` }
       const condition = version === undefined ? {} : { IfMatch: etagOf(version) }
       const response = await send(new sdk.GetObjectCommand({ ...input, ...range, ...condition }))
       try {

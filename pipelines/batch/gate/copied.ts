@@ -3,6 +3,7 @@ import { type ColumnChunk, ENCODING } from '../../../lib/parquet/footer.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from '../../../lib/parquet/page.ts'
 import { rangeReader } from '../../../lib/parquet/ranges.ts'
+import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
@@ -41,6 +42,22 @@ export function canHide({ physical, logical }: LeafNode): boolean {
   return physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
 }
 
+/** That may be under way of a column, where answers are late. */
+const AHEAD_BYTES = 8 << 20
+
+function isApart({ start, dictionaryPageOffset, dataPageOffset }: ColumnChunk): boolean {
+  return dictionaryPageOffset === start && dataPageOffset > start
+}
+
+/** Where a chunk's dictionary is; old writers do not say where it ends: then it is the first page. */
+function dictionaryRange(chunk: ColumnChunk): [start: number, end: number][] {
+  const { start, end, encodings, dataPageOffset } = chunk
+  if (isApart(chunk)) return [[start, dataPageOffset]]
+  return encodings.includes(ENCODING.PLAIN_DICTIONARY) || encodings.includes(ENCODING.RLE_DICTIONARY)
+    ? [[start, end]]
+    : []
+}
+
 export interface CopiedOptions {
   readonly storage: Storage
   readonly originals: HashTable
@@ -72,19 +89,27 @@ export class CopiedColumn {
   }
 
   async look(file: ParquetFile, leaf: LeafNode): Promise<void> {
-    for (const [rowGroup, group] of file.rowGroups.entries()) {
-      const chunk = group.columns[leaf.column]
-      if (chunk && chunk.values > 0) await this.#chunk(file, leaf, rowGroup, chunk)
-    }
+    const { storage, signal } = this.#options
+    const chunks = file.rowGroups.map(({ columns }) => columns[leaf.column])
+    const ranges = chunks.flatMap((chunk) => (chunk && chunk.values > 0 ? dictionaryRange(chunk) : []))
+    const ahead = readingAhead(storage, [{ object: file.object, ranges }], { bytes: AHEAD_BYTES, signal })
+    for (const [rowGroup, chunk] of chunks.entries())
+      if (chunk && chunk.values > 0) await this.#chunk(ahead, file, leaf, rowGroup, chunk)
   }
 
-  async #chunk(file: ParquetFile, leaf: LeafNode, rowGroup: number, chunk: ColumnChunk): Promise<void> {
-    const { storage, signal, hasher, full } = this.#options
+  async #chunk(
+    storage: Storage,
+    file: ParquetFile,
+    leaf: LeafNode,
+    rowGroup: number,
+    chunk: ColumnChunk,
+  ): Promise<void> {
+    const { signal, hasher, full } = this.#options
     this.chunks++
     const covered = allInDictionary(chunk)
     const nulls = leaf.maxDefinitionLevel === 0 ? 0 : chunk.statistics?.nulls
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    const dictionary = await this.#dictionary(file, leaf, rowGroup, chunk)
+    const dictionary = await this.#dictionary(storage, file, leaf, rowGroup, chunk)
     let all = full
     if (dictionary) {
       this.entries += dictionary.count
@@ -128,18 +153,17 @@ export class CopiedColumn {
   }
 
   async #dictionary(
+    storage: Storage,
     file: ParquetFile,
     leaf: LeafNode,
     rowGroup: number,
     chunk: ColumnChunk,
   ): Promise<Entries | undefined> {
-    const { storage, signal, hasher } = this.#options
-    const { start, end, encodings, dictionaryPageOffset, dataPageOffset } = chunk
-    // Old writers do not say where it is: then it is the first page.
-    const apart = dictionaryPageOffset === start && dataPageOffset > start
-    if (!apart && !encodings.includes(ENCODING.PLAIN_DICTIONARY) && !encodings.includes(ENCODING.RLE_DICTIONARY))
-      return undefined
-    const source = rangeReader(storage, file.object, [[start, apart ? dataPageOffset : end]], signal)
+    const { signal, hasher } = this.#options
+    const ranges = dictionaryRange(chunk)
+    if (ranges.length === 0) return undefined
+    const apart = isApart(chunk)
+    const source = rangeReader(storage, file.object, ranges, signal)
     const place = { location: file.object.location, column: leaf.path, rowGroup }
     for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart }))
       return page.header.type === PAGE.DICTIONARY

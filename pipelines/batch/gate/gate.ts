@@ -11,10 +11,12 @@ import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
 import { plainWidth } from '../../../lib/parquet/plain.ts'
 import type { RewritePlan } from '../../../lib/parquet/plan.ts'
 import { Provenance } from '../../../lib/parquet/provenance.ts'
+import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
 import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
 import { isPseudonymForm } from '../../../lib/wire/forms.ts'
 import { normalizer } from '../sent.ts'
+import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
 import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assembled.ts'
 import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
 import type { Pair } from './compare.ts'
@@ -284,6 +286,9 @@ export class Gate {
   async #chunks(work: GateFile, output: ParquetFile): Promise<ChunkRange[]> {
     const { plan, provenance } = work
     const copies = copiedBodies(provenance)
+    const { storage, signal } = this.#options
+    const ahead = readBackAhead(work.input, output, plan, provenance)
+    const late = readingAhead(storage, ahead, { bytes: AHEAD_BYTES, signal })
     const ranges: ChunkRange[] = []
     for (const [rowGroup, planned] of plan.rowGroups.entries())
       for (const [i, column] of plan.columns.entries()) {
@@ -293,7 +298,7 @@ export class Gate {
         const range = { column: leaf.path, rowGroup, start: chunk.start, end: chunk.end, replaced: column.replaced }
         const from = planned.chunks[i]?.from
         const positions = column.replaced
-          ? await this.#replaced(work, column, { file: output, leaf, rowGroup, chunk }, planned.index, copies)
+          ? await this.#replaced(late, work, column, { file: output, leaf, rowGroup, chunk }, planned.index, copies)
           : NO_POSITIONS
         ranges.push({ ...range, ...(from && { from }), positions })
       }
@@ -301,13 +306,14 @@ export class Gate {
   }
 
   async #replaced(
+    storage: Storage,
     work: GateFile,
     { source, leaf }: OutputColumn,
     output: Parameters<typeof readBack>[0]['output'],
     inputGroup: number,
     copies: ReadonlyMap<number, number>,
   ): Promise<ReadonlyMap<number, number>> {
-    const { storage, signal } = this.#options
+    const { signal } = this.#options
     const { headers, pseudonyms, one_to_one: oneToOne } = this.#tallies
     const { location } = output.file.object
     const key = pathKey(source?.path ?? leaf.path)
