@@ -119,14 +119,14 @@ function usual(
       },
     }
   }
-  if (operation === 'AssumeRole') {
+  if (operation === 'AssumeRole' || operation === 'AssumeRoleWithWebIdentity') {
     const role = new URLSearchParams(body.toString()).get('RoleArn') ?? ''
     const key = accessKeyOf(role)
     const secret = secretKeyOf(role)
     roles.set(key, secret)
     return {
       headers: { 'content-type': 'text/xml' },
-      body: `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>${key}</AccessKeyId><SecretAccessKey>${secret}</SecretAccessKey><SessionToken>token-of-${key}</SessionToken><Expiration>${new Date(Date.now() + 3600_000).toISOString()}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+      body: `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${operation}Result><Credentials><AccessKeyId>${key}</AccessKeyId><SecretAccessKey>${secret}</SecretAccessKey><SessionToken>token-of-${key}</SessionToken><Expiration>${new Date(Date.now() + 3600_000).toISOString()}</Expiration></Credentials></${operation}Result></${operation}Response>`,
     }
   }
   return { body: {} }
@@ -140,9 +140,13 @@ function send(response: ServerResponse, { status = 200, headers = {}, body = '' 
 
 function requestOf(incoming: IncomingMessage, body: Buffer, roles: ReadonlyMap<string, string>): AwsRequest {
   const { method = '', url = '', headers } = incoming
-  const { accessKey, region, service } = verified({ method, url, headers, body }, (key) =>
-    key === KEYS.AWS_ACCESS_KEY_ID ? KEYS.AWS_SECRET_ACCESS_KEY : roles.get(key),
-  )
+  // A token is all that says who asks there.
+  const isToken = /(?:^|&)Action=AssumeRoleWithWebIdentity(?:&|$)/.test(body.toString())
+  const { accessKey, region, service } = isToken
+    ? { accessKey: '', region: '', service: 'sts' }
+    : verified({ method, url, headers, body }, (key) =>
+        key === KEYS.AWS_ACCESS_KEY_ID ? KEYS.AWS_SECRET_ACCESS_KEY : roles.get(key),
+      )
   const target = headers['x-amz-target']
   const text = body.toString()
   const operation =
