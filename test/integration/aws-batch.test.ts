@@ -227,3 +227,38 @@ testWith('versitygw', 'a location that does not fit is refused before anything i
   ])
   expect(await lake.list('s3://lake/other')).toEqual([])
 })
+
+testWith('versitygw', 'a denial names the action, and what Lake Formation must grant', async () => {
+  const lake = await awsLake()
+  await lake.put('vehicles/a.parquet', rows(0, 100))
+  const config = lake.config(originalConfig(lake))
+  const failing = async () => {
+    const { code, stdout } = await lake.cli('batch', '--config', config, '--json')
+    const { error } = JSON.parse(stdout)
+    return { code, ...error }
+  }
+  lake.glue.fault('CreateTable', 'lake-formation', 9)
+  lake.glue.databases.add('blog_batch_db')
+  expect(await failing()).toMatchObject({
+    code: 'catalog/denied',
+    outcome: 'nothing-published',
+    message: expect.stringMatching(/glue:CreateTable.*Lake Formation.*CREATE_TABLE on the database/),
+  })
+  // A definite refusal leaves nothing of the attempt.
+  expect(await lake.list(`${TABLE}/metadata/`)).toEqual([])
+  const fresh = await awsLake()
+  await fresh.put('vehicles/a.parquet', rows(0, 100))
+  const file = fresh.config(originalConfig(fresh))
+  await fresh.json('batch', '--config', file)
+  await fresh.put('vehicles/b.parquet', rows(100, 200))
+  fresh.glue.fault('UpdateTable', 'lake-formation')
+  const { code, stdout } = await fresh.cli('batch', '--config', file, '--json')
+  expect([code, JSON.parse(stdout).error]).toMatchObject([
+    2,
+    { code: 'catalog/denied', message: expect.stringMatching(/glue:UpdateTable.*ALTER on the table/) },
+  ])
+  // What was finished is taken over once the grant is there.
+  const report = await fresh.json('batch', '--config', file)
+  expect(report).toMatchObject({ rows: 100, skipped_files: 1 })
+  expect(String(report.notes)).toContain('1 file that an earlier run had finished')
+})
