@@ -11,6 +11,9 @@ export type PseudonymForm = 'original' | 'v2'
 /** Nonce and tag, over the empty identifier. */
 const MIN_BYTES = 28
 
+/** Digits of base64 for so many bytes; most identifiers are shorter. */
+export const SHORTEST_PSEUDONYM = Math.ceil((MIN_BYTES * 8) / 6)
+
 /** The form of `text`, or undefined where it is no pseudonym. */
 export function pseudonymForm(text: string): PseudonymForm | undefined {
   const bytes = Buffer.from(text)
@@ -23,8 +26,7 @@ export function isPseudonymForm(text: string): boolean {
 
 /** The same of the bytes `[from, to)`. */
 export function pseudonymFormAt(bytes: Uint8Array, from: number, to: number): PseudonymForm | undefined {
-  // The shortest one; most identifiers are shorter.
-  if (to - from < 38) return undefined
+  if (to - from < SHORTEST_PSEUDONYM) return undefined
   if (startsV2(bytes, from)) return isCanonical(bytes, from + V2_PREFIX.length, to, URL) ? 'v2' : undefined
   if ((to - from) % 4 !== 0) return undefined
   const padding = bytes[to - 1] !== EQUALS ? 0 : bytes[to - 2] !== EQUALS ? 1 : 2

@@ -1,7 +1,7 @@
 import { areDistinct } from '../../core/text-engine.ts'
 import { countOf, notUtf8, type TextBatch, unpackTexts } from '../../core/texts.ts'
 import { DEFAULT_DOMAIN } from '../../wire/contract.ts'
-import { FORM, pseudonymForms, V2_KEY_AT, V2_KEY_LENGTH } from '../../wire/forms.ts'
+import { FORM, pseudonymForms, SHORTEST_PSEUDONYM, V2_KEY_AT, V2_KEY_LENGTH } from '../../wire/forms.ts'
 import { badAnswer as bad } from '../bad-answer.ts'
 import { anotherLength, type BytesPseudonymizer, bytesOf, overBytes } from '../bytes.ts'
 import type { BytesAnswer, BytesRequest, Echo, Pseudonymizer, Question } from '../pseudonymizer.ts'
@@ -78,6 +78,8 @@ function checkPseudonyms(request: BytesRequest, answer: BytesAnswer): void {
 /** The identifiers that have the form of a pseudonym: no other can be one. */
 function ofPseudonymForm(identifiers: TextBatch): ReadonlySet<string> | undefined {
   const { bytes, offsets } = identifiers
+  // Nearly all identifiers are too short.
+  if (longest(identifiers) < SHORTEST_PSEUDONYM) return undefined
   const forms = pseudonymForms(identifiers)
   let found: Set<string> | undefined
   for (let i = 0; i < forms.length; i++) {
@@ -86,6 +88,12 @@ function ofPseudonymForm(identifiers: TextBatch): ReadonlySet<string> | undefine
     found.add(latin1(bytes, offsets[i] as number, offsets[i + 1] as number))
   }
   return found
+}
+
+function longest({ offsets }: TextBatch): number {
+  let most = 0
+  for (let i = 1; i < offsets.length; i++) most = Math.max(most, (offsets[i] as number) - (offsets[i - 1] as number))
+  return most
 }
 
 function checkOneToOne(identifiers: readonly string[], pseudonyms: readonly string[], deterministic: boolean): void {

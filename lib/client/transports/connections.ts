@@ -57,10 +57,13 @@ export function direct({ origin, maxConnections, connectTimeoutMs }: ConnectionO
       new Promise((answer, fail) => {
         // An agent whose connections were ended makes new ones.
         if (closed) throw new Error('closed')
-        const sent = request({ ...address, agent, path, method: 'POST', headers, signal }, (response) =>
+        signal.throwIfAborted()
+        const sent = request({ ...address, agent, path, method: 'POST', headers }, (response) =>
           answer({ status: response.statusCode ?? 0, headers: response.headers, body: response }),
         )
         sent.on('error', fail)
+        // In the place of the option, which watches the request's streams for it too. A signal ends with its attempt.
+        signal.addEventListener('abort', () => sent.destroy(), { once: true })
         sent.end(body)
       }),
     async close() {
