@@ -1,13 +1,15 @@
 /** Parts of an upload that S3 copies out of another object by itself (UploadPartCopy). */
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
-import type { StoredObject } from '../storage.ts'
+import type { StoredObject, Version } from '../storage.ts'
 import type { Call, Caller } from './caller.ts'
 import { bucketAndKey, objectAt } from './location.ts'
-import { payerOf } from './options.ts'
+import { MIN_PART_BYTES, payerOf } from './options.ts'
 import { etagOf } from './version.ts'
 
 /** A part takes seconds. */
 const COPY_MS = 10 * 60_000
+/** An ETag that nothing has. */
+const NO_VERSION = 'ffffffffffffffffffffffffffffffff-0' as Version
 
 export interface PartCopy {
   /** Location of the object in the making. */
@@ -41,6 +43,24 @@ export class Copier {
 
   known(source: string, to: string): boolean {
     return this.#does.has(pair(source, to))
+  }
+
+  /**
+   * Whether the store keeps the condition of a copy, where that is not known: a copy of a version that never was must be refused. One that passes
+   * over it could put bytes of an input that changed, of whatever column, into the output.
+   */
+  async keepsConditions(copy: PartCopy): Promise<boolean> {
+    if (!this.#caller.settings.proveConditions) return true
+    const end = Math.min(copy.end, copy.start + MIN_PART_BYTES)
+    try {
+      await this.copy({ ...copy, end, source: { ...copy.source, version: NO_VERSION } })
+    } catch (error) {
+      if (isPseudolakeError(error, 'storage/changed')) return true
+      throw error
+    }
+    this.#does.delete(pair(copy.source.location, copy.to))
+    this.#closed.add(bucketAndKey(copy.to).bucket)
+    return false
   }
 
   /** Notes that the store answered a first copy with a refusal. Whatever it is, the bytes may still come through here. */

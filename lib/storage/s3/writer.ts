@@ -125,24 +125,26 @@ export class S3Writer implements ObjectWriter {
       const to = Math.min(end, at + size)
       while (this.#underWay.size >= COPIES_UNDER_WAY) await Promise.race(this.#underWay.keys())
       this.#requireOpen()
-      const number = this.#next()
-      const copied = this.#copier
-        .copy({ to: this.#location, uploadId, number, source, start: at, end: to })
-        .then((part) => void this.#parts.push({ PartNumber: number, ...checked(part) }))
+      const part = { to: this.#location, uploadId, number: this.#next(), source, start: at, end: to }
+      const copy = () =>
+        this.#copier.copy(part).then((made) => void this.#parts.push({ PartNumber: part.number, ...checked(made) }))
       // Of the first it must be known whether the store does it at all.
       if (!this.#copier.known(source.location, this.#location)) {
-        const done = await copied.then(
-          () => true,
-          (error: unknown) => {
-            if (!this.#copier.refused(error, this.#location)) throw error
-            return false
-          },
-        )
+        const done = await this.#copier
+          .keepsConditions(part)
+          .then(async (kept) => {
+            if (kept) await copy()
+            return kept
+          })
+          .catch((error: unknown) => {
+            if (this.#copier.refused(error, this.#location)) return false
+            throw error
+          })
         if (!done) {
           this.#sent--
           return false
         }
-      } else this.#follow(copied, 0)
+      } else this.#follow(copy(), 0)
     }
     this.#bytes += end - start
     return true

@@ -220,7 +220,7 @@ function answerTo(
       return { status: 200, headers: { etag: `"${etag}"`, ...sum } }
     }
     case 'UploadPartCopy':
-      return copied(upload, number, asked, buckets)
+      return copied(upload, number, asked, buckets, options)
     case 'AbortMultipartUpload':
       bucket.uploads.delete(id)
       return { status: 204 }
@@ -260,6 +260,7 @@ function copied(
   number: number,
   asked: Asked,
   buckets: ReadonlyMap<string, Bucket>,
+  { unconditional }: FakeOptions,
 ): Answer {
   const { headers } = asked
   const [, bucket = '', key = ''] =
@@ -267,7 +268,8 @@ function copied(
   const source = buckets.get(bucket)?.objects.get(key)
   if (!source) return refusal({ status: 404, code: 'NoSuchKey' })
   const wanted = headers['x-amz-copy-source-if-match']
-  if (wanted !== undefined && wanted !== `"${source.etag}"`) return refusal({ status: 412, code: 'PreconditionFailed' })
+  if (!unconditional && wanted !== undefined && wanted !== `"${source.etag}"`)
+    return refusal({ status: 412, code: 'PreconditionFailed' })
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(String(headers['x-amz-copy-source-range'])) ?? []
   const [start, end] = from === undefined ? [0, source.content.bytes] : [Number(from), Number(to) + 1]
   if (end > source.content.bytes || start >= end) return refusal({ status: 400, code: 'InvalidArgument' })

@@ -98,3 +98,23 @@ test('bytes of an object elsewhere are not copied', async () => {
   await writer.abort()
   expect(fake.count('UploadPartCopy')).toBe(0)
 })
+
+test('a store of unknown ways shows first that it copies no version but the one it was asked for', async () => {
+  const { fake, storage } = await store({}, { proveConditions: true })
+  const source = await storage.create(FROM, INPUT)
+  for (const name of ['a', 'b']) {
+    const writer = await storage.write(`${TO}-${name}`)
+    expect(await copying(writer).copy(source, 0, 40 * MB)).toBe(true)
+    await writer.close()
+    expect(Buffer.compare(await storage.read(`${TO}-${name}`), INPUT)).toBe(0)
+  }
+  expect(fake.count('UploadPartCopy')).toBe(3)
+  const careless = await store({ unconditional: true }, { proveConditions: true })
+  const there = await careless.storage.replace(FROM, INPUT)
+  const writer = await careless.storage.write(TO)
+  expect(await copying(writer).copy(there, 0, 40 * MB)).toBe(false)
+  expect(writer.copying).toBeUndefined()
+  await writer.write(INPUT)
+  await writer.close()
+  expect(Buffer.compare(await careless.storage.read(TO), INPUT)).toBe(0)
+})
