@@ -6,6 +6,7 @@ import { currentSnapshot, type TableMetadata } from '../../lib/iceberg/metadata.
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import { expireSnapshots } from '../../lib/iceberg/operations/expire.ts'
 import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
+import { replaceFiles } from '../../lib/iceberg/operations/replace.ts'
 import { setProperties } from '../../lib/iceberg/operations/set-properties.ts'
 import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operations/snapshot.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
@@ -220,6 +221,79 @@ export function catalogContract(
       // A file keeps the sequence number it came with, whoever rewrote its manifest: it says which deletes apply.
       for await (const { file, sequenceNumber } of planFiles(catalog.storage, table.metadata))
         expect([file.path, sequenceNumber]).toEqual([file.path, { '/a2': 1, '/b': 2, '/c': 3 }[file.path]])
+    })
+
+    test('files take the place of others beside an append, and keep the sequence number that says which deletes are theirs', async () => {
+      const catalog = await open()
+      await append(catalog, '/a')
+      await append(catalog, '/b')
+      const { metadata } = await catalog.load(TABLE)
+      const replace = replaceFiles(
+        catalog,
+        TABLE,
+        {
+          schema: SIMPLE,
+          operation: 'replace',
+          files: [namedFile('/ab', 2)],
+          remove: new Map([
+            ['/a', 1],
+            ['/b', 2],
+          ]),
+          applied: new Set(),
+          removeDeletes: new Set(),
+          readAt: metadata['last-sequence-number'],
+          runId: 'run',
+        },
+        context,
+      )
+      await Promise.all([replace, append(catalog, '/c')])
+      expect(await paths(catalog)).toEqual(['/ab', '/c'])
+      const { metadata: after } = await catalog.load(TABLE)
+      expect(after.snapshots.map(({ summary }) => summary.operation).sort()).toEqual([
+        'append',
+        'append',
+        'append',
+        'replace',
+      ])
+    })
+
+    test('a schema that grows comes with the files that need it, and only one of two writers grows it', async () => {
+      const catalog = await open()
+      await append(catalog, '/a')
+      const grown = (name: string) => ({
+        ...SIMPLE,
+        'schema-id': 1,
+        fields: [...SIMPLE.fields, { id: 3, name, required: false, type: 'int' }],
+      })
+      const outcomes = await Promise.allSettled(
+        ['x', 'y'].map((name) => append(catalog, `/${name}`, { schema: grown(name), growsFrom: 0 })),
+      )
+      expect(outcomes.filter(({ status }) => status === 'rejected')).toMatchObject([
+        { reason: { code: 'table/changed' } },
+      ])
+      const { metadata } = await catalog.load(TABLE)
+      expect(metadata.schemas).toHaveLength(2)
+      expect(metadata['last-column-id']).toBe(3)
+      expect(currentSnapshot(metadata)?.['schema-id']).toBe(metadata['current-schema-id'])
+      expect(await paths(catalog)).toHaveLength(2)
+    })
+
+    test('snapshots that are expired are gone with the files that only they needed, while others commit', async () => {
+      const catalog = await open()
+      for (const path of ['/a', '/b', '/c']) await append(catalog, path)
+      const { metadata } = await catalog.load(TABLE)
+      const [expired] = await Promise.all([
+        expireSnapshots(catalog, TABLE, { runId: 'run', keepLast: 1, olderThan: Number.MAX_SAFE_INTEGER }, context),
+        append(catalog, '/d'),
+      ])
+      expect(expired.snapshots.length).toBeGreaterThanOrEqual(2)
+      const { metadata: after } = await catalog.load(TABLE)
+      expect(after.snapshots.length).toBe(4 - expired.snapshots.length)
+      expect(await paths(catalog)).toEqual(['/a', '/b', '/c', '/d'])
+      const lists = (await metadataFiles(catalog)).filter((file) => file.includes('/snap-'))
+      expect(lists.sort()).toEqual(after.snapshots.map((snapshot) => snapshot['manifest-list']).sort())
+      for (const id of expired.snapshots)
+        expect(metadata.snapshots.map((snapshot) => snapshot['snapshot-id'])).toContain(id)
     })
 
     test('a table that is dropped is gone from the catalog, its data is not touched, and its name is free again', async () => {
