@@ -92,13 +92,21 @@ export interface Footer extends SchemaTree {
   readonly createdBy?: string
 }
 
+/** Is shown the structures of a footer as they are read, with all their fields: for who asks what else is in it. */
+export interface FooterLook {
+  /** @param behind bytes that follow the structure */
+  file(fields: ThriftStruct, behind: number): void
+  rowGroup(fields: ThriftStruct, rowGroup: number): void
+  chunk(fields: ThriftStruct, rowGroup: number, column: number): void
+}
+
 /**
  * @param start where the footer begins: no chunk may reach into it
  * @throws PseudolakeError `input/corrupt`, `input/encrypted`, `input/unsupported`
  */
-export function parseFooter(bytes: Uint8Array, start: number, place: Place): Footer {
+export function parseFooter(bytes: Uint8Array, start: number, place: Place, look?: FooterLook): Footer {
   try {
-    return parse(bytes, start, place)
+    return parse(bytes, start, place, look)
   } catch (error) {
     if (error instanceof ThriftInvalid || error instanceof ThriftEnd)
       throw corrupt(place, `the footer cannot be read: ${error.message}`)
@@ -109,8 +117,9 @@ export function parseFooter(bytes: Uint8Array, start: number, place: Place): Foo
 }
 
 /** Row groups, and chunks in them, are read one by one: as a tree, a footer of 50 MB takes two gigabytes. */
-function parse(bytes: Uint8Array, limit: number, place: Place): Footer {
-  const file = readStruct(bytes, 0, [4]).value
+function parse(bytes: Uint8Array, limit: number, place: Place, look: FooterLook | undefined): Footer {
+  const { value: file, end } = readStruct(bytes, 0, [4])
+  look?.file(file, bytes.length - end)
   if (file.has(8)) throw failure('input/encrypted', place, 'the file has encrypted columns')
   const { root, leaves } = buildTree(need(get.structs(file, 2), 'the schema'))
   const rows = need(get.count(file, 3), 'the number of rows')
@@ -121,6 +130,7 @@ function parse(bytes: Uint8Array, limit: number, place: Place): Footer {
   const shared = new SharedParts()
   for (const group of readStructs(bytes, need(get.later(file, 4), 'the row groups'), [1])) {
     const at: Place = { ...place, rowGroup: rowGroups.length }
+    look?.rowGroup(group, rowGroups.length)
     const groupRows = need(get.count(group, 3), 'the number of rows of a row group')
     const chunks = need(get.later(group, 1), 'the columns of a row group')
     if (chunks.count !== leaves.length)
@@ -129,6 +139,7 @@ function parse(bytes: Uint8Array, limit: number, place: Place): Footer {
     for (const chunk of readStructs(bytes, chunks)) {
       const leaf = leaves[columns.length] as LeafNode
       const inOrder = ordered[columns.length] === true
+      look?.chunk(chunk, rowGroups.length, columns.length)
       columns.push(parseChunk(chunk, leaf, groupRows, inOrder, limit, { ...at, column: leaf.path }, shared))
     }
     rowGroups.push({ rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns })

@@ -15,6 +15,8 @@ import type { LeafNode } from './schema.ts'
 export interface Known {
   readonly generation: number
   readonly slots: Int32Array
+  /** The page as it would be stored without compression, for who needs it again; missing where there are too many. */
+  readonly page?: Page<DictionaryHeader>
 }
 
 /** By row group. */
@@ -24,6 +26,8 @@ export type Gathered = ReadonlyMap<number, Known>
 const MOST_ASKING = 4
 /** Numbers that are kept for the rewriting; what is beyond is looked up again. */
 const KEPT_BYTES = 16 << 20
+/** Dictionaries that are kept beside their numbers. */
+const KEPT_PAGES_BYTES = 16 << 20
 /** That may be under way of a column, where answers are late. Each column has its own. */
 const AHEAD_BYTES = 8 << 20
 
@@ -43,6 +47,7 @@ export class Gathering {
   readonly #known = new Map<number, Known>()
   readonly #memory: Memory = { window: new Window(), page: new Uint8Array(0) }
   #to = 0
+  #keptPages = 0
 
   constructor(options: GatherOptions) {
     const { storage, file, leaf, signal } = options
@@ -67,6 +72,7 @@ export class Gathering {
     const { file, replacement } = this.#options
     if (rowGroup < this.#to) return
     this.#known.clear()
+    this.#keptPages = 0
     replacement.makeRoom(true)
     this.#to = rowGroup
     while (this.#to < file.rowGroups.length) {
@@ -82,6 +88,7 @@ export class Gathering {
     for await (const { plain, count, place, dictionary } of plainValues(this.#options, rowGroup, this.#memory)) {
       const room = this.#known.size * count * Int32Array.BYTES_PER_ELEMENT < KEPT_BYTES
       const slots = dictionary && room ? new Int32Array(count) : undefined
+      const page = dictionary && this.#kept(dictionary, plain)
       let done = 0
       for (const piece of replacement.look(plain, count, place)) {
         slots?.set(piece.slots, done)
@@ -90,9 +97,17 @@ export class Gathering {
         while (replacement.asking >= MOST_ASKING) await replacement.one()
         if (replacement.full) break
       }
-      if (slots && done === count) this.#known.set(rowGroup, { generation: replacement.generation, slots })
+      if (slots && done === count)
+        this.#known.set(rowGroup, { generation: replacement.generation, slots, ...(page && { page }) })
       if (replacement.full) return
     }
+  }
+
+  #kept(page: Page<DictionaryHeader>, plain: Uint8Array): Page<DictionaryHeader> | undefined {
+    if (this.#keptPages + plain.length > KEPT_PAGES_BYTES) return undefined
+    this.#keptPages += plain.length
+    const { crc: _, ...header } = page.header
+    return { ...page, header: { ...header, compressedBytes: plain.length }, body: plain.slice() }
   }
 }
 
@@ -107,7 +122,8 @@ interface PlainValues {
   readonly plain: Uint8Array
   readonly count: number
   readonly place: Place
-  readonly dictionary: boolean
+  /** Missing where they are those of a data page. */
+  readonly dictionary?: Page<DictionaryHeader>
 }
 
 /** What of a chunk is looked at. */
@@ -133,11 +149,12 @@ async function* plainValues(
       entries = page.header.values
       const { uncompressedBytes: size } = page.header
       if (memory.page.length < size && size <= SCRATCH_BYTES) memory.page = new Uint8Array(2 * size)
-      const plain = plainDictionary(page as Page<DictionaryHeader>, chunk.codec, memory.page)
-      yield { plain, count: entries, place: page.place, dictionary: true }
+      const dictionary = page as Page<DictionaryHeader>
+      const plain = plainDictionary(dictionary, chunk.codec, memory.page)
+      yield { plain, count: entries, place: page.place, dictionary }
     } else if (!isDictionaryEncoded(page.header.encoding)) {
       const { plain, present } = decodePlain(page as Page<DataHeader>, leaf, chunk.codec, entries)
-      if (plain && present > 0) yield { plain, count: present, place: page.place, dictionary: false }
+      if (plain && present > 0) yield { plain, count: present, place: page.place }
     }
   }
 }

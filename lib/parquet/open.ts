@@ -1,5 +1,5 @@
 import type { Storage, StoredObject } from '../storage/storage.ts'
-import { type Footer, MAGIC, parseFooter } from './footer.ts'
+import { type Footer, type FooterLook, MAGIC, parseFooter } from './footer.ts'
 import { corrupt, failure, type Place } from './place.ts'
 
 /** A file whose footer was read: what plans are made from. */
@@ -20,7 +20,7 @@ const ENCRYPTED = Buffer.from('PARE')
 export async function openParquet(
   storage: Storage,
   object: StoredObject,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal; readonly look?: FooterLook } = {},
 ): Promise<ParquetFile> {
   const { location, bytes, version } = object
   const place: Place = { location }
@@ -45,7 +45,7 @@ export async function openParquet(
   options.signal?.throwIfAborted()
   if (start < tailStart) tail = await read(start, bytes)
   const footer = tail.subarray(tail.length - 8 - length, tail.length - 8)
-  return { object, ...parseFooter(footer, start, place) }
+  return { object, ...parseFooter(footer, start, place, options.look) }
 }
 
 function checkMagic(head: Uint8Array, tail: Uint8Array, place: Place): void {

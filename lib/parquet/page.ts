@@ -51,8 +51,9 @@ export interface Page<H extends PageHeader = PageHeader> {
   /** As stored; valid until the next page is asked for. */
   readonly body: Uint8Array
   readonly place: Place
-  /** The header as it is stored. */
-  readonly head: Uint8Array
+  /** The header with all its fields, whose bytes are valid until the next page is asked for. */
+  readonly fields: ThriftStruct
+  readonly headBytes: number
   /** Where the body begins in the file. */
   readonly from: number
 }
@@ -88,8 +89,8 @@ export async function* readPages(
     signal?.throwIfAborted()
     const here: Place = { ...place, page: index }
     if (at >= end) throw corrupt(place, `its pages hold ${seen} values, the footer says ${chunk.values}`)
-    const { header, head } = await readHeader(source, at, end, here)
-    const from = at + head.length
+    const { header, fields, length } = await readHeader(source, at, end, here)
+    const from = at + length
     at = from + header.compressedBytes
     if (at > end) throw corrupt(here, `its ${header.compressedBytes} bytes reach beyond the column`)
     if (header.type === 'other') continue
@@ -102,13 +103,13 @@ export async function* readPages(
       if (seen > chunk.values) throw corrupt(here, `its pages hold more than the ${chunk.values} values of the footer`)
     }
     if (wanted && !wanted(header, from)) {
-      yield { header, body: NOTHING, place: here, head, from }
+      yield { header, body: NOTHING, place: here, fields, headBytes: length, from }
       continue
     }
     const body = await source.read(from, at)
     if (header.crc !== undefined && zlib.crc32(body) !== header.crc >>> 0)
       throw corrupt(here, 'its checksum does not match')
-    yield { header, body, place: here, head, from }
+    yield { header, body, place: here, fields, headBytes: length, from }
     if (dictionaryOnly) return
   }
 }
@@ -118,18 +119,17 @@ interface OtherHeader {
   readonly compressedBytes: number
 }
 
-async function readHeader(
-  source: RangeReader,
-  at: number,
-  end: number,
-  place: Place,
-): Promise<{ header: PageHeader | OtherHeader; head: Uint8Array }> {
+interface ParsedHeader {
+  readonly header: PageHeader | OtherHeader
+  readonly fields: ThriftStruct
+  readonly length: number
+}
+
+async function readHeader(source: RangeReader, at: number, end: number, place: Place): Promise<ParsedHeader> {
   for (let ask = FIRST_HEADER_BYTES; ; ask *= 8) {
     const bytes = await source.read(at, Math.min(end, at + ask))
     try {
-      const { header, length } = parseHeader(bytes)
-      // The body may be read into the same memory.
-      return { header, head: new Uint8Array(bytes.subarray(0, length)) }
+      return parseHeader(bytes)
     } catch (error) {
       if (error instanceof ThriftEnd && at + ask < end && ask < MAX_HEADER_BYTES) continue
       if (error instanceof ThriftEnd) throw corrupt(place, 'the page header is cut off')
@@ -139,8 +139,9 @@ async function readHeader(
   }
 }
 
-function parseHeader(bytes: Uint8Array): { header: PageHeader | OtherHeader; length: number } {
+function parseHeader(bytes: Uint8Array): ParsedHeader {
   const { value: page, end: length } = readStruct(bytes)
+  const read = { fields: page, length }
   const type = need(get.i32(page, 1), 'the type of a page')
   const compressedBytes = need(get.count(page, 3), 'the size of a page')
   const crc = get.i32(page, 4)
@@ -152,13 +153,13 @@ function parseHeader(bytes: Uint8Array): { header: PageHeader | OtherHeader; len
   switch (type) {
     case PAGE.DICTIONARY: {
       const of = need(get.struct(page, 7), 'the header of a dictionary')
-      return { length, header: { ...base, type, ...counted(of, 2) } }
+      return { ...read, header: { ...base, type, ...counted(of, 2) } }
     }
     case PAGE.DATA: {
       const of = need(get.struct(page, 5), 'the header of a data page')
       const definitionEncoding = need(get.i32(of, 3), 'the encoding of levels')
       const repetitionEncoding = need(get.i32(of, 4), 'the encoding of levels')
-      return { length, header: { ...base, type, ...counted(of, 2), definitionEncoding, repetitionEncoding } }
+      return { ...read, header: { ...base, type, ...counted(of, 2), definitionEncoding, repetitionEncoding } }
     }
     case PAGE.DATA_V2: {
       const of = need(get.struct(page, 8), 'the header of a data page')
@@ -175,11 +176,11 @@ function parseHeader(bytes: Uint8Array): { header: PageHeader | OtherHeader; len
       const levels = header.definitionBytes + header.repetitionBytes
       if (header.nulls > header.values || levels > base.uncompressedBytes || levels > compressedBytes)
         throw new ThriftInvalid('counts that contradict each other')
-      return { length, header }
+      return { ...read, header }
     }
     default:
       // An index page, or one of a later version: readers skip those.
-      return { length, header: { type: 'other', compressedBytes } }
+      return { ...read, header: { type: 'other', compressedBytes } }
   }
 }
 

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
 import type { TextBatch } from '../core/texts.ts'
+import { type Codec, decompress } from './codec.ts'
 import type { ReplacedTexts } from './replace.ts'
 import { type Engine, NULL, newEngine, type Room, UNSET } from './wasm/engine.ts'
 
@@ -38,6 +39,7 @@ export class ValueTable {
   generation = ++generations
 
   readonly #most: number
+  #held = 0
 
   /**
    * @param maxBytes what it will be emptied at: no more than half of it is taken again at once
@@ -137,13 +139,6 @@ export class ValueTable {
     this.#put(slot, from, text === null ? NULL : length)
   }
 
-  /** As `set`, with the bytes of the text. */
-  setBytes(slot: number, bytes: Uint8Array): void {
-    const from = this.#take(bytes.length)
-    this.#engine.bytes().set(bytes, from)
-    this.#put(slot, from, bytes.length)
-  }
-
   /**
    * As `set`, of many.
    * @param places of each value's text among them. @default the i-th is the i-th's
@@ -183,29 +178,72 @@ export class ValueTable {
   }
 
   /**
-   * Which of the pairs of a value and what stands in its place are not what the table has of them. The values get numbers.
+   * Puts a page of what stands in the places of values where `unlike` looks for it; it stays there until something is written out of the table.
+   * @param bytes of the page, uncompressed
+   * @returns false where it is too much for one call, or not what it should be
+   */
+  hold(codec: Codec, body: Uint8Array, bytes: number): boolean {
+    const { places, room, bytes: memory, uncompress } = this.#engine
+    this.#held = 0
+    if (bytes > room.out) return false
+    if (codec === 'snappy') {
+      if (body.length > room.in) return false
+      memory().set(body, places.in)
+      if (!uncompress(places.in, body.length, places.out, bytes)) return false
+    } else {
+      const page = decompressed(codec, body, bytes)
+      if (!page) return false
+      memory().set(page, places.out)
+    }
+    this.#held = bytes
+    return true
+  }
+
+  /** The page that is held; valid until the table changes. */
+  get held(): Uint8Array {
+    const { places, bytes } = this.#engine
+    return bytes().subarray(places.out, places.out + this.#held)
+  }
+
+  /**
+   * Which of the pairs of a value and what stands in its place, in the page that is held, are not what the table has of them. The values get
+   * numbers.
    * @param keys values in PLAIN encoding, `width` bytes each
-   * @param out what stands in their places, as byte arrays
    * @param guess numbers that the values may have: where all are right, none is looked up
    * @returns their positions; undefined where there is too much for one call
-   * @throws RangeError where one of the two ends before `count` values
+   * @throws RangeError where keys or page end before `count` values
    */
-  unlike(keys: Uint8Array, out: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
+  unlike(keys: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
     const { places, room, bytes, words, unlike } = this.#engine
-    if (count > room.count || keys.length > room.in || out.length > room.out) return undefined
+    if (count > room.count || keys.length > room.in) return undefined
     if (guess?.length === count) {
       // Whatever the numbers are, both bytes of each pair are compared.
       this.#give(guess, 0)
       bytes().set(keys, places.in)
-      bytes().set(out, places.out)
-      const many = unlike(places.in, keys.length, width, places.out, out.length, places.slots, count)
+      const many = unlike(places.in, keys.length, width, places.out, this.#held, places.slots, count)
       if (many === 0) return new Int32Array(0)
     }
     const found = this.find(keys, count, width)
-    bytes().set(out, places.out)
-    const many = unlike(places.in, found.bytes, width, places.out, out.length, places.slots, count)
+    const many = unlike(places.in, found.bytes, width, places.out, this.#held, places.slots, count)
     if (many < 0) throw new RangeError('values beyond the page')
     return words().slice(places.slots >> 2, (places.slots >> 2) + many)
+  }
+
+  /**
+   * Remembers what stands in the places of values, in the page that is held, where they have nothing yet. The values get numbers.
+   * @param keys as for `unlike`, all of them
+   * @throws RangeError where the page ends before `count` values
+   */
+  keep(keys: Uint8Array, count: number, width: number): void {
+    const found = this.find(keys, count, width)
+    const { places, keep, grow } = this.#engine
+    let kept = keep(places.slots, found.count, places.out, this.#held)
+    while (kept < found.count) {
+      grow()
+      const before = kept
+      kept = keep(places.slots, found.count, places.out, this.#held)
+      if (kept === before) throw new RangeError('values beyond the page')
+    }
   }
 
   /** Bytes of what takes a value's place; -1 where it is not known yet, -2 where it is null. */
@@ -299,6 +337,15 @@ function cutToFit(plain: Uint8Array, count: number, width: number, room: number)
   }
   if (fits === 0) throw new RangeError('a value longer than may be')
   return { count: fits, bytes }
+}
+
+/** Nothing where the bytes are not what they should be. */
+function decompressed(codec: Codec, body: Uint8Array, bytes: number): Uint8Array | undefined {
+  try {
+    return decompress(codec, body, bytes)
+  } catch {
+    return undefined
+  }
 }
 
 function unanswered(): PseudolakeError {

@@ -113,10 +113,9 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
     })
     const { pinned, output } = work
     const columnOf = new Map(plan.columns.map(({ source }, i) => [source?.column, i]))
-    const numbers = ({ column }: LeafNode, group: number) =>
-      gathering.get(columnOf.get(column) ?? -1)?.known.get(group)?.slots
+    const known = ({ column }: LeafNode, group: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(group)
     await work.timings
-      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance, numbers }))
+      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance, known }))
       .catch(async (error: unknown) => {
         await storage.delete(output)
         throw error

@@ -86,7 +86,7 @@ function page(levels: number[], positions: number[], entries: number, behind: nu
     uncompressedBytes: body.length,
     compressedBytes: body.length,
   }
-  return { header, body, place: { location: 'x' }, head: new Uint8Array(0), from: 0 }
+  return { header, body, place: { location: 'x' }, fields: new Map(), headBytes: 0, from: 0 }
 }
 
 test('a page of positions is proven, and what hides behind its values or in their padding is found', () => {

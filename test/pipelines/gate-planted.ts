@@ -3,12 +3,16 @@ import { createHash } from 'node:crypto'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { isPseudolakeError } from '../../lib/core/errors.ts'
 import { serializeFooter, type WrittenRowGroup } from '../../lib/parquet/footer.ts'
+import { Gathering } from '../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
-import { planRewrite } from '../../lib/parquet/plan.ts'
+import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
+import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
+import { Replacements } from '../../lib/parquet/replacements.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
-import { pathKey } from '../../lib/parquet/schema.ts'
+import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
 import { put, readStruct, struct, type ThriftStruct, writeStruct } from '../../lib/parquet/thrift.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
 import type { GateReport } from '../../pipelines/batch/gate/check.ts'
 import { Gate, type GateOptions, type GateRule } from '../../pipelines/batch/gate/gate.ts'
 
@@ -27,6 +31,8 @@ export interface Planted {
   readonly forgotten?: readonly string[]
   readonly options?: Partial<GateOptions>
   readonly client?: Pseudonymizer
+  /** The gate is handed what was read of the input's dictionaries before, as a run hands it over. @default true */
+  readonly gathered?: boolean
 }
 
 export type Rules = Readonly<Record<string, Partial<GateRule['rule']>>>
@@ -104,7 +110,9 @@ export async function gated(
       })
       if (planted.tamper) await storage.replace(output, await planted.tamper(Buffer.from(await storage.read(output))))
       const named = new Map(columns.map(([key, rule]) => [key, { rule, key: undefined }]))
-      await gate.file({ input, plan: plan(input), output, provenance, rules: named, constants: new Map() })
+      const planned = plan(input)
+      const known = planted.gathered === false ? undefined : await gathered(storage, input, planned)
+      await gate.file({ input, plan: planned, output, provenance, rules: named, constants: new Map(), known })
     }
     await gate.step(planted.client)
   } catch (error) {
@@ -113,6 +121,26 @@ export async function gated(
   }
   const report = gate.report()
   return { failed: report.checks.filter(({ passed }) => !passed).map(({ name }) => name), report, code }
+}
+
+/** What a run knows of the dictionaries of an input before it is rewritten. */
+async function gathered(storage: Storage, file: ParquetFile, plan: RewritePlan) {
+  const columns = plan.columns.filter(
+    (column): column is OutputColumn & { source: LeafNode } =>
+      column.replaced && !column.perCell && column.source !== undefined,
+  )
+  const replacements = new Replacements({
+    columns: Math.max(1, columns.length),
+    replace: async (_, texts) => texts.map(pseudonym),
+  })
+  const known = new Map<number, Gathering>()
+  for (const column of columns) {
+    const options = { storage, file, leaf: column.source, replacement: replacements.of(column), flush: 900 }
+    const gathering = new Gathering(options)
+    await gathering.upTo(0)
+    known.set(column.source.column, gathering)
+  }
+  return (leaf: LeafNode, rowGroup: number) => known.get(leaf.column)?.known.get(rowGroup)
 }
 
 function fieldIds(): () => number {

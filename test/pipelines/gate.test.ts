@@ -81,6 +81,20 @@ test('a doubled row fails', async () => {
   expect(failed).toContain('rows')
 })
 
+test('what the gate is told of dictionaries is what it finds when it reads them itself', async () => {
+  const [one, other] = [pseudonym('VEHICLE3'), pseudonym('VEHICLE4')]
+  const swapped = (bytes: Buffer) => {
+    const second = bytes.indexOf(one, bytes.indexOf(one) + 1)
+    return overwritten(overwritten(bytes, other, one, second), one, other, second)
+  }
+  for (const gathered of [true, false]) {
+    const right = await gated(input, VIN, { gathered })
+    expect(right.report).toEqual((await gated(input, VIN)).report)
+    expect(right.failed).toEqual([])
+    expect((await gated(input, VIN, { gathered, tamper: swapped })).failed).toEqual(['one_to_one'])
+  }
+})
+
 test('a row that was lost while another was doubled fails', async () => {
   const shifted = `(select case when i = 9 then 10 else i end as i from range(4096) r(i))`
   const { failed } = await gated(input, VIN, { other: await db.copy(rows('vin', shifted), PLAIN) })

@@ -25,6 +25,7 @@ export interface Room {
 interface Functions {
   uncompress(from: number, length: number, to: number, size: number): boolean
   literals(from: number, length: number, to: number): number
+  hashes(from: number, length: number, count: number, seed: number, to: number, base: number): number
   hybrid(from: number, length: number, width: number, count: number, limit: number, to: number, wide: boolean): boolean
   encode(from: number, count: number, width: number, to: number): number
   wasTight(): boolean
@@ -41,6 +42,7 @@ interface Functions {
   sizeOf(slots: number, count: number): bigint
   emit(slots: number, count: number, to: number, room: number): number
   emittedCount(): number
+  keep(slots: number, count: number, out: number, outBytes: number): number
   unlike(
     keys: number,
     keyBytes: number,

@@ -5,6 +5,7 @@
 import type { CsvDialect } from '../../../lib/csv/dialect.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { MAGIC, serializeFooter } from '../../../lib/parquet/footer.ts'
+import type { Known } from '../../../lib/parquet/gather.ts'
 import { Output } from '../../../lib/parquet/output.ts'
 import type { ConstantColumn } from '../../../lib/parquet/output-tree.ts'
 import { type PlannedRowGroup, planRewrite } from '../../../lib/parquet/plan.ts'
@@ -69,7 +70,7 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
 interface Made extends MadeRowGroup {
   readonly file: Uint8Array
   readonly provenance: ReturnType<InputWork['gate']['provenance']>
-  readonly numbers: (leaf: LeafNode, group: number) => Int32Array | undefined
+  readonly known: (leaf: LeafNode, group: number) => Known | undefined
 }
 
 /** A row group as a file in memory. */
@@ -99,9 +100,8 @@ async function make({ file, storage }: HeldFile, work: Work): Promise<Made> {
   await out.flush()
   const bytes = Buffer.concat(parts)
   const columnOf = new Map(plan.columns.map(({ source: leaf }, i) => [leaf?.column, i]))
-  const numbers = ({ column }: LeafNode, index: number) =>
-    gathering.get(columnOf.get(column) ?? -1)?.known.get(index)?.slots
-  return { plan, written, file: bytes, bytes: bytes.subarray(0, end), provenance, numbers }
+  const known = ({ column }: LeafNode, index: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(index)
+  return { plan, written, file: bytes, bytes: bytes.subarray(0, end), provenance, known }
 }
 
 function into(parts: Uint8Array[]): ObjectWriter {
@@ -130,8 +130,8 @@ async function look({ file, storage }: HeldFile, made: Made, work: Work, name: s
     { object, bytes: made.file },
     { object: file.object, bytes: await storage.read(file.object.location) },
   ]
-  const { plan, provenance, numbers } = made
+  const { plan, provenance, known } = made
   await gate.held.while(held, () =>
-    gateFile(gate, { file, input, shape, pinned, plan, output: name, provenance, numbers }),
+    gateFile(gate, { file, input, shape, pinned, plan, output: name, provenance, known }),
   )
 }

@@ -1,11 +1,13 @@
 /** What the gate will read of a file and its input, in the order of its reading: under way before it comes there, where answers are late. Pure. */
 import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
+import type { Known } from '../../../lib/parquet/gather.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
 import { FIRST_HEADER_BYTES } from '../../../lib/parquet/page.ts'
 import type { PlannedRowGroup } from '../../../lib/parquet/plan.ts'
 import type { Provenance } from '../../../lib/parquet/provenance.ts'
 import type { Ahead } from '../../../lib/parquet/reading-ahead.ts'
+import type { LeafNode } from '../../../lib/parquet/schema.ts'
 
 /** Of the output and of the input each. */
 export const AHEAD_BYTES = 16 << 20
@@ -18,6 +20,7 @@ export function readBackAhead(
   output: ParquetFile,
   plan: { readonly columns: readonly OutputColumn[]; readonly rowGroups: readonly PlannedRowGroup[] },
   provenance: Provenance | undefined,
+  known?: (source: LeafNode, rowGroup: number) => Known | undefined,
 ): Ahead[] {
   const here: Ranges = []
   const before: Ranges = []
@@ -30,7 +33,8 @@ export function readBackAhead(
       const from = source && input.rowGroups[index]?.columns[source.column]
       if (!from || from.values === 0) continue
       // Cells are compared with the input's where the output has no copies of them.
-      before.push(chunks[i]?.action === 'swap-dictionary' ? dictionaryOf(from) : [from.start, from.end])
+      if (chunks[i]?.action !== 'swap-dictionary') before.push([from.start, from.end])
+      else if (!known?.(source, index)?.page) before.push(dictionaryOf(from))
     }
   return [
     { object: output.object, ranges: here },

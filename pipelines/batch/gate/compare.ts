@@ -7,7 +7,8 @@ export type Pair = (input: Entries, i: number, output: Entries, o: number) => st
 
 /** An entry of a dictionary that takes the place of another. */
 export function compareEntry(input: Entries, i: number, output: Entries, o: number, pair: Pair): string | undefined {
-  const [before, after] = [input.kind[i], output.kind[o]]
+  const before = input.kind[i]
+  const after = output.kind[o]
   if (before === KIND.VALUE && after === KIND.VALUE) return pair(input, i, output, o)
   return before === after ? undefined : `${NAMES[before as 0]} has become ${NAMES[after as 0]}`
 }

@@ -8,8 +8,17 @@ import { allInDictionary } from '../../../lib/parquet/scan.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import type { Finding } from './check.ts'
-import { byteDictionary, type CellPage, type Entries, isLong, outputCells, refersToDictionary } from './entries.ts'
-import type { Hasher, HashTable } from './hash.ts'
+import {
+  byteDictionary,
+  type CellPage,
+  type Entries,
+  isLong,
+  outputCells,
+  refersToDictionary,
+  Scratch,
+  unpacked,
+} from './entries.ts'
+import type { HashTable } from './hash-table.ts'
 
 /** Of the bytes of chunks that do without a dictionary, the share that is looked at. */
 const SAMPLE_SHARE = 1 / 50
@@ -61,7 +70,8 @@ function dictionaryRange(chunk: ColumnChunk): [start: number, end: number][] {
 export interface CopiedOptions {
   readonly storage: Storage
   readonly originals: HashTable
-  readonly hasher: Hasher
+  /** Of the hashes of the originals. */
+  readonly seed: number
   /** Every cell. */
   readonly full: boolean
   readonly signal: AbortSignal
@@ -79,6 +89,8 @@ export class CopiedColumn {
   /** Whether every cell was looked at. */
   complete = true
   readonly #options: CopiedOptions
+  /** For the dictionary of one chunk after the other. */
+  readonly #scratch = new Scratch()
   #plainBytes = 0
   #sampledBytes = 0
   #samples = 0
@@ -104,7 +116,7 @@ export class CopiedColumn {
     rowGroup: number,
     chunk: ColumnChunk,
   ): Promise<void> {
-    const { signal, hasher, full } = this.#options
+    const { signal, seed, full } = this.#options
     this.chunks++
     const covered = allInDictionary(chunk)
     const nulls = leaf.maxDefinitionLevel === 0 ? 0 : chunk.statistics?.nulls
@@ -133,7 +145,7 @@ export class CopiedColumn {
     for await (const page of readPages(source, chunk, place, { signal })) {
       if (page.header.type === PAGE.DICTIONARY) continue
       const data = page as Page<DataHeader>
-      if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, hasher), dictionary)
+      if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, seed), dictionary)
       else if (!refersToDictionary(data.header)) {
         last = data
         if (seen++ === skip) break
@@ -149,7 +161,7 @@ export class CopiedColumn {
     this.complete = false
     this.#sampledBytes += last.body.length
     this.#samples++
-    this.#count(outputCells(last, leaf, chunk.codec, dictionary, hasher), undefined)
+    this.#count(outputCells(last, leaf, chunk.codec, dictionary, seed), undefined)
   }
 
   async #dictionary(
@@ -159,16 +171,17 @@ export class CopiedColumn {
     rowGroup: number,
     chunk: ColumnChunk,
   ): Promise<Entries | undefined> {
-    const { signal, hasher } = this.#options
+    const { signal, seed } = this.#options
     const ranges = dictionaryRange(chunk)
     if (ranges.length === 0) return undefined
     const apart = isApart(chunk)
     const source = rangeReader(storage, file.object, ranges, signal)
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart }))
-      return page.header.type === PAGE.DICTIONARY
-        ? byteDictionary(page as Page<DictionaryHeader>, chunk.codec, hasher).entries()
-        : undefined
+    for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart })) {
+      if (page.header.type !== PAGE.DICTIONARY) return undefined
+      const dictionary = page as Page<DictionaryHeader>
+      return byteDictionary(dictionary, unpacked(dictionary, chunk.codec, this.#scratch), seed, this.#scratch).entries()
+    }
     return undefined
   }
 

@@ -9,21 +9,17 @@ import { guarded } from '../../../lib/parquet/place.ts'
 import { Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import { canonicalTexts } from '../../../lib/parquet/text.ts'
-import type { Hasher } from './hash.ts'
+import { emptyHashes, hashByteArrays, type ValueHashes } from '../../../lib/parquet/value-hashes.ts'
+import { pseudonymFormAt } from '../../../lib/wire/forms.ts'
 
 export const KIND = { VALUE: 0, EMPTY: 1, NULL: 2 } as const
 
-export interface Entries {
+/** The i-th value is `bytes[from[i], to[i])`. */
+export interface Entries extends ValueHashes {
   readonly count: number
-  /** Two lanes of each value's hash. */
-  readonly a: Int32Array
-  readonly b: Int32Array
   /** `KIND`; NULL for a value that the rule makes null. */
   readonly kind: Uint8Array
   readonly bytes: Uint8Array
-  /** The i-th value is `bytes[from[i], to[i])`. */
-  readonly from: Int32Array
-  readonly to: Int32Array
 }
 
 /** Cells of a page: levels, and for each present cell its entry. */
@@ -42,23 +38,26 @@ export interface Reading {
   readonly asText: boolean
   readonly normalized: (text: string) => string
   readonly nulls: ReadonlySet<string>
-  /** Each text as it stands in the input, where the rule changes some. */
-  readonly onRaw?: (view: DataView, length: number) => void
+  /** Called with texts as they stand in the input, where the rule changes them. */
+  readonly onRaw?: (raw: Entries) => void
 }
 
 export function textOf({ bytes, from, to }: Entries, i: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8', from[i], to[i])
 }
 
-/** A pseudonym is ASCII; what is not comes out as something that is none. */
-export function asciiOf({ bytes, from, to }: Entries, i: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1', from[i], to[i])
+/** Whether the value is spelled as a pseudonym. */
+export function isPseudonym({ bytes, from, to }: Entries, i: number): boolean {
+  return pseudonymFormAt(bytes, from[i] as number, to[i] as number) !== undefined
 }
 
 export function sameBytes(a: Entries, i: number, b: Entries, o: number): boolean {
-  const [from, to] = [a.from[i] as number, a.to[i] as number]
-  const [start, end] = [b.from[o] as number, b.to[o] as number]
-  return to - from === end - start && Buffer.compare(a.bytes.subarray(from, to), b.bytes.subarray(start, end)) === 0
+  const start = a.from[i] as number
+  const other = b.from[o] as number
+  const length = (a.to[i] as number) - start
+  if (length !== (b.to[o] as number) - other) return false
+  for (let at = 0; at < length; at++) if (a.bytes[start + at] !== b.bytes[other + at]) return false
+  return true
 }
 
 /** Whether a value has 6 characters and more. */
@@ -105,81 +104,79 @@ export class Scratch {
 /** Dictionaries have a megabyte; a longer one gets memory of its own. */
 const SCRATCH_BYTES = 4 << 20
 
-/** A dictionary's values in PLAIN encoding; hashed only where somebody asks. */
+/** A dictionary's values; hashed only where somebody asks. */
 export interface Dictionary {
-  readonly plain: Uint8Array
   readonly count: number
+  /** In PLAIN encoding. */
+  plain(): Uint8Array
   entries(): Entries
 }
 
-/** A dictionary of byte arrays. @param scratch holds the result, until it is used again */
+/** A dictionary of byte arrays. @param scratch holds the entries, until it is used again */
 export function byteDictionary(
   page: Page<DictionaryHeader>,
-  codec: Codec,
-  hasher: Hasher,
-  scratch: Scratch = new Scratch(),
+  plain: () => Uint8Array,
+  seed: number,
+  scratch: Scratch,
 ): Dictionary {
-  return dictionaryOf(page, codec, scratch, (plain) => plainEntries(plain, page.header.values, hasher, scratch))
+  return dictionaryOf(page, plain, () => plainEntries(plain(), page.header.values, seed, scratch))
 }
 
-function dictionaryOf(
+/** The bytes of a page, which is valid until the next is read. @param scratch holds them, until it is used again */
+export function unpacked(
   { header, body, place }: Page<DictionaryHeader>,
   codec: Codec,
   scratch: Scratch,
-  entriesOf: (plain: Uint8Array) => Entries,
-): Dictionary {
+): () => Uint8Array {
   const plain = guarded(place, 'the dictionary', () => {
     const room = scratch.room(header.uncompressedBytes)
     const bytes = decompress(codec, body, header.uncompressedBytes, room)
-    // The page is valid until the next is read.
     return codec === 'none' ? scratch.copy(bytes) : bytes
   })
+  return () => plain
+}
+
+function dictionaryOf(
+  { header, place }: Page<DictionaryHeader>,
+  plain: () => Uint8Array,
+  entriesOf: () => Entries,
+): Dictionary {
   let entries: Entries | undefined
   return {
     plain,
     count: header.values,
     entries() {
-      entries ??= guarded(place, 'the dictionary', () => entriesOf(plain))
+      entries ??= guarded(place, 'the dictionary', entriesOf)
       return entries
     },
   }
 }
 
 /** Byte arrays in PLAIN encoding. @throws RangeError where they end before `count` */
-function plainEntries(bytes: Uint8Array, count: number, hasher: Hasher, scratch: Scratch | undefined): Entries {
+function plainEntries(bytes: Uint8Array, count: number, seed: number, scratch: Scratch | undefined): Entries {
   if (count * 4 > bytes.length) throw new RangeError('fewer bytes than values')
   const entries = scratch ? scratch.entries(count, bytes) : emptyEntries(count, bytes)
-  const { a, b, kind, from, to } = entries
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let at = 0
-  for (let i = 0; i < count; i++) {
-    const start = at + 4
-    at = start + view.getUint32(at, true)
-    if (at > bytes.length) throw new RangeError('a value beyond the page')
-    hasher.hash(view, start, at)
-    a[i] = hasher.a
-    b[i] = hasher.b
-    from[i] = start
-    to[i] = at
-    if (at === start) kind[i] = KIND.EMPTY
-  }
+  const { kind, from, to } = entries
+  const empty = hashByteArrays(bytes, count, seed, entries)
+  if (empty > 0) for (let i = 0; i < count; i++) if (from[i] === to[i]) kind[i] = KIND.EMPTY
   return entries
 }
 
-/** An input's dictionary; its entries are as the rule has them sent. */
+/** An input's dictionary; its entries are as the rule has them sent. @param plain the page's bytes */
 export function inputDictionary(
   page: Page<DictionaryHeader>,
+  plain: () => Uint8Array,
   leaf: LeafNode,
-  codec: Codec,
   reading: Reading,
-  hasher: Hasher,
+  seed: number,
   scratch: Scratch,
 ): Dictionary {
-  if (!reading.asText) return byteDictionary(page, codec, hasher, scratch)
+  if (!reading.asText) return byteDictionary(page, plain, seed, scratch)
   const { header, place } = page
-  return dictionaryOf(page, codec, scratch, (plain) => {
-    const stored = { ...page, body: plain, header: { ...header, compressedBytes: plain.length } }
-    return textEntries(canonicalTexts(decodeDictionary(stored, leaf, 'none'), leaf, place), reading, hasher)
+  return dictionaryOf(page, plain, () => {
+    const body = plain()
+    const stored = { ...page, body, header: { ...header, compressedBytes: body.length } }
+    return textEntries(canonicalTexts(decodeDictionary(stored, leaf, 'none'), leaf, place), reading, seed)
   })
 }
 
@@ -190,11 +187,11 @@ export function inputCells(
   codec: Codec,
   dictionary: Entries | undefined,
   reading: Reading,
-  hasher: Hasher,
+  seed: number,
 ): CellPage {
-  if (!reading.asText) return outputCells(page, leaf, codec, dictionary, hasher)
+  if (!reading.asText) return outputCells(page, leaf, codec, dictionary, seed)
   const { values = [], ...decoded } = decodeData(page, leaf, codec, dictionary?.count)
-  return cells(decoded, dictionary, () => textEntries(canonicalTexts(values, leaf, page.place), reading, hasher))
+  return cells(decoded, dictionary, () => textEntries(canonicalTexts(values, leaf, page.place), reading, seed))
 }
 
 /** Of byte arrays, hashed where they stand. @param dictionary of the chunk, for pages that refer to it */
@@ -203,11 +200,11 @@ export function outputCells(
   leaf: LeafNode,
   codec: Codec,
   dictionary: Entries | undefined,
-  hasher: Hasher,
+  seed: number,
 ): CellPage {
   const { plain = new Uint8Array(0), present, ...decoded } = decodePlain(page, leaf, codec, dictionary?.count)
   return cells(decoded, dictionary, () =>
-    guarded(page.place, 'the page', () => plainEntries(plain, present, hasher, undefined)),
+    guarded(page.place, 'the page', () => plainEntries(plain, present, seed, undefined)),
   )
 }
 
@@ -225,42 +222,39 @@ function cells(
   }
 }
 
-/** Texts as their rule sends them: hashed, and laid out one behind the other. */
-export function textEntries(texts: readonly string[], { normalized, nulls, onRaw }: Reading, hasher: Hasher): Entries {
+/** Texts as their rule sends them. */
+export function textEntries(texts: readonly string[], { normalized, nulls, onRaw }: Reading, seed: number): Entries {
   const sent = texts.map((text) => {
     const value = normalized(text)
     return nulls.has(text) || nulls.has(value) ? null : value
   })
-  const bytes = Buffer.allocUnsafe(sent.reduce((sum, text) => sum + Buffer.byteLength(text ?? ''), 0))
-  const entries = emptyEntries(texts.length, bytes)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (onRaw)
+    onRaw(
+      hashedTexts(
+        texts.filter((text, i) => text !== sent[i]),
+        seed,
+      ),
+    )
+  return hashedTexts(sent, seed)
+}
+
+/** Laid out one behind the other. */
+function hashedTexts(texts: readonly (string | null)[], seed: number): Entries {
+  const bytes = Buffer.allocUnsafe(texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text ?? ''), 0))
   let at = 0
-  for (const [i, text] of sent.entries()) {
-    entries.from[i] = at
-    at += text === null ? 0 : bytes.write(text, at)
-    entries.to[i] = at
-    hasher.hash(view, entries.from[i] as number, at)
-    entries.a[i] = hasher.a
-    entries.b[i] = hasher.b
-    entries.kind[i] = text === null ? KIND.NULL : text === '' ? KIND.EMPTY : KIND.VALUE
-    if (onRaw && texts[i] !== text) {
-      const raw = Buffer.from(texts[i] as string)
-      onRaw(new DataView(raw.buffer, raw.byteOffset, raw.byteLength), raw.length)
-    }
+  for (const text of texts) {
+    const length = text === null ? 0 : bytes.write(text, at + 4)
+    at = bytes.writeUInt32LE(length, at) + length
   }
+  const entries = emptyEntries(texts.length, bytes)
+  hashByteArrays(bytes, texts.length, seed, entries)
+  for (const [i, text] of texts.entries())
+    entries.kind[i] = text === null ? KIND.NULL : text === '' ? KIND.EMPTY : KIND.VALUE
   return entries
 }
 
 function emptyEntries(count: number, bytes: Uint8Array): Entries {
-  return {
-    count,
-    a: new Int32Array(count),
-    b: new Int32Array(count),
-    kind: new Uint8Array(count),
-    bytes,
-    from: new Int32Array(count),
-    to: new Int32Array(count),
-  }
+  return { ...emptyHashes(count), count, kind: new Uint8Array(count), bytes }
 }
 
 /** Whether a data page refers to the chunk's dictionary. */

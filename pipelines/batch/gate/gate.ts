@@ -6,42 +6,28 @@
  */
 import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import type { Known } from '../../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
-import { plainWidth } from '../../../lib/parquet/plain.ts'
 import type { RewritePlan } from '../../../lib/parquet/plan.ts'
 import { Provenance } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
 import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
-import { isPseudonymForm } from '../../../lib/wire/forms.ts'
 import { normalizer } from '../sent.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
 import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assembled.ts'
 import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
-import type { Pair } from './compare.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
-import {
-  asciiOf,
-  type Entries,
-  hasCharacters,
-  isLong,
-  KIND,
-  type Reading,
-  Scratch,
-  sameBytes,
-  textEntries,
-  textOf,
-} from './entries.ts'
-import { type Budget, Hasher, HashTable, RandomHasher } from './hash.ts'
-import { checkFooter } from './headers.ts'
+import { type Entries, isLong, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
+import { FooterCheck } from './headers.ts'
 import { Held } from './held.ts'
-import { Mapping, type Verdict } from './mapping.ts'
-import { Pairs } from './pairs.ts'
-import { type GatePart, type GateRule, Numbers } from './part.ts'
+import type { GatePart, GateRule } from './part.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
 import { readBack } from './replaced.ts'
+import { roundTrip } from './round-trip.ts'
+import { Seen } from './seen.ts'
 
 export type { GateRule } from './part.ts'
 
@@ -69,41 +55,24 @@ export interface GateFile {
   readonly output: string
   /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
   readonly provenance?: Provenance
-  /** Numbers of the values of a dictionary where they were replaced, by its column and row group in the input: a guess. */
-  readonly numbers?: ((source: LeafNode, rowGroup: number) => Int32Array | undefined) | undefined
+  /** Dictionaries that were read a moment ago, and where their values were found, by column and row group of the input. */
+  readonly known?: ((source: LeafNode, rowGroup: number) => Known | undefined) | undefined
   /** By `pathKey` of the source, or of the output for a constant. */
   readonly rules: ReadonlyMap<string, GateRule>
   /** Values of constants before they were replaced, by `pathKey` of the output. */
   readonly constants: ReadonlyMap<string, string | null>
 }
 
-interface Group extends GateRule {
-  readonly mapping: Mapping
-  /** New pairs, for the gate of the run. */
-  readonly news: Numbers
-  readonly samples: { readonly value: string; readonly pseudonym: string }[]
-}
-
 /** One copied piece in so many is read back and compared by checksum. */
 const COPIED_EVERY = 16
-/** Rules with a table of pairs; where there are more, theirs are looked at one by one. */
-const MOST_PAIRS = 8
-/** Pseudonyms of each domain and key that are turned back. */
-const ROUND_TRIPS = 100
 
 export class Gate {
   /** What is looked at before it is in the storage. */
   readonly held = new Held()
   readonly #options: GateOptions
-  readonly #hasher: Hasher
-  readonly #pseudonymHasher: RandomHasher
-  readonly #scratch = { input: new Scratch(), output: new Scratch() }
-  readonly #budget: Budget
+  readonly #scratch = { input: new Scratch(), output: new Scratch(), copied: new Scratch() }
   readonly #tallies: Readonly<Record<CheckName, Tally>>
-  readonly #originals: HashTable
-  readonly #newOriginals = new Numbers()
-  readonly #groups = new Map<string, Group>()
-  readonly #known = new Map<string, Pairs>()
+  readonly #seen: Seen
   /** Files of the step, and their copied columns by position. */
   #files: { readonly object: StoredObject; readonly columns: readonly number[] }[] = []
   #lastOpened: ParquetFile | undefined
@@ -111,14 +80,12 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = { ...options, storage: this.held.over(options.storage) }
-    this.#hasher = new Hasher(options.seed)
-    this.#pseudonymHasher = new RandomHasher(options.seed)
-    this.#budget = { bytes: options.memoryBytes }
-    this.#originals = new HashTable('set', this.#budget)
     this.#tallies = Object.fromEntries(
       Object.keys(CHECKS).map((name) => [name, new Tally(name as CheckName)]),
     ) as Record<CheckName, Tally>
-    if (!options.reidentify) this.#tallies.round_trip.missed('gate.reidentify is not set')
+    const { memoryBytes, reidentify, part = false } = options
+    this.#seen = new Seen({ memoryBytes, samples: reidentify, part, tallies: this.#tallies })
+    if (!reidentify) this.#tallies.round_trip.missed('gate.reidentify is not set')
   }
 
   /** To be filled while a file is written. */
@@ -151,12 +118,13 @@ export class Gate {
     const { readable, rows, headers, byte_ranges: byteRanges, copied_bytes: copiedBytes } = this.#tallies
     const object = await storage.stat(work.output)
     try {
-      const file = await openParquet(storage, object, { signal })
+      const footer = new FooterCheck(columnsOf(work.plan))
+      const file = await openParquet(storage, object, { signal, look: footer })
       readable.looked({ files: 1, bytes: object.bytes })
       rows.looked({ files: 1 })
       rows.fail(work.output, checkAssembled(work, file))
       headers.looked({ footers: 1 })
-      headers.fail(work.output, checkFooter(await this.#footerOf(object), columnsOf(work.plan)))
+      headers.fail(work.output, footer.findings)
       byteRanges.fail(work.output, checkPlaces(work, file))
       for (const [i, chunk] of work.chunks.entries()) {
         if (!full && !chunk.replaced && i % COPIED_EVERY !== 0) continue
@@ -179,7 +147,8 @@ export class Gate {
    */
   async step(client: Pseudonymizer | undefined): Promise<void> {
     await this.#findOriginals()
-    if (this.#options.reidentify && client) await this.#roundTrip(client)
+    const { reidentify, signal } = this.#options
+    if (reidentify && client) await roundTrip(this.#seen.groups, client, this.#tallies.round_trip, signal)
     this.#requirePassed()
   }
 
@@ -187,38 +156,16 @@ export class Gate {
   takePart(): GatePart {
     const files = this.#files
     this.#files = []
-    return {
-      tallies: Object.fromEntries(Object.entries(this.#tallies).map(([name, tally]) => [name, tally.take()])) as Record<
-        CheckName,
-        TallyPart
-      >,
-      groups: [...this.#groups.values()].map(({ rule, key, news, samples }) => ({
-        given: { rule, key },
-        pairs: news.take(),
-        samples: samples.splice(0),
-      })),
-      originals: this.#newOriginals.take(),
-      files,
-    }
+    const tallies = Object.entries(this.#tallies).map(([name, tally]) => [name, tally.take()])
+    return { tallies: Object.fromEntries(tallies) as Record<CheckName, TallyPart>, ...this.#seen.take(), files }
   }
 
   /** @param location of the file that the part is about @throws PseudolakeError `gate/failed` */
-  addPart(part: GatePart, location: string): void {
-    for (const [name, tally] of Object.entries(part.tallies)) this.#tallies[name as CheckName].add(tally)
-    this.#files.push(...part.files)
-    const { originals, groups } = part
-    for (let i = 0; i < originals.length; i += 2) this.#remember(originals[i] as number, originals[i + 1] as number)
-    for (const { given, pairs, samples } of groups) {
-      const { mapping, samples: kept, rule } = this.#group(given)
-      kept.push(...samples.slice(0, ROUND_TRIPS - kept.length))
-      for (let i = 0; i < pairs.length; i += 4) {
-        const [a, b, pa, pb] = pairs.subarray(i, i + 4) as unknown as [number, number, number, number]
-        const verdict = rule.mode === 'random' ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
-        if (verdict === 'forgotten') this.#tallies.one_to_one.missed(FORGOTTEN)
-        const message = WRONG[verdict]
-        if (message !== undefined) this.#tallies.one_to_one.fail(location, [{ message }])
-      }
-    }
+  addPart({ tallies, files, ...seen }: GatePart, location: string): void {
+    for (const [name, tally] of Object.entries(tallies)) this.#tallies[name as CheckName].add(tally)
+    this.#files.push(...files)
+    const wrong = this.#seen.add(seen).map((message) => ({ message }))
+    this.#tallies.one_to_one.fail(location, wrong)
     this.#requirePassed()
   }
 
@@ -243,7 +190,8 @@ export class Gate {
     const { storage, signal } = this.#options
     const { input, plan, provenance } = work
     const { readable, rows, nulls, headers } = this.#tallies
-    const output = await openParquet(storage, object, { signal })
+    const footer = new FooterCheck(columnsOf(plan))
+    const output = await openParquet(storage, object, { signal, look: footer })
     const held = this.held.has(object.location)
     if (!held) readable.looked({ files: 1, bytes: object.bytes })
 
@@ -256,7 +204,7 @@ export class Gate {
       nulls.missed('columns whose footers do not count nulls, or not all alike; replaced cells are compared one by one')
     nulls.fail(object.location, counted.findings)
     headers.looked({ footers: 1 })
-    headers.fail(object.location, checkFooter(await this.#footerOf(object), columnsOf(plan)))
+    headers.fail(object.location, footer.findings)
     // Cells that have no counterpart can't be compared.
     if (miscounted.length > 0) return
 
@@ -275,19 +223,12 @@ export class Gate {
     this.#files.push({ object: output.object, columns })
   }
 
-  async #footerOf({ location, bytes, version }: StoredObject): Promise<Uint8Array> {
-    const { storage } = this.#options
-    const tail = await storage.read(location, { start: bytes - 8, end: bytes, ifMatch: version })
-    const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true)
-    return storage.read(location, { start: bytes - 8 - length, end: bytes - 8, ifMatch: version })
-  }
-
   /** Reads back the replaced chunks, and says of all chunks where they are. */
   async #chunks(work: GateFile, output: ParquetFile): Promise<ChunkRange[]> {
     const { plan, provenance } = work
     const copies = copiedBodies(provenance)
     const { storage, signal } = this.#options
-    const ahead = readBackAhead(work.input, output, plan, provenance)
+    const ahead = readBackAhead(work.input, output, plan, provenance, work.known)
     const late = readingAhead(storage, ahead, { bytes: AHEAD_BYTES, signal })
     const ranges: ChunkRange[] = []
     for (const [rowGroup, planned] of plan.rowGroups.entries())
@@ -313,13 +254,13 @@ export class Gate {
     inputGroup: number,
     copies: ReadonlyMap<number, number>,
   ): Promise<ReadonlyMap<number, number>> {
-    const { signal } = this.#options
+    const { signal, seed } = this.#options
     const { headers, pseudonyms, one_to_one: oneToOne } = this.#tallies
     const { location } = output.file.object
     const key = pathKey(source?.path ?? leaf.path)
     const given = work.rules.get(key)
     if (!given) throw new PseudolakeError('internal/bug', 'a replaced column without a rule', {})
-    const group = this.#group(given)
+    const group = this.#seen.group(given)
     const reading = this.#reading(given, source)
     const place = { column: leaf.path, rowGroup: output.rowGroup }
     const malformed = (entries: Entries, i: number) =>
@@ -331,23 +272,21 @@ export class Gate {
     const found = await readBack({
       storage,
       signal,
-      hasher: { input: this.#hasher, output: this.#pseudonymHasher },
+      seed,
       scratch: this.#scratch,
       output,
       input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
       ...(constant && { constant }),
       reading,
-      pairs:
-        source && given.rule.mode === 'deterministic'
-          ? this.#pairs(given, source, work.numbers?.(source, inputGroup))
-          : undefined,
-      pair: this.#pair(group, malformed, source === undefined),
+      pairs: source && given.rule.mode === 'deterministic' ? this.#seen.pairsOf(given, source) : undefined,
+      known: source && work.known?.(source, inputGroup),
+      pair: this.#seen.pair(group, malformed, source === undefined),
       unseen: (input, output, from) =>
-        given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from, input.count),
+        given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from),
       checkEntries: (entries) => {
         for (let i = 0; i < entries.count; i++)
           if (entries.kind[i] === KIND.VALUE && !group.mapping.knows(entries.a[i] as number, entries.b[i] as number))
-            if (!isPseudonymForm(asciiOf(entries, i))) malformed(entries, i)
+            if (!isPseudonym(entries, i)) malformed(entries, i)
       },
       copiedFrom: (start) => copies.get(start),
     })
@@ -362,31 +301,6 @@ export class Gate {
     return found.positions
   }
 
-  #group(given: GateRule): Group {
-    const name = `${given.rule.domain}\0${given.key ?? ''}`
-    const group = this.#groups.get(name) ?? {
-      ...given,
-      mapping: new Mapping(this.#budget),
-      news: new Numbers(),
-      samples: [],
-    }
-    this.#groups.set(name, group)
-    return { ...group, ...given }
-  }
-
-  /** The same bytes are another value in another type, and have another pseudonym by another rule. */
-  #pairs({ rule, key }: GateRule, source: LeafNode, guess: Int32Array | undefined) {
-    const { physical, typeLength, logical } = source
-    const { domain, normalize, nullValues } = rule
-    const name = JSON.stringify([domain, key, normalize, nullValues, physical, typeLength, logical])
-    const known = this.#known.get(name)
-    const table = known ?? new Pairs()
-    // Each has a memory of its own.
-    if (!known && this.#known.size >= MOST_PAIRS) return undefined
-    this.#known.set(name, table)
-    return { table, width: plainWidth(source), guess }
-  }
-
   #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {
     const plain = source?.physical === 'BYTE_ARRAY' && source.logical?.type !== 'decimal'
     const changes = rule.normalize.length > 0
@@ -395,10 +309,9 @@ export class Gate {
       normalized: normalizer(rule.normalize),
       nulls: new Set(rule.nullValues),
       ...(changes && {
-        onRaw: (view: DataView, length: number) => {
-          if (!hasCharacters(new Uint8Array(view.buffer, view.byteOffset, length), 0, length)) return
-          this.#hasher.hash(view, 0, length)
-          this.#remember(this.#hasher.a, this.#hasher.b)
+        onRaw: (raw: Entries) => {
+          for (let i = 0; i < raw.count; i++)
+            if (isLong(raw, i)) this.#seen.remember(raw.a[i] as number, raw.b[i] as number)
         },
       }),
     }
@@ -406,37 +319,8 @@ export class Gate {
 
   #constant(value: string | null, reading: Reading): Entries | undefined {
     if (value === null) return undefined
-    const entries = textEntries([value], reading, this.#hasher)
+    const entries = textEntries([value], reading, this.#options.seed)
     return entries.kind[0] === KIND.NULL ? undefined : entries
-  }
-
-  #remember(a: number, b: number): void {
-    if (this.#options.part && !this.#originals.has(a, b)) this.#newOriginals.push(a, b)
-    if (!this.#originals.add(a, b))
-      this.#tallies.originals.missed('more originals than the memory limit lets be remembered')
-  }
-
-  /** @param repeated one pseudonym stands for many cells, also in mode random */
-  #pair(group: Group, malformed: (entries: Entries, i: number) => void, repeated: boolean): Pair {
-    const { mapping, samples, rule, news } = group
-    const { part } = this.#options
-    const random = rule.mode === 'random'
-    const { one_to_one: oneToOne } = this.#tallies
-    const keepSamples = this.#options.reidentify
-    return (input, i, output, o) => {
-      const [a, b] = [input.a[i] as number, input.b[i] as number]
-      const [pa, pb] = [output.a[o] as number, output.b[o] as number]
-      if (random && repeated && mapping.knows(pa, pb)) return undefined
-      const verdict = random ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
-      if (verdict === 'known') return undefined
-      if (verdict === 'forgotten') oneToOne.missed(FORGOTTEN)
-      else if (part && verdict === 'new') news.push(random ? 0 : a, random ? 0 : b, pa, pb)
-      if (!isPseudonymForm(asciiOf(output, o)) || sameBytes(input, i, output, o)) malformed(output, o)
-      if (isLong(input, i)) this.#remember(a, b)
-      if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
-        samples.push({ value: textOf(input, i), pseudonym: textOf(output, o) })
-      return WRONG[verdict]
-    }
   }
 
   async #ranges(object: StoredObject, provenance: Provenance, chunks: readonly ChunkRange[]): Promise<void> {
@@ -448,7 +332,9 @@ export class Gate {
     copiedBytes.know({ copied_bytes: provenance.copiedBytes })
     for (const sample of provenance.samples) {
       signal.throwIfAborted()
-      const bytes = await storage.read(location, { start: sample.start, end: sample.end, ifMatch: version })
+      const { start, end } = sample
+      const into = this.#scratch.copied.room(end - start)
+      const bytes = await storage.read(location, { start, end, ifMatch: version, into })
       copiedBytes.looked({ pieces: 1, bytes: bytes.length })
       copiedBytes.fail(location, checkSample(sample, bytes))
     }
@@ -456,12 +342,13 @@ export class Gate {
   }
 
   async #findOriginals(): Promise<void> {
-    const { storage, signal, full, maxMatchRatio } = this.#options
+    const { storage, signal, full, seed, maxMatchRatio } = this.#options
+    const { originals: searched } = this.#seen
     const { originals } = this.#tallies
     const files = this.#files
     this.#files = []
     this.#copied = new Map()
-    if (this.#originals.size === 0) return
+    if (searched.size === 0) return
     for (const { object, columns } of files) {
       const known = this.#lastOpened?.object === object ? this.#lastOpened : undefined
       const file = known ?? (await openParquet(storage, object, { signal }))
@@ -470,8 +357,7 @@ export class Gate {
         if (!leaf) continue
         const key = pathKey(leaf.path)
         const column =
-          this.#copied.get(key) ??
-          new CopiedColumn(leaf.path, { storage, originals: this.#originals, hasher: this.#hasher, full, signal })
+          this.#copied.get(key) ?? new CopiedColumn(leaf.path, { storage, originals: searched, seed, full, signal })
         this.#copied.set(key, column)
         await column.look(file, leaf)
       }
@@ -483,47 +369,9 @@ export class Gate {
     }
     for (const { object } of files.slice(0, 1)) originals.fail(object.location, checkMatches(looked, maxMatchRatio))
   }
-
-  async #roundTrip(client: Pseudonymizer): Promise<void> {
-    const { signal } = this.#options
-    const { round_trip: roundTrip } = this.#tallies
-    for (const { rule, key, samples } of this.#groups.values()) {
-      const asked = samples.splice(0)
-      if (asked.length === 0) continue
-      try {
-        const { values } = await client.call({
-          direction: 'reidentify',
-          values: asked.map(({ pseudonym }) => pseudonym),
-          domain: rule.domain,
-          deterministic: true,
-          ...(key !== undefined && { key }),
-          signal,
-        })
-        const wrong = asked.filter(({ value }, i) => values[i] !== value).length
-        roundTrip.looked({ pseudonyms: asked.length })
-        if (wrong > 0)
-          roundTrip.fail(`domain ${rule.domain}`, [
-            { message: `${wrong} of ${asked.length} came back as other values` },
-          ])
-      } catch (error) {
-        if (!isPseudolakeError(error, 'service/denied', 'service/refused')) throw error
-        roundTrip.missed('the service does not allow this caller the way back')
-      }
-    }
-  }
 }
 
 const NO_POSITIONS: ReadonlyMap<number, number> = new Map()
-
-const FORGOTTEN = 'more distinct values than the memory limit lets be remembered'
-
-const WRONG: Readonly<Record<Verdict, string | undefined>> = {
-  known: undefined,
-  new: undefined,
-  forgotten: undefined,
-  'two-pseudonyms': 'a value has two pseudonyms',
-  'two-values': 'a pseudonym stands for two values',
-}
 
 /** Where the bodies of copied pages come from, by their start in the output. */
 function copiedBodies(provenance: Provenance | undefined): ReadonlyMap<number, number> {

@@ -2,7 +2,8 @@
  * Footer and page headers against an allow-list of their fields: what is not on it may hold values of a replaced column.
  * Pure. (parquet-format, parquet.thrift.)
  */
-import { get, readStruct, type ThriftStruct } from '../../../lib/parquet/thrift.ts'
+import type { FooterLook } from '../../../lib/parquet/footer.ts'
+import { get, type ThriftStruct } from '../../../lib/parquet/thrift.ts'
 import type { Finding } from './check.ts'
 
 /** Field ids that may be there. */
@@ -28,8 +29,7 @@ const ALLOWED = {
 } as const
 
 /** @returns what is wrong with the header of a page of a replaced column */
-export function checkPageHeader(head: Uint8Array): string | undefined {
-  const { value: page, end } = readStruct(head)
+export function checkPageHeader(page: ThriftStruct): string | undefined {
   const dataPage = get.struct(page, 5)
   const dictionaryPage = get.struct(page, 7)
   const dataPageV2 = get.struct(page, 8)
@@ -39,46 +39,55 @@ export function checkPageHeader(head: Uint8Array): string | undefined {
     ...(dictionaryPage ? others(dictionaryPage, 'dictionaryPage') : []),
     ...(dataPageV2 ? others(dataPageV2, 'dataPageV2') : []),
   ]
-  if (unknown.length > 0) return `the page header has ${unknown.join(', ')}, where only counts and sizes may be`
-  return end === head.length ? undefined : 'more bytes than a page header'
+  return unknown.length > 0
+    ? `the page header has ${unknown.join(', ')}, where only counts and sizes may be`
+    : undefined
 }
 
-/**
- * @param footer the structure without its length and the magic
- * @param columns by position: path, and whether the values are replaced
- */
-export function checkFooter(
-  footer: Uint8Array,
-  columns: readonly { readonly path: readonly string[]; readonly replaced: boolean }[],
-): Finding[] {
-  const findings: Finding[] = []
-  const check = (of: ThriftStruct, kind: keyof typeof ALLOWED, place: Omit<Finding, 'message'> = {}) => {
+/** Looks at a footer while it is read. */
+export class FooterCheck implements FooterLook {
+  readonly findings: Finding[] = []
+  readonly #columns: readonly { readonly path: readonly string[]; readonly replaced: boolean }[]
+
+  /** @param columns by position: path, and whether the values are replaced */
+  constructor(columns: readonly { readonly path: readonly string[]; readonly replaced: boolean }[]) {
+    this.#columns = columns
+  }
+
+  file(fields: ThriftStruct, behind: number): void {
+    if (behind > 0) this.findings.push({ message: 'more bytes than the footer' })
+    this.#check(fields, 'file')
+  }
+
+  rowGroup(fields: ThriftStruct, rowGroup: number): void {
+    this.#check(fields, 'rowGroup', { rowGroup })
+  }
+
+  chunk(fields: ThriftStruct, rowGroup: number, column: number): void {
+    const { path = [], replaced = true } = this.#columns[column] ?? {}
+    const place = { column: path, rowGroup }
+    this.#check(fields, 'chunk', place)
+    const meta = get.struct(fields, 3)
+    if (!meta) return
+    this.#check(meta, 'column', place)
+    const statistics = get.struct(meta, 12)
+    if (statistics) this.#check(statistics, replaced ? 'replacedStatistics' : 'statistics', place)
+  }
+
+  #check(of: ThriftStruct, kind: keyof typeof ALLOWED, place: Omit<Finding, 'message'> = {}): void {
     const unknown = others(of, kind)
-    if (unknown.length > 0) findings.push({ ...place, message: `the footer has ${unknown.join(', ')}` })
+    if (unknown.length > 0) this.findings.push({ ...place, message: `the footer has ${unknown.join(', ')}` })
   }
-  const { value: file, end } = readStruct(footer)
-  if (end !== footer.length) findings.push({ message: 'more bytes than the footer' })
-  check(file, 'file')
-  for (const [rowGroup, group] of (get.structs(file, 4) ?? []).entries()) {
-    check(group, 'rowGroup', { rowGroup })
-    for (const [i, chunk] of (get.structs(group, 1) ?? []).entries()) {
-      const { path = [], replaced = true } = columns[i] ?? {}
-      const place = { column: path, rowGroup }
-      check(chunk, 'chunk', place)
-      const meta = get.struct(chunk, 3)
-      if (!meta) continue
-      check(meta, 'column', place)
-      const statistics = get.struct(meta, 12)
-      if (statistics) check(statistics, replaced ? 'replacedStatistics' : 'statistics', place)
-    }
-  }
-  return findings
 }
 
-function others(of: ThriftStruct, kind: keyof typeof ALLOWED): string[] {
+function others(of: ThriftStruct, kind: keyof typeof ALLOWED): readonly string[] {
   const allowed: readonly number[] = ALLOWED[kind]
-  return [...of.keys()].filter((id) => !allowed.includes(id)).map((id) => `field ${id} of ${NAMES[kind]}`)
+  let unknown = NONE
+  for (const id of of.keys()) if (!allowed.includes(id)) unknown = [...unknown, `field ${id} of ${NAMES[kind]}`]
+  return unknown
 }
+
+const NONE: readonly string[] = []
 
 const NAMES: Readonly<Record<keyof typeof ALLOWED, string>> = {
   file: 'FileMetaData',

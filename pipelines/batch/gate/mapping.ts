@@ -1,5 +1,6 @@
 /** Which value has which pseudonym, over a whole run, by hashes. Pure. */
-import { type Budget, HashTable } from './hash.ts'
+import type { Entries } from './entries.ts'
+import { type Budget, HashTable } from './hash-table.ts'
 
 export type Verdict =
   /** As it was seen before. */
@@ -11,11 +12,6 @@ export type Verdict =
   | 'two-pseudonyms'
   /** The pseudonym stands for another value elsewhere. */
   | 'two-values'
-
-export interface Hashes {
-  readonly a: Int32Array
-  readonly b: Int32Array
-}
 
 /** The pairs of one domain and key. */
 export class Mapping {
@@ -36,9 +32,15 @@ export class Mapping {
     return this.#pseudonyms.has(pseudonymA, pseudonymB)
   }
 
-  /** Mode deterministic: the first of `[from, count)` pairs that was not seen before as it is, or `count`. Most were. */
-  unseen(value: Hashes, pseudonym: Hashes, from: number, count: number): number {
-    return this.#pseudonymOf.unlike(value.a, value.b, pseudonym.b, from, count)
+  /** Mode deterministic: the first of the pairs from `from` on that was not seen before as it is, or how many there are. Most were. */
+  unseen(values: Entries, pseudonyms: Entries, from: number): number {
+    const { count } = values
+    // In one go what would be made larger three times.
+    if (from === 0) {
+      this.#pseudonymOf.expect(count)
+      this.#pseudonyms.expect(count)
+    }
+    return this.#pseudonymOf.unlike(values.a, values.b, pseudonyms.b, from, count)
   }
 
   /** Mode deterministic. */

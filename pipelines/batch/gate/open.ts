@@ -35,7 +35,7 @@ export interface Written {
   readonly plan: RewritePlan
   readonly output: string
   readonly provenance?: Provenance
-  readonly numbers?: GateFile['numbers']
+  readonly known?: GateFile['known']
 }
 
 /** @throws as `Gate.file` */

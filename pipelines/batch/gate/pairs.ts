@@ -2,8 +2,9 @@
  * Pairs of a value and its pseudonym that were looked at, by their bytes: a dictionary comes again with each row group, and is compared with
  * what is known at the speed of reading it. What is not known goes the long way, and is remembered when nothing was wrong with it.
  */
+import type { Codec } from '../../../lib/parquet/codec.ts'
+import type { DictionaryHeader, Page } from '../../../lib/parquet/page.ts'
 import { ValueTable } from '../../../lib/parquet/value-table.ts'
-import type { Entries } from './entries.ts'
 
 /** It is emptied when it has more; what it forgot goes the long way again. */
 const MOST_BYTES = 8 << 20
@@ -16,32 +17,37 @@ export class Pairs {
   #unknown = 0
 
   /**
-   * @param keys values of the input in PLAIN encoding, `width` bytes each
-   * @param out the pseudonyms in their places, as byte arrays
+   * Takes an output's dictionary, as its page is stored: it is uncompressed where it is compared.
+   * @returns false where it has to go the long way
+   */
+  hold({ header, body }: Page<DictionaryHeader>, codec: Codec): boolean {
+    // Where nearly every pair is new, remembering them is work for nothing.
+    if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return false
+    this.#table ??= new ValueTable(MOST_BYTES)
+    if (this.#table.bytes > MOST_BYTES) this.#table.clear()
+    return this.#table.hold(codec, body, header.uncompressedBytes)
+  }
+
+  /** The dictionary that is held, in PLAIN encoding; valid until something is remembered. */
+  get held(): Uint8Array {
+    return (this.#table as ValueTable).held
+  }
+
+  /**
+   * @param keys values of the input in PLAIN encoding, `width` bytes each, in whose places those that are held stand
    * @param guess numbers of the values in the table that they were replaced by: this one, which has seen the same, may have the same
    * @returns positions of the pairs that are not known as they are; undefined where all must be looked at
    * @throws RangeError where one of the two ends before `count` values
    */
-  unknown(keys: Uint8Array, out: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
-    // Where nearly every pair is new, remembering them is work for nothing.
-    if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return undefined
-    this.#table ??= new ValueTable(MOST_BYTES)
-    if (this.#table.bytes > MOST_BYTES) this.#table.clear()
-    const unknown = this.#table.unlike(keys, out, count, width, guess)
+  unknown(keys: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
+    const unknown = this.#table?.unlike(keys, count, width, guess)
     this.#looked += count
     this.#unknown += unknown?.length ?? count
     return unknown
   }
 
-  /** Pairs that were found right the long way. @param at their positions, and no others of values that the table does not know */
-  remember(keys: Uint8Array, count: number, width: number, out: Entries, at: Int32Array): void {
-    if (!this.#table || this.#table.bytes > MOST_BYTES) return
-    // What is set may move the memory that they lie in.
-    const slots = this.#table.find(keys, count, width).slots.slice()
-    for (const i of at) {
-      const slot = slots[i]
-      if (slot !== undefined && !this.#table.isSet(slot))
-        this.#table.setBytes(slot, out.bytes.subarray(out.from[i], out.to[i]))
-    }
+  /** The pairs that are held, once all of them were found right the long way. */
+  remember(keys: Uint8Array, count: number, width: number): void {
+    if (this.#table && this.#table.bytes <= MOST_BYTES) this.#table.keep(keys, count, width)
   }
 }

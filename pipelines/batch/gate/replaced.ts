@@ -1,5 +1,6 @@
 /** A replaced chunk, read back page by page and held against the chunk that it was made from. */
 import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
+import type { Known } from '../../../lib/parquet/gather.ts'
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
 import {
   type DataHeader,
@@ -24,8 +25,8 @@ import {
   type Reading,
   refersToDictionary,
   type Scratch,
+  unpacked,
 } from './entries.ts'
-import type { Hasher } from './hash.ts'
 import { checkPageHeader } from './headers.ts'
 import type { Pairs } from './pairs.ts'
 
@@ -46,14 +47,17 @@ export interface ReplacedChunk {
   readonly reading: Reading
   readonly pair: Pair
   /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
-  readonly pairs: { readonly table: Pairs; readonly width: number; readonly guess?: Int32Array | undefined } | undefined
+  readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
+  /** The input's dictionary as it was read a moment ago, and numbers that its values may have in the table of pairs. */
+  readonly known: Known | undefined
   /** The first pair of entries from a position that has to be looked at. */
   readonly unseen: (input: Entries, output: Entries, from: number) => number
   /** Called with an output's dictionary of which not each entry was paired. */
   readonly checkEntries: (dictionary: Entries) => void
   /** Called for pages that stand in a file with the input's own bytes. */
   readonly copiedFrom: (start: number) => number | undefined
-  readonly hasher: { readonly input: Hasher; readonly output: Hasher }
+  /** Of all hashes of the run. */
+  readonly seed: number
   /** For dictionaries, one side each. */
   readonly scratch: { readonly input: Scratch; readonly output: Scratch }
   readonly signal: AbortSignal
@@ -71,13 +75,14 @@ export interface ReadBack {
 
 /** @throws PseudolakeError `input/*` where the output, or the input, cannot be read */
 export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
-  const { output, hasher, input } = work
+  const { output, seed, input } = work
   const { chunk, leaf } = output
   const positions = new Map<number, number>()
   const headers: string[] = []
   const source = work.input ? new InputCells(work, work.input) : undefined
   const levels: Levels = { input: input?.leaf.maxDefinitionLevel ?? 1, output: leaf.maxDefinitionLevel }
   let dictionary: Dictionary | undefined
+  let held: Pairs | undefined
   let paired = false
   let at = chunk.start
   let pages = 0
@@ -88,13 +93,14 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     header.type === PAGE.DICTIONARY || !source || work.copiedFrom(from) === undefined
   for await (const page of pagesOf(work.storage, output, work.signal, work.scratch.output.window, wanted)) {
     pages++
-    const problem = checkPageHeader(page.head)
+    const problem = checkPageHeader(page.fields)
     if (problem !== undefined) headers.push(problem)
-    if (page.from - page.head.length !== at)
-      headers.push(`bytes ${at} to ${page.from - page.head.length} are of no page`)
+    if (page.from - page.headBytes !== at) headers.push(`bytes ${at} to ${page.from - page.headBytes} are of no page`)
     at = page.from + page.header.compressedBytes
     if (page.header.type === PAGE.DICTIONARY) {
-      dictionary = byteDictionary(page as Page<DictionaryHeader>, chunk.codec, hasher.output, work.scratch.output)
+      const stored = page as Page<DictionaryHeader>
+      held = work.pairs?.table.hold(stored, chunk.codec) ? work.pairs.table : undefined
+      dictionary = outputDictionary(work, stored, held)
       entries += dictionary.count
       continue
     }
@@ -106,12 +112,12 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (from !== undefined && source && dictionary) {
       const before = await source.dictionary()
       if (!before) wrong = 'a dictionary where the input has none'
-      else if (!paired) wrong = comparePairs(work, before, dictionary)
+      else if (!paired) wrong = comparePairs(work, before, dictionary, held)
       paired = true
       wrong ??= source.copied(from)
       continue
     }
-    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary?.entries(), hasher.output)
+    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary?.entries(), seed)
     if (!cells.indices) entries += cells.entries.count
     const cursor: Cursor = { page: cells, cell: 0, present: 0 }
     while (wrong === undefined && cursor.cell < cells.count) {
@@ -128,6 +134,21 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   return { positions, headers, cells: wrong, pages, entries }
 }
 
+/** @param held where pairs are remembered: the page is uncompressed there, and comes out only if it must be hashed */
+function outputDictionary(
+  { output, seed, scratch }: ReplacedChunk,
+  page: Page<DictionaryHeader>,
+  held: Pairs | undefined,
+): Dictionary {
+  if (!held) return byteDictionary(page, unpacked(page, output.chunk.codec, scratch.output), seed, scratch.output)
+  let plain: Uint8Array | undefined
+  const copied = () => {
+    plain ??= scratch.output.copy(held.held)
+    return plain
+  }
+  return byteDictionary(page, copied, seed, scratch.output)
+}
+
 function constantCells(constant: Entries | undefined, count: number): Cursor {
   const none = { a: NO_INTS, b: NO_INTS, kind: NO_BYTES, bytes: NO_BYTES, from: NO_INTS, to: NO_INTS, count: 0 }
   return {
@@ -141,18 +162,24 @@ function constantCells(constant: Entries | undefined, count: number): Cursor {
 const NO_INTS = new Int32Array(0)
 const NO_BYTES = new Uint8Array(0)
 
-/** What is known of the pairs need not be looked at again, nor hashed. @returns what is wrong */
+/**
+ * What is known of the pairs need not be looked at again, nor hashed.
+ * @param held where the output's dictionary is
+ * @returns what is wrong
+ */
 function comparePairs(
-  { pairs, pair, unseen }: ReplacedChunk,
+  { pairs, known, pair, unseen }: ReplacedChunk,
   input: Dictionary,
   output: Dictionary,
+  held: Pairs | undefined,
 ): string | undefined {
   const { count } = output
-  if (input.count !== count) return compareDictionaries(input.entries(), output.entries(), pair, unseen)
-  const unknown = guardedRange(() => pairs?.table.unknown(input.plain, output.plain, count, pairs.width, pairs.guess))
+  const { width = 0 } = pairs ?? {}
+  const keys = held && input.count === count ? input.plain() : undefined
+  const unknown = keys && guardedRange(() => held?.unknown(keys, count, width, known?.slots))
   if (unknown?.length === 0) return undefined
   const wrong = compareDictionaries(input.entries(), output.entries(), pair, unseen)
-  if (wrong === undefined && unknown) pairs?.table.remember(input.plain, count, pairs.width, output.entries(), unknown)
+  if (wrong === undefined && unknown) held?.remember(keys, count, width)
   return wrong
 }
 
@@ -199,23 +226,20 @@ class InputCells {
   }
 
   async dictionary(): Promise<Dictionary | undefined> {
+    const { known, storage, signal, scratch } = this.#work
     const { chunk, file, leaf, rowGroup } = this.#side
     if (this.#dictionary) return this.#dictionary
+    if (known?.page) {
+      const { page } = known
+      return this.#take(page, () => page.body)
+    }
     const { start, dataPageOffset, dictionaryPageOffset } = chunk
     const apart = dictionaryPageOffset === start && dataPageOffset > start
-    const source = rangeReader(
-      this.#work.storage,
-      file.object,
-      [[start, apart ? dataPageOffset : chunk.end]],
-      this.#work.signal,
-      this.#work.scratch.input.window,
-    )
+    const needed = [[start, apart ? dataPageOffset : chunk.end]] as const
+    const source = rangeReader(storage, file.object, needed, signal, scratch.input.window)
     const place = { location: file.object.location, column: leaf.path, rowGroup }
-    for await (const page of readPages(source, chunk, place, {
-      signal: this.#work.signal,
-      dictionaryOnly: apart,
-    })) {
-      if (page.header.type === PAGE.DICTIONARY) this.#readDictionary(page)
+    for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart })) {
+      if (page.header.type === PAGE.DICTIONARY) this.#readDictionary(page as Page<DictionaryHeader>)
       break
     }
     return this.#dictionary
@@ -234,13 +258,13 @@ class InputCells {
   async cells(): Promise<Cursor | undefined> {
     if (this.#cursor && this.behind) return this.#cursor
     const { chunk, leaf } = this.#side
-    const { hasher, reading } = this.#work
+    const { seed, reading } = this.#work
     this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal, new Window())
     for (;;) {
       const { value: page, done } = await this.#pages.next()
       if (done || !page) return undefined
       if (page.header.type === PAGE.DICTIONARY) {
-        if (!this.#dictionary) this.#readDictionary(page)
+        if (!this.#dictionary) this.#readDictionary(page as Page<DictionaryHeader>)
         continue
       }
       if (this.#copied.has(page.from)) continue
@@ -248,7 +272,7 @@ class InputCells {
       if (page.from < this.#last) return undefined
       this.#last = page.from
       const entries = this.#dictionary?.entries()
-      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, entries, reading, hasher.input)
+      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, entries, reading, seed)
       this.#cursor = { page: cells, cell: 0, present: 0 }
       if (cells.count > 0) return this.#cursor
     }
@@ -259,16 +283,13 @@ class InputCells {
     return this.#cursor !== undefined && this.#cursor.cell < this.#cursor.page.count
   }
 
-  #readDictionary(page: Page): void {
-    const { leaf, chunk } = this.#side
-    const { reading, hasher, scratch } = this.#work
-    this.#dictionary = inputDictionary(
-      page as Page<DictionaryHeader>,
-      leaf,
-      chunk.codec,
-      reading,
-      hasher.input,
-      scratch.input,
-    )
+  #readDictionary(page: Page<DictionaryHeader>): void {
+    this.#take(page, unpacked(page, this.#side.chunk.codec, this.#work.scratch.input))
+  }
+
+  #take(page: Page<DictionaryHeader>, plain: () => Uint8Array): Dictionary {
+    const { reading, seed, scratch } = this.#work
+    this.#dictionary = inputDictionary(page, plain, this.#side.leaf, reading, seed, scratch.input)
+    return this.#dictionary
   }
 }

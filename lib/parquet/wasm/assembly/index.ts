@@ -3,6 +3,7 @@
 
 export { setup, inAt, outAt, slotsAt, arenaAt } from './layout'
 export { uncompress, literals } from './snappy'
+export { hashes } from './hash'
 export { hybrid, encode, wasTight, equalToLimit, zeros } from './hybrid'
 export {
   entriesAt,
@@ -17,4 +18,5 @@ export {
   emit,
   emittedCount,
   unlike,
+  keep,
 } from './table'

@@ -278,11 +278,42 @@ export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBy
   return i32(found)
 }
 
+/**
+ * Gives the values at `slots` that have no replacement yet the byte arrays at `out`, in their order.
+ * @returns how many were gone through: fewer where there is no room for more, or the bytes end
+ */
+export function keep(slots: usize, count: u32, out: usize, outBytes: u32): u32 {
+  const end = out + outBytes
+  let at = out
+  for (let i: u32 = 0; i < count; i++) {
+    if (u32(end - at) < 4) return i
+    const n = load<u32>(at)
+    at += 4
+    const slot = load<u32>(slots + (usize(i) << 2))
+    if (n > u32(end - at) || slot >= size) return i
+    const meta = table + usize(slot) * ENTRY_BYTES
+    if (load<u32>(meta, 12) == UNSET) {
+      const to = take(n)
+      if (to == 0) return i
+      memory.copy(to, at, n)
+      store<u32>(meta, u32(to), 8)
+      store<u32>(meta, n, 12)
+    }
+    at += n
+  }
+  return count
+}
+
+/** Up to seven bytes behind both are loaded and cut off. */
 // @ts-ignore: decorator
 @inline
 function identical(a: usize, b: usize, n: u32): bool {
   let i: u32 = 0
   for (; i + 16 <= n; i += 16) if (v128.any_true(v128.xor(v128.load(a + i), v128.load(b + i)))) return false
-  for (; i < n; i++) if (load<u8>(a + i) != load<u8>(b + i)) return false
-  return true
+  if (i + 8 <= n) {
+    if (load<u64>(a + i) != load<u64>(b + i)) return false
+    i += 8
+  }
+  // Shifted by 64 bits it would not be shifted at all.
+  return i == n || ((load<u64>(a + i) ^ load<u64>(b + i)) << (u64(8 - (n - i)) << 3)) == 0
 }

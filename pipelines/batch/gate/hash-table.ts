@@ -1,69 +1,4 @@
-/** Hashes of values, so that millions can be remembered in little memory and none is kept. Pure. */
-
-/**
- * 64 bits in two lanes. Not for secrecy: it never leaves the process. Two of a million values meet by chance once in 40 million runs.
- */
-export class Hasher {
-  protected readonly seed: number
-  /** Of the bytes that were hashed last; `b` is never 0. */
-  a = 0
-  b = 0
-
-  /** @param seed other values meet in each run */
-  constructor(seed: number) {
-    this.seed = seed | 0
-  }
-
-  hash(view: DataView, from: number, to: number): void {
-    let a = this.seed ^ (to - from)
-    let b = ~this.seed
-    let at = from
-    for (; at + 4 <= to; at += 4) {
-      const word = view.getInt32(at, true)
-      a = Math.imul(a ^ word, 0x9e3779b1)
-      a ^= a >>> 15
-      b = (Math.imul(b ^ word, 0x85ebca6b) + a) | 0
-      b = (b << 13) | (b >>> 19)
-    }
-    let rest = 0
-    for (let shift = 0; at < to; at++, shift += 8) rest |= view.getUint8(at) << shift
-    a = mixed(a ^ rest)
-    this.a = a
-    this.b = mixed(Math.imul(b ^ rest, 0xc2b2ae35) + a) || 1
-  }
-}
-
-/** For pseudonyms, of which no two look alike: each word goes into one lane only, at half the price. */
-export class RandomHasher extends Hasher {
-  override hash(view: DataView, from: number, to: number): void {
-    let a = this.seed ^ (to - from)
-    let b = ~this.seed
-    let at = from
-    for (; at + 8 <= to; at += 8) {
-      a = Math.imul(a ^ view.getInt32(at, true), 0x9e3779b1)
-      b = Math.imul(b ^ view.getInt32(at + 4, true), 0x85ebca6b)
-      a ^= a >>> 15
-      b ^= b >>> 13
-    }
-    if (at + 4 <= to) {
-      a = Math.imul(a ^ view.getInt32(at, true), 0x9e3779b1)
-      at += 4
-    }
-    let rest = 0
-    for (let shift = 0; at < to; at++, shift += 8) rest |= view.getUint8(at) << shift
-    a = mixed(a ^ rest)
-    this.a = a
-    this.b = mixed(Math.imul(b ^ rest, 0xc2b2ae35) + a) || 1
-  }
-}
-
-function mixed(hash: number): number {
-  let h = hash ^ (hash >>> 16)
-  h = Math.imul(h, 0x85ebca6b)
-  h ^= h >>> 13
-  h = Math.imul(h, 0xc2b2ae35)
-  return h ^ (h >>> 16)
-}
+/** Hashes (lib/parquet/value-hashes.ts) that are remembered. Pure. */
 
 /** What all tables of a run may take together. */
 export interface Budget {
@@ -107,7 +42,8 @@ export class HashTable {
     const slots = this.#slots
     const mask = this.#mask
     for (let i = from; i < count; i++) {
-      const [first, second] = [a[i] as number, b[i] as number]
+      const first = a[i] as number
+      const second = b[i] as number
       let at = first & mask
       for (;;) {
         const slot = at * 3
@@ -143,13 +79,21 @@ export class HashTable {
     }
   }
 
-  #grow(): boolean {
+  /** So many may come: an empty table is made for them at once, where there is room, and does not grow in between. */
+  expect(count: number): void {
+    if (this.#size > 0) return
+    let factor = 1
+    while (count * 4 > ((this.#mask + 1) * factor - 1) * 3) factor *= 2
+    if (factor > 1) this.#grow(factor)
+  }
+
+  #grow(factor = 2): boolean {
     const before = this.#slots
     // Old and new stand side by side for a moment.
-    if (before.byteLength * 2 > this.#budget.bytes) return false
-    this.#budget.bytes -= before.byteLength
-    this.#slots = new Int32Array(before.length * 2)
-    this.#mask = this.#mask * 2 + 1
+    if (before.byteLength * factor > this.#budget.bytes) return false
+    this.#budget.bytes -= before.byteLength * (factor - 1)
+    this.#slots = new Int32Array(before.length * factor)
+    this.#mask = (this.#mask + 1) * factor - 1
     const stride = this.#stride
     for (let slot = 0; slot < before.length; slot += stride) {
       const b = before[slot + 1] as number
