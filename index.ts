@@ -1,4 +1,4 @@
-/** `pseudolake`: the batch run, queries, configuration and verification. The parts below have sub-paths: parquet, iceberg, client, service. */
+/** `pseudolake`: the batch run, queries, configuration, verification and upkeep of tables. The parts below have sub-paths: parquet, iceberg, client, service. */
 export type { Clock } from './lib/core/clock.ts'
 export { systemClock } from './lib/core/clock.ts'
 export type { ErrorCode, ErrorContext } from './lib/core/errors.ts'
@@ -33,6 +33,10 @@ export { runQuery } from './pipelines/query/run.ts'
 export type { ServiceOutside } from './pipelines/service.ts'
 export { connectService } from './pipelines/service.ts'
 export { jobStorage } from './pipelines/storages.ts'
+export { type CompactReport, type CompactTableOptions, compactTable } from './pipelines/tables/compact.ts'
+export { type ExpireReport, type ExpireTableOptions, expireTable } from './pipelines/tables/expire.ts'
+export { checkLegacy, type LegacyOptions, type LegacyReport } from './pipelines/tables/legacy.ts'
+export { type OpenedTable, openFolder } from './pipelines/tables/open.ts'
 export type { Finding, FindingKind } from './pipelines/verify/findings.ts'
 export { FINDING_KINDS } from './pipelines/verify/findings.ts'
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './pipelines/verify/verify.ts'

@@ -52,6 +52,7 @@ export const tableCompact: Command = {
       throw new PseudolakeError('options/invalid', `--min-files: expected at least 2, got ${minFiles}`)
     const targetBytes = target === undefined ? undefined : sizeOf('--target-size', target)
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
+    shown.update({ label: 'compact', done: 0, total: 0, detail: 'footers are read' })
     try {
       const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened) =>
         compactTable(

@@ -66,6 +66,8 @@ export const tableExpire: Command = {
     if (age !== undefined && !args.flag('orphans'))
       throw new PseudolakeError('options/invalid', '--orphans-older-than goes with --orphans')
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
+    const say = (detail: string) => shown.update({ label: 'expire', done: 0, total: 0, detail })
+    say('snapshots are compared')
     try {
       const report = await withTableToChange(args, io, args.positionals[0] ?? '', (opened, ledgers) =>
         expireTable(
@@ -79,8 +81,7 @@ export const tableExpire: Command = {
             ...(args.flag('orphans') && {
               orphansOlderThanMs: age === undefined ? IN_FLIGHT_MS : durationOf('--orphans-older-than', age),
             }),
-            onRemoved: (removed) =>
-              shown.update({ label: 'expire', done: 0, total: 0, detail: `${count(removed)} files removed` }),
+            onRemoved: (removed) => say(`${count(removed)} files removed`),
           },
           { clock, random, signal, uuid: randomUUID },
         ),

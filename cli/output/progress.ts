@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/core/clock.ts'
 
 export interface ProgressState {
   readonly label: string
-  /** Done and in all, in whatever unit; the ratio is shown. */
+  /** Done and in all, in whatever unit; the ratio is shown, unless 0 says that it is not known. */
   readonly done: number
   readonly total: number
   /** What else is worth knowing: "12 of 100 files, 3,400,000 rows". */
@@ -45,11 +45,15 @@ export function progress(options: {
     const ratio = total === 0 ? 0 : Math.min(1, done / total)
     const elapsed = (now - started) / 1000
     const left = ratio > 0.02 ? `, about ${seconds((elapsed / ratio) * (1 - ratio))} left` : ''
-    if (tty) {
+    const share = total === 0 ? '' : ` ${percent(ratio)}`
+    if (tty && total === 0) {
+      write(`\r\x1b[2K${label} ${detail}`)
+      drawn = true
+    } else if (tty) {
       const cells = Math.round(ratio * 24)
       write(`\r\x1b[2K${label} ${'█'.repeat(cells)}${'░'.repeat(24 - cells)} ${percent(ratio)}  ${detail}${left}`)
       drawn = true
-    } else write(`${label} ${percent(ratio)}, ${detail}, ${seconds(elapsed)} so far${left}\n`)
+    } else write(`${label}${share}, ${detail}, ${seconds(elapsed)} so far${left}\n`)
   }
 
   async function goOn(): Promise<void> {

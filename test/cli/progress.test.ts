@@ -5,7 +5,7 @@ import { waitlessClock } from '../iceberg/clock.ts'
 
 const STATE = { label: 'nightly', done: 50, total: 100, detail: '1 of 2 files' }
 
-async function watched(options: { quiet?: boolean; tty?: boolean }, rounds: number): Promise<string[]> {
+async function watched(options: { quiet?: boolean; tty?: boolean }, rounds: number, state = STATE): Promise<string[]> {
   const texts: string[] = []
   const shown = progress({
     clock: waitlessClock(),
@@ -14,7 +14,7 @@ async function watched(options: { quiet?: boolean; tty?: boolean }, rounds: numb
     write: (text) => texts.push(text),
     ...options,
   })
-  shown.update(STATE)
+  shown.update(state)
   for (let round = 0; round < rounds; round++) await setImmediate()
   shown.end()
   const told = texts.length
@@ -41,4 +41,10 @@ test('a terminal gets a bar at once, and it is cleared at the end', async () => 
   const texts = await watched({ tty: true }, 0)
   expect(texts[0]).toContain('nightly ████████████░░░░░░░░░░░░  50 %  1 of 2 files')
   expect(texts.at(-1)).toBe('\r\x1b[2K')
+})
+
+test('where nobody knows how much there is, no share of it is shown', async () => {
+  const open = { ...STATE, total: 0 }
+  expect((await watched({}, 100, open))[0]).toBe('nightly, 1 of 2 files, 10 s so far\n')
+  expect((await watched({ tty: true }, 0, open))[0]).toBe('\r\x1b[2Knightly 1 of 2 files')
 })

@@ -256,6 +256,16 @@ describe('orphans', () => {
     })
   })
 
+  test('another table in a folder below keeps everything that is its own; other strangers go', async () => {
+    const { catalog, context, raw, pass } = await history()
+    const theirs = ['sub/t2/data/x', 'sub/t2/metadata/v1.metadata.json', 'sub/t2/metadata/m0.avro']
+    for (const name of [...theirs, 'sub/stranger', 'part=1/x.parquet', 'loose'])
+      await raw.create(`${FOLDER}/${name}`, new Uint8Array(10))
+    pass(9)
+    expect((await removeOrphans(catalog, TABLE, {}, context)).removed.counts.orphans).toBe(3)
+    expect(await locations(raw, `${FOLDER}/sub/`)).toEqual(theirs.map((name) => `${FOLDER}/${name}`).sort())
+  })
+
   test('what is published while they are searched for stays', async () => {
     const { catalog, context, raw, pass, options } = await history()
     const late = await Promise.all(
