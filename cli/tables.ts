@@ -32,6 +32,8 @@ export interface OpenedTable {
   readonly state: TableState
   /** Its catalog says that this is the newest state. */
   readonly current: boolean
+  /** Where it was named by its catalog's name. */
+  readonly table?: TableIdentifier
 }
 
 /**
@@ -54,7 +56,7 @@ export function withTables<T>(
           current: false,
         }
       const catalog = await catalogOf(given, named.kind, places)
-      return { state: await catalog.load(named.table), storage: catalog.storage, current: true }
+      return { state: await catalog.load(named.table), storage: catalog.storage, current: true, table: named.table }
     }, ledgersOf(places)),
   )
 }

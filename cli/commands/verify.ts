@@ -47,11 +47,12 @@ export const tableVerify: Command = {
     const shown = progress({ clock, quiet: io.quiet, tty: io.tty, write: io.progress })
     try {
       const report = await withTables(args, io, async (open, ledgers) => {
-        const { storage, state, current } = await open(args.positionals[0] ?? '')
+        const { storage, state, current, table } = await open(args.positionals[0] ?? '')
         return verifyTable(state, {
           storage,
           current,
           ...(ledgers !== undefined && { ledgers }),
+          ...(table && { table }),
           full: args.flag('full'),
           now: clock.wall(),
           signal,

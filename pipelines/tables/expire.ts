@@ -129,7 +129,7 @@ async function removeAllOrphans(
 ): Promise<{ removed: Removed[]; young: number; needed: number }> {
   const { signal } = context
   const known = await knownLedgers({ catalog, table, state }, notes)
-  const roots = ledgerRoots(state.metadata, known?.folders.keys() ?? [], ledgers)
+  const roots = ledgerRoots(state.metadata, known?.folders.keys() ?? [], ledgers, table)
   const waiting = await Waiting.read(catalog.storage, roots.unpublished, signal)
   const isNeeded = (location: string) => waiting.has(location)
   const options = { olderThanMs, isNeeded, dry: plan, ...(onRemoved && { onRemoved }) }

@@ -1,5 +1,6 @@
 /** Where the ledgers of a table's jobs lie, which of them are still read, and what of runs that have not ended lies beside them. */
 
+import type { TableIdentifier } from '../../lib/iceberg/catalogs/catalog.ts'
 import { LocationSet } from '../../lib/iceberg/location-set.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
@@ -72,8 +73,14 @@ export interface LedgerRoots {
 /**
  * Where the marks say that ledgers are, and where they are by default: a run that never committed has no mark.
  * @param state `output.state` of a configuration, where one is at hand
+ * @param table its name in a catalog, where it was named: its folder may be called otherwise
  */
-export function ledgerRoots(metadata: TableMetadata, folders: Iterable<string>, state?: string): LedgerRoots {
+export function ledgerRoots(
+  metadata: TableMetadata,
+  folders: Iterable<string>,
+  state?: string,
+  table?: TableIdentifier,
+): LedgerRoots {
   const warehouse = folderOf(folderOf(storageLocation(metadata.location)))
   const uuid = metadata['table-uuid']
   const [name, database] = storageLocation(metadata.location).split('/').reverse()
@@ -82,9 +89,10 @@ export function ledgerRoots(metadata: TableMetadata, folders: Iterable<string>, 
     ...(state === undefined ? [] : [state]),
     ...[...folders].map((folder) => folderOf(folderOf(folder))),
   ])
+  const names = new Set([`${database}.${name}`, ...(table ? [`${table.database}.${table.name}`] : [])])
   return {
     ledgers: uuid === '' ? [] : [...states].map((each) => `${each}/${uuid}`),
-    unpublished: [...states].map((each) => `${each}/unpublished/${database}.${name}`),
+    unpublished: [...states].flatMap((each) => [...names].map((called) => `${each}/unpublished/${called}`)),
   }
 }
 

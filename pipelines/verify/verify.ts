@@ -3,7 +3,7 @@
  * lies about that nothing reaches. Reads and never writes. Memory does not grow with the data, and by 32 bytes a file with the table.
  */
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
-import type { TableState } from '../../lib/iceberg/catalogs/catalog.ts'
+import type { TableIdentifier, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { currentSnapshot, statisticsFiles, type TableMetadata } from '../../lib/iceberg/metadata.ts'
@@ -23,6 +23,8 @@ export interface VerifyOptions {
   readonly current?: boolean
   /** `output.state` of a configuration: where the ledgers of runs that never committed are, if not in the warehouse. */
   readonly ledgers?: string
+  /** Its name in a catalog, where it was named. */
+  readonly table?: TableIdentifier
   /** Every page of every column, in place of footers, dictionaries and first pages of replaced columns. @default false */
   readonly full?: boolean
   /** Milliseconds since 1970: what is an orphan's age. */
@@ -191,7 +193,7 @@ async function checkFiles(
 
 async function findOrphans(
   state: TableState,
-  { current = false, ledgers }: VerifyOptions,
+  { current = false, ledgers, table }: VerifyOptions,
   folders: ReadonlyMap<string, number>,
   checks: Omit<OrphanChecks, 'waiting'>,
   notes: string[],
@@ -202,7 +204,7 @@ async function findOrphans(
     notes.push('this is not the newest version of the table: orphans were not looked for')
     return
   }
-  const roots = ledgerRoots(metadata, folders.keys(), ledgers)
+  const roots = ledgerRoots(metadata, folders.keys(), ledgers, table)
   const waiting = await Waiting.read(checks.storage, roots.unpublished, checks.signal)
   const { earlierMetadata } = await findTableOrphans(state, { ...checks, waiting })
   if (earlierMetadata > 0) notes.push(`${earlierMetadata} earlier metadata files are no longer in the log`)

@@ -25,6 +25,9 @@ rows("""create table h.db.t (id bigint, name string, price decimal(9,2), at time
 for i in range(8):
     rows(f"""insert into h.db.t select /*+ coalesce(1) */ id, concat('n', id % 7), cast(id as decimal(9,2)) / 4, timestamp_micros(id * 1234567), case when id % 3 = 0 then null else array('a', concat('t', id)) end,
       case when id % 5 = 0 then null else named_struct('x', cast(id as int), 'y', id / 2.0d) end, cast(concat('b', id) as binary), date_add(date'2026-01-01', cast(id as int)) from range({i * 500}, {i * 500 + 500})""")
+first = rows("select snapshot_id from h.db.t.snapshots order by committed_at")[0][0]
+rows(f"alter table h.db.t create tag first as of version {first} retain 365 days")
+rows(f"alter table h.db.t create branch side as of version {first} retain 365 days with snapshot retention 2 snapshots 3 days")
 rows("delete from h.db.t where id % 50 = 7")
 rows("delete from h.db.t where id between 1010 and 1490")
 rows("alter table h.db.t add column later int")
@@ -67,21 +70,33 @@ result = {'t': look('h.db.t'), 'old': look('h.db.old')}`,
       files_added: 1,
       upgraded: true,
     })
-    for (const name of ['t', 'old'])
+    for (const [name, kept] of [
+      ['t', 2],
+      ['old', 1],
+    ] as const)
       expect(await cli('table', 'expire', join(folder, 'db', name), '--older-than', '0s')).toMatchObject({
         status: 'done',
-        kept_snapshots: 1,
+        kept_snapshots: kept,
         failed: 0,
       })
-    // Spark leaves a checksum beside each file.
-    expect(readdirSync(join(table, 'data')).filter((name) => name.endsWith('.parquet'))).toHaveLength(2)
+    // The tag and the branch hold the first file. Spark leaves a checksum beside each.
+    expect(readdirSync(join(table, 'data')).filter((name) => name.endsWith('.parquet'))).toHaveLength(3)
     const verified = await pseudolake(['table', 'verify', table, '--full', '--json'])
     expect(JSON.parse(verified.stdout)).toMatchObject({ counts: {}, findings: [] })
 
-    const after = await spark<{ t: string[][]; old: string[][]; again: string[][]; operations: string[] }>(
+    const after = await spark<{
+      t: string[][]
+      old: string[][]
+      again: string[][]
+      operations: string[]
+      tagged: number[]
+      refs: string[][]
+    }>(
       `${LOOK}
 result = {'t': look('h.db.t'), 'old': look('h.db.old')}
-result['operations'] = [r[0] for r in rows("select operation from h.db.t.snapshots")]
+result['operations'] = [r[0] for r in rows("select operation from h.db.t.snapshots order by committed_at")]
+result['tagged'] = [rows(f"select count(*) from h.db.t version as of '{ref}'")[0][0] for ref in ('first', 'side')]
+result['refs'] = sorted([str(c) for c in r] for r in rows("select name, type, max_reference_age_in_ms, min_snapshots_to_keep from h.db.t.refs"))
 rows("delete from h.db.t where id = 1")
 rows("insert into h.db.t select /*+ coalesce(1) */ id, 'x', 1, null, null, null, null, null, 1 from range(9900, 9901)")
 result['again'] = look('h.db.t')`,
@@ -90,7 +105,13 @@ result['again'] = look('h.db.t')`,
     )
     expect(after.t).toEqual(before.t)
     expect(after.old).toEqual(before.old)
-    expect(after.operations).toEqual(['replace'])
+    expect(after.operations).toEqual(['append', 'replace'])
+    expect(after.tagged).toEqual([500, 500])
+    expect(after.refs).toEqual([
+      ['first', 'TAG', '31536000000', 'None'],
+      ['main', 'BRANCH', 'None', 'None'],
+      ['side', 'BRANCH', '31536000000', '2'],
+    ])
     expect(after.again).toHaveLength(before.t.length)
     const ids = after.again.map(([id]) => Number(id))
     const duck = await duckdbIceberg(`select id, name from iceberg_scan('${table}') order by id`)
