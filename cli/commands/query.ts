@@ -47,7 +47,13 @@ export const query: Command = {
     const result = await withTables(args, io, async (open) => {
       const tables = new Map<string, OpenedTable>()
       for (const [name, location] of named) tables.set(name, await open(location))
-      return runQuery(args.positionals[0] ?? '', { storage: openStorage(), tables, maxRows, maxFetchBytes })
+      return runQuery(args.positionals[0] ?? '', {
+        storage: openStorage(),
+        tables,
+        maxRows,
+        maxFetchBytes,
+        signal: io.signal,
+      })
     })
     return {
       exit: 0,

@@ -25,7 +25,7 @@ export class LocalCopies {
   }
 
   /** @throws PseudolakeError `query/too-large` when the files of a store are more than may be copied; `storage/*` */
-  async fetch(storage: Storage, files: Iterable<DataFile>): Promise<void> {
+  async fetch(storage: Storage, files: Iterable<DataFile>, signal?: AbortSignal): Promise<void> {
     const remote = [...new Map([...files].map((file) => [file.path, file])).values()].filter(
       ({ path }) => localPath(path) === undefined && !this.#paths.has(path),
     )
@@ -38,13 +38,16 @@ export class LocalCopies {
       )
     if (remote.length === 0) return
     const folder = await this.#made()
-    await Promise.all(
+    // All of them, whatever becomes of one: what is removed afterwards must not be written to any more.
+    const ended = await Promise.allSettled(
       remote.map(({ path }) => {
         const copy = join(folder, `${this.#paths.size}.parquet`)
         this.#paths.set(path, copy)
-        return this.#limit(() => download(storage, storageLocation(path), copy))
+        return this.#limit(() => download(storage, storageLocation(path), copy, signal))
       }),
     )
+    const failed = ended.find((each) => each.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
   pathOf(path: string): string {
@@ -67,14 +70,17 @@ function localPath(path: string): string | undefined {
 }
 
 /** Piece by piece of one version, so memory does not grow with the file. */
-async function download(storage: Storage, location: string, copy: string): Promise<void> {
+async function download(storage: Storage, location: string, copy: string, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted()
   const { bytes, version } = await storage.stat(location)
   const file = await open(copy, 'wx', 0o600)
   try {
-    for (let start = 0; start < bytes; start += CHUNK_BYTES)
+    for (let start = 0; start < bytes; start += CHUNK_BYTES) {
+      signal?.throwIfAborted()
       await file.write(
         await storage.read(location, { start, end: Math.min(bytes, start + CHUNK_BYTES), ifMatch: version }),
       )
+    }
   } finally {
     await file.close()
   }

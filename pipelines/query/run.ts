@@ -25,6 +25,7 @@ export interface QueryOptions {
   readonly memoryMb?: number
   /** Of files in a store, which are copied to this machine for the time of the query. @default 10 GiB */
   readonly maxFetchBytes?: number
+  readonly signal?: AbortSignal
 }
 
 export const DEFAULT_MAX_FETCH_BYTES = 10 * 1024 ** 3
@@ -41,29 +42,37 @@ export interface QueryResult {
  * Runs SQL over Iceberg tables with DuckDB in this process. Tables are planned by lib/iceberg, row-level deletes of other engines included, and
  * DuckDB reads files of this machine only: those in a store are copied before and removed after.
  * @throws PseudolakeError `query/failed` with DuckDB's words (they can quote the query, never a cell), `query/too-large`,
- *   `environment/missing`, `table/*`, `storage/*`
+ *   `run/interrupted`, `environment/missing`, `table/*`, `storage/*`
  */
 export async function runQuery(sql: string, options: QueryOptions): Promise<QueryResult> {
-  const { maxRows = 1000, threads = 2, memoryMb = 512 } = options
+  const { maxRows = 1000, threads = 2, memoryMb = 512, signal } = options
   if (sql.trim() === '') throw new PseudolakeError('options/invalid', 'SQL: expected a query, got nothing', {})
   const { DuckDBInstance } = await loadDuckdb()
   const copies = new LocalCopies(options.maxFetchBytes ?? DEFAULT_MAX_FETCH_BYTES)
   try {
     const views: string[] = []
-    for (const [name, table] of options.tables) views.push(await viewOf(name, table, options.storage, copies))
+    for (const [name, table] of options.tables) views.push(await viewOf(name, table, options, copies))
     const instance = await DuckDBInstance.create(':memory:', {
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
       threads: String(threads),
       memory_limit: `${memoryMb}MB`,
     })
-    return await withinDuckdb(instance, views, sql, maxRows)
+    return await withinDuckdb(instance, views, sql, maxRows, signal)
+  } catch (error) {
+    if (!signal?.aborted) throw error
+    throw new PseudolakeError('run/interrupted', 'the query was told to stop', {}, { cause: error })
   } finally {
     await copies.remove()
   }
 }
 
-async function viewOf(name: string, table: string | OpenedTable, given: Storage, copies: LocalCopies): Promise<string> {
+async function viewOf(
+  name: string,
+  table: string | OpenedTable,
+  { storage: given, signal }: QueryOptions,
+  copies: LocalCopies,
+): Promise<string> {
   const { state, storage } =
     typeof table === 'string' ? { state: await openTable(given, table), storage: given } : table
   const files: PlannedFile[] = []
@@ -71,6 +80,7 @@ async function viewOf(name: string, table: string | OpenedTable, given: Storage,
   await copies.fetch(
     storage,
     files.flatMap(({ file, deletes }) => [file, ...deletes]),
+    signal,
   )
   return viewSql(name, state.metadata, files, (path) => copies.pathOf(path))
 }
@@ -80,9 +90,13 @@ async function withinDuckdb(
   views: readonly string[],
   sql: string,
   maxRows: number,
+  signal: AbortSignal | undefined,
 ): Promise<QueryResult> {
   const connection = await instance.connect()
+  const interrupt = () => connection.interrupt()
+  signal?.addEventListener('abort', interrupt)
   try {
+    signal?.throwIfAborted()
     await connection.run("set timezone = 'UTC'").catch(() => {
       // Only DuckDB builds with ICU know time zones; without it timestamps are printed in UTC anyway.
     })
@@ -104,6 +118,7 @@ async function withinDuckdb(
       { cause: error },
     )
   } finally {
+    signal?.removeEventListener('abort', interrupt)
     connection.closeSync()
     instance.closeSync()
   }

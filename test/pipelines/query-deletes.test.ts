@@ -75,6 +75,14 @@ test('nothing of a copied file stays, whatever became of the query', async () =>
     context: { limit: 10 },
   })
   expect(readdirSync(folder)).toEqual([])
+  // Told to stop while it fetches, and while DuckDB is at work.
+  const stopped = table.query('select * from t', { signal: AbortSignal.abort(new Error('told')) })
+  await expect(stopped).rejects.toMatchObject({ code: 'run/interrupted' })
+  const long = 'select count(*) from t, range(1000000000000) r where r.range % 7 = 1'
+  await expect(table.query(long, { signal: AbortSignal.timeout(300) })).rejects.toMatchObject({
+    code: 'run/interrupted',
+  })
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test('deletes by the values of a column that was renamed, or dropped since, still hold', () => {
@@ -160,7 +168,7 @@ async function lake() {
       ])
       await add('deletes', name, sequence, { content: 'equality-deletes', equalityIds: ids, rows: columns.id.length })
     },
-    async query(sql: string, options: { maxFetchBytes?: number } = {}) {
+    async query(sql: string, options: { maxFetchBytes?: number; signal?: AbortSignal } = {}) {
       const state = { metadata: await publish(storage, entries), metadataLocation: `${T}/metadata` }
       const tables = new Map([['t', { state, storage }]])
       return (await runQuery(sql, { storage, tables, ...options })).rows
