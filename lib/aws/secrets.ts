@@ -23,6 +23,8 @@ export interface Secrets {
 }
 
 const DEFAULT_TTL_MS = 15 * 60_000
+/** Before a secret that could not be asked for again is asked for once more. */
+const AGAIN_MS = 60_000
 
 interface Kept {
   readonly text: string
@@ -50,8 +52,9 @@ export function openSecrets({ client, clock, ttlMs = DEFAULT_TTL_MS }: SecretsOp
       // An old text serves on where the new one can't be asked for: a job of hours need not end for that.
       const old = kept.get(name)
       const failed = failure(error, name)
-      if (old && failed.retryable) return old.text
-      throw failed
+      if (!old || !failed.retryable) throw failed
+      kept.set(name, { text: old.text, until: clock.now() + Math.min(ttlMs, AGAIN_MS) })
+      return old.text
     }
     const { SecretString: text } = answer
     if (text === undefined)

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { accessKeyOf, fakeAws, KEYS } from '../helpers/aws.ts'
 
 const CLIENTS = pathToFileURL(join(import.meta.dirname, '../../lib/aws/clients.ts')).href
 const ROLE = 'arn:aws:iam::111111111111:role/of-profile'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 /** Reads the secret `name` as whoever the chain finds. @returns its text, or `CODE message` of the failure */
 async function reading(settings: object, env: Record<string, string>, files: Record<string, string> = {}) {

@@ -55,13 +55,17 @@ test('a secret is asked for once by all, kept for its time, and then asked for a
 
 test('while Secrets Manager is away the text that is known serves on; without one there is an error to try again', async () => {
   let away = false
-  const { secrets, later } = await store(() => (away ? awsError('InternalServiceError', 500) : undefined), {
+  const { secrets, fake, later } = await store(() => (away ? awsError('InternalServiceError', 500) : undefined), {
     key: 'one',
   })
   expect(await secrets.get('key')).toBe('one')
   away = true
   later(5000)
   expect(await secrets.get('key')).toBe('one')
+  const asked = fake.received.length
+  expect(asked).toBeGreaterThan(1)
+  expect(await secrets.get('key')).toBe('one')
+  expect(fake.received.length).toBe(asked)
   expect(await told(secrets.get('other'))).toMatch(/secret\/unavailable.*InternalServiceError/)
 })
 

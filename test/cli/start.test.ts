@@ -132,4 +132,4 @@ test('tables and queries on a disk have no use for AWS, and a bucket only for wh
     'credential-providers',
   ])
     expect(inBucket).not.toContain(`@aws-sdk/${unused}`)
-})
+}, 60_000)

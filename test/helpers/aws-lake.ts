@@ -41,14 +41,16 @@ export interface AwsLake {
 }
 
 export interface AwsLakeOptions {
-  /** In the place of the fakes: an endpoint that is Glue, and one that is Secrets Manager; other engines read the table then. */
+  /** In the place of the fakes: an endpoint that is Glue, and one that is Secrets Manager. */
   readonly endpoints?: { readonly glue: string; readonly secretsmanager: string }
+  /** PyArrow reads the store. @default where there are endpoints */
+  readonly pyarrow?: boolean
 }
 
 export async function awsLake(options: AwsLakeOptions = {}): Promise<AwsLake> {
   const dir = mkdtempSync(join(tmpdir(), 'pseudolake-aws-lake-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
-  const store = await (options.endpoints ? versitygwForPyarrow : versitygw)('raw', 'lake')
+  const store = await ((options.pyarrow ?? options.endpoints) ? versitygwForPyarrow : versitygw)('raw', 'lake')
   onTestFinished(() => store.stop())
   const storage = s3Over(store.endpoint)
   const glue = await glueFake([])

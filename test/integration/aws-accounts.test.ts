@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../lib/core/clock.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
 import { batchJob } from '../../pipelines/batch/job.ts'
@@ -20,6 +20,8 @@ import { type GlueFake, glueFake } from '../helpers/glue-fake.ts'
 import { duckdb } from '../helpers/lake.ts'
 import { type FakeS3, fakeS3 } from '../helpers/s3/fake.ts'
 import { s3Over } from '../helpers/s3/open.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const role = (name: string) => `arn:aws:iam::111111111111:role/${name}`
 
