@@ -9,6 +9,8 @@ import { ValueTable } from './value-table.ts'
 
 /** Page and dictionary size that readers expect, before compression. */
 const PAGE_BYTES = 1 << 20
+/** What a page that waits takes beside its bytes. */
+const PAGE_OVERHEAD = 512
 const DICTIONARY_BYTES = 1 << 20
 /** As fast as Snappy, and half as large on times and names. */
 const LEVEL = 1
@@ -153,8 +155,10 @@ export class TextChunk {
       random: random || this.#codec === 'snappy',
       level: LEVEL,
     })
-    this.#pages.push(page)
-    this.bytes += page.body.length
+    // zlib gives a part of a larger buffer, all of which would wait with it.
+    const body = page.body.buffer.byteLength > 2 * page.body.length ? new Uint8Array(page.body) : page.body
+    this.#pages.push({ ...page, body })
+    this.bytes += body.length + PAGE_OVERHEAD
   }
 }
 
@@ -171,14 +175,25 @@ class Bounds {
   look(plain: Uint8Array, count: number): void {
     if (this.#tooLong) return
     const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
+    // Where they are until the end: of times that go up, each value would be copied for the greatest.
+    let [min, from, to] = [this.#min, 0, this.#min?.length ?? 0]
+    let [max, first, last] = [this.#max, 0, this.#max?.length ?? 0]
     for (let i = 0, at = 0; i < count; i++) {
-      const length = view.getUint32(at, true)
-      at += 4
-      const end = at + length
-      if (!this.#min || less(plain, at, end, this.#min)) this.#min = this.#bound(plain, at, end)
-      if (!this.#max || less(this.#max, 0, this.#max.length, plain, at, end)) this.#max = this.#bound(plain, at, end)
-      at = end
+      const start = at + 4
+      at = start + view.getUint32(at, true)
+      if (!min || less(plain, start, at, min, from, to)) {
+        min = plain
+        from = start
+        to = at
+      }
+      if (!max || less(max, first, last, plain, start, at)) {
+        max = plain
+        first = start
+        last = at
+      }
     }
+    if (min && min !== this.#min) this.#min = this.#bound(min, from, to)
+    if (max && max !== this.#max) this.#max = this.#bound(max, first, last)
   }
 
   #bound(plain: Uint8Array, from: number, to: number): Uint8Array {
@@ -188,14 +203,7 @@ class Bounds {
 }
 
 /** Whether bytes `[a, aEnd)` of one are in front of bytes `[b, bEnd)` of the other. */
-function less(
-  one: Uint8Array,
-  a: number,
-  aEnd: number,
-  other: Uint8Array,
-  b = 0,
-  bEnd: number = other.length,
-): boolean {
+function less(one: Uint8Array, a: number, aEnd: number, other: Uint8Array, b: number, bEnd: number): boolean {
   const n = Math.min(aEnd - a, bEnd - b)
   for (let i = 0; i < n; i++) {
     const difference = (one[a + i] as number) - (other[b + i] as number)

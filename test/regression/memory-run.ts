@@ -16,7 +16,7 @@ const [input, warehouse, mode] = process.argv.slice(2) as [string, string, strin
 const settings = readBatchConfig(
   JSON.stringify({
     job: 'memory',
-    input: { path: input },
+    input: { path: input, format: input.endsWith('.csv') ? 'csv' : 'parquet' },
     columns: { vin: { mode } },
     service: { embedded: { keyring: 'none' } },
     output: { table: 'db.t', warehouse },

@@ -27,9 +27,14 @@ async function peak(dir: string, input: string, mode: string): Promise<{ rows: n
   return { rows: report.rows, mb: report.peak_rss_bytes / MB, distinct: report.distinct }
 }
 
-async function dataset(dir: string, rows: number, distribution: 'uniform' | 'unique'): Promise<string> {
-  const location = join(dir, `${distribution}-${rows}.parquet`)
-  await generate({ location, rows, distribution }, { storage: localStorage() })
+async function dataset(
+  dir: string,
+  rows: number,
+  distribution: 'uniform' | 'unique',
+  format: 'parquet' | 'csv' = 'parquet',
+): Promise<string> {
+  const location = join(dir, `${distribution}-${rows}.${format}`)
+  await generate({ location, rows, distribution, format }, { storage: localStorage() })
   return location
 }
 
@@ -40,6 +45,35 @@ test('ten times the rows take no more memory', { timeout: 120_000 }, async () =>
   expect(large).toMatchObject({ rows: 4_000_000, distinct: 10_000 })
   expect(large.mb).toBeLessThan(512)
   expect(large.mb - small.mb).toBeLessThan(96)
+})
+
+test('CSV: ten times the rows take no more memory', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const small = await peak(dir, await dataset(dir, 600_000, 'uniform', 'csv'), 'deterministic')
+  const large = await peak(dir, await dataset(dir, 6_000_000, 'uniform', 'csv'), 'deterministic')
+  expect(large).toMatchObject({ rows: 6_000_000, distinct: 10_000 })
+  expect(large.mb).toBeLessThan(512)
+  expect(large.mb - small.mb).toBeLessThan(96)
+})
+
+test('CSV: values of which none comes twice, and a pseudonym for each cell', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const input = await dataset(dir, 2_500_000, 'unique', 'csv')
+  for (const mode of ['deterministic', 'random']) {
+    const { rows, mb } = await peak(dir, input, mode)
+    expect(rows).toBe(2_500_000)
+    expect(mb).toBeLessThan(512)
+  }
+})
+
+test('CSV: a thousand columns', { timeout: 120_000 }, async () => {
+  const dir = folder()
+  const input = join(dir, 'wide.csv')
+  const columns = Array.from({ length: 1000 }, (_, i) => `'c' || (i * ${i + 7} % ${i + 3}) as c${i}`)
+  await duckdb(`copy (select 'VIN' || (i % 1000) as vin, ${columns.join(', ')} from range(60000) r(i)) to '${input}'`)
+  const { rows, mb } = await peak(dir, input, 'deterministic')
+  expect(rows).toBe(60_000)
+  expect(mb).toBeLessThan(512)
 })
 
 test('a million and a half values, none twice, stay below limits.memory_mb', { timeout: 120_000 }, async () => {
