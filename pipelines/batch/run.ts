@@ -265,7 +265,8 @@ class BatchRun {
     const inputBytes = this.#inputBytes(progress, inputs)
     const own = { targetBytes, ...(inputBytes !== undefined && { inputBytes }) }
     const step = { job: this.#job, approved: target.approved, schema, pinned, createdBy, ...own }
-    const atOnce = await runner.begin(step, inputs, only)
+    const values = this.#plan?.distinct.values ?? this.#outline?.distinct ?? Number.POSITIVE_INFINITY
+    const atOnce = await runner.begin(step, inputs, values, only)
     const written = await this.#timings.time('rewrite', () =>
       inOrder(
         inputs,

@@ -11,21 +11,23 @@ import type { GroupThreads } from './threads/groups.ts'
 import type { Threads } from './threads/thread.ts'
 import type { Finished } from './unpublished.ts'
 
-/** Less is done before a thread has started. */
-const DEFAULT_LEAST_BYTES = 64 << 20
+/** Less is done before threads have paid for their start: a thread alone rewrites it in a second. */
+const DEFAULT_LEAST_BYTES = 256 << 20
 /** A file by itself: its writing and its gate stay in one thread. */
 const DEFAULT_LEAST_FILE_BYTES = 256 << 20
 /**
- * Of `limits.memory_mb` for each thread, and for this one beside them: more memory, more threads. Two threads over 40 million values, none
- * twice, took 700 MB, so the default of 512 has none.
+ * What two threads took of `limits.memory_mb`, each, and this one beside them. Where values come again and again that is what reads, writes and
+ * looks up; where most are new, what is asked for and answered in all of them together is more, and costs more CPU than a thread alone.
  */
-const THREAD_MB = 320
-const OWN_MB = 128
+const THREAD_MB = { few: 160, many: 320 }
+const OWN_MB = { few: 160, many: 128 }
+/** Different values of a run that are few. */
+const FEW_VALUES = 50_000
 
 /** Threads open their storages by themselves: what a caller wraps around one is not in them. */
 export interface ThreadLimits {
   readonly most: number
-  /** Bytes of a step for which threads are started. @default 64 MiB */
+  /** Bytes of a step for which threads are started. @default 256 MiB */
   readonly leastBytes?: number
   /** Bytes of a file whose row groups are made in threads. @default 256 MiB */
   readonly leastFileBytes?: number
@@ -51,22 +53,34 @@ export class Runner {
     this.#options = options
   }
 
-  /** @param only the file of a step that has one @returns how many files may be worked on at a time */
-  async begin(step: StepWork, inputs: readonly InputFile[], only?: ParquetFile): Promise<number> {
+  /**
+   * @param values different ones that the run will have asked for after the step, as far as footers say
+   * @param only the file of a step that has one
+   * @returns how many files may be worked on at a time
+   */
+  async begin(step: StepWork, inputs: readonly InputFile[], values: number, only?: ParquetFile): Promise<number> {
     this.#step = step
     this.#only = only
     const { threads, job, gate } = this.#options
     const { most = 1, leastBytes = DEFAULT_LEAST_BYTES, leastFileBytes = DEFAULT_LEAST_FILE_BYTES } = threads ?? {}
     const { memory_mb: memory, threads: asked = most } = job.settings.limits
-    const n = Math.min(most, asked, Math.floor((memory - OWN_MB) / THREAD_MB))
+    const room = (kind: 'few' | 'many') => Math.floor((memory - OWN_MB[kind]) / THREAD_MB[kind])
+    // Mode random has a value for each cell.
+    const areFew = values <= FEW_VALUES && !job.columns.some(({ mode }) => mode === 'random')
+    const n = Math.min(most, asked, room(areFew ? 'few' : 'many'))
     const bytes = inputs.reduce((sum, { object }) => sum + object.bytes, 0)
     const byFile = inputs.length >= n && bytes >= leastBytes
     // Row groups of a CSV come to be one after the other.
     const byGroup = !byFile && !job.csv && inputs.some(({ object }) => object.bytes >= leastFileBytes)
-    // A later step may be of another kind.
-    if (n < 2 || byFile !== (this.#files !== undefined) || byGroup !== (this.#groups !== undefined)) await this.close()
+    // A later step may be of another kind, and have room for fewer.
+    if (
+      n < (this.#threads?.all.length ?? 2) ||
+      byFile !== (this.#files !== undefined) ||
+      byGroup !== (this.#groups !== undefined)
+    )
+      await this.close()
     if (n > 1 && (byFile || byGroup)) {
-      this.#threads ??= await this.#start(n)
+      this.#threads ??= await this.#start(n, room('many') < n ? FEW_VALUES : undefined)
       // Loaded where they serve: most runs have none.
       if (byFile) this.#files ??= new (await import('./threads/files.ts')).FileThreads(this.#threads, gate)
       else this.#groups ??= new (await import('./threads/groups.ts')).GroupThreads(this.#threads)
@@ -75,10 +89,10 @@ export class Runner {
     return this.#files ? n : 1
   }
 
-  async #start(threads: number): Promise<Threads> {
+  async #start(threads: number, values: number | undefined): Promise<Threads> {
     const { seed, client, signal } = this.#options
     const { Threads } = await import('./threads/thread.ts')
-    return new Threads({ threads, seed, share: 1, client: client.client, signal })
+    return new Threads({ threads, values, seed, share: 1, client: client.client, signal })
   }
 
   /** @throws as `finishInput` */

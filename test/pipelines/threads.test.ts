@@ -6,6 +6,7 @@ import type { PseudonymRequest } from '../../lib/client/pseudonymizer.ts'
 import type { StepWork } from '../../pipelines/batch/file.ts'
 import type { InputFile } from '../../pipelines/batch/inputs.ts'
 import { Runner, type RunnerOptions } from '../../pipelines/batch/runner.ts'
+import { type Thread, Threads } from '../../pipelines/batch/threads/thread.ts'
 import { type Lake, lake } from '../helpers/lake.ts'
 
 const COLUMNS = { vin: { mode: 'deterministic' }, owner: { mode: 'random' } }
@@ -244,10 +245,11 @@ describe('row groups of one file', () => {
   })
 })
 
-test('there are as many threads as memory has room for, and none by default', async () => {
+test('there are as many threads as memory has room for: two by default where values come again, one where most are new', async () => {
   const gate = { full: false, max_match_ratio: 0.01, reidentify: false }
-  const atOnce = async (memory_mb: number, threads?: number) => {
-    const job = { settings: { limits: { memory_mb, threads, max_identifiers: 900 }, gate }, columns: [] }
+  const atOnce = async (memory_mb: number, values: readonly number[], asked?: number, mode = 'deterministic') => {
+    const limits = { memory_mb, threads: asked, max_identifiers: 900 }
+    const job = { settings: { limits, gate }, columns: [{ name: 'a', mode }] }
     const runner = new Runner({
       job,
       threads: { most: 4, leastBytes: 0 },
@@ -257,14 +259,45 @@ test('there are as many threads as memory has room for, and none by default', as
     } as unknown as RunnerOptions)
     const inputs = Array.from({ length: 9 }, () => ({ object: { bytes: 1 } })) as unknown as InputFile[]
     try {
-      return await runner.begin({ job } as unknown as StepWork, inputs)
+      let threads = 0
+      for (const count of values) threads = await runner.begin({ job } as unknown as StepWork, inputs, count)
+      return threads
     } finally {
       await runner.close()
     }
   }
-  expect(await atOnce(512)).toBe(1)
-  expect(await atOnce(768)).toBe(2)
-  expect(await atOnce(4096)).toBe(4)
-  expect(await atOnce(4096, 3)).toBe(3)
-  expect(await atOnce(4096, 1)).toBe(1)
+  expect(await atOnce(512, [10_000])).toBe(2)
+  expect(await atOnce(479, [10_000])).toBe(1)
+  expect(await atOnce(512, [50_001])).toBe(1)
+  expect(await atOnce(512, [Number.POSITIVE_INFINITY])).toBe(1)
+  // A step with many values takes memory back, one with as few as before keeps it.
+  expect(await atOnce(512, [10_000, 20_000])).toBe(2)
+  expect(await atOnce(512, [10_000, 9_000_000])).toBe(1)
+  expect(await atOnce(1024, [10_000, 9_000_000])).toBe(2)
+  expect(await atOnce(512, [10], undefined, 'random')).toBe(1)
+  expect(await atOnce(768, [9_000_000])).toBe(2)
+  expect(await atOnce(4096, [9_000_000])).toBe(4)
+  expect(await atOnce(4096, [10], 3)).toBe(3)
+  expect(await atOnce(4096, [10], 1)).toBe(1)
+})
+
+test('where footers had promised fewer values than there are, one thread works on', async () => {
+  const threads = new Threads({
+    threads: 2,
+    values: 100,
+    seed: 1,
+    share: 1,
+    client: { call: () => Promise.reject(new Error('not asked')) },
+    signal: new AbortController().signal,
+  })
+  try {
+    const [first, second] = threads.all as [Thread, Thread]
+    first.asked = 150
+    second.asked = 50
+    expect(threads.working).toEqual([first, second])
+    second.asked = 51
+    expect(threads.working).toEqual([first])
+  } finally {
+    await threads.close()
+  }
 })

@@ -12,7 +12,7 @@ import { readBatchConfig } from '../../pipelines/config/load.ts'
 import { cacheBytes } from '../../pipelines/service.ts'
 
 keepHeapSmall()
-const [input, warehouse, mode] = process.argv.slice(2) as [string, string, string]
+const [input, warehouse, mode, threads] = process.argv.slice(2) as [string, string, string, string?]
 const settings = readBatchConfig(
   JSON.stringify({
     job: 'memory',
@@ -41,6 +41,7 @@ const report = await runBatch(job, {
   catalog: filesystemCatalog({ storage, warehouse, clock }),
   connect: async () => composeClient(service, { clock, random: Math.random, cacheBytes: cacheBytes(settings) }),
   clock,
+  ...(threads && { threads: { most: Number(threads), leastBytes: 0 } }),
   random: Math.random,
   uuid: randomUUID,
   runId: 'memory',

@@ -18,11 +18,15 @@ function folder(): string {
 }
 
 /** Peak memory of a run over one file, in MB. */
-async function peak(dir: string, input: string, mode: string): Promise<{ rows: number; mb: number; distinct: number }> {
+async function peak(
+  dir: string,
+  input: string,
+  mode: string,
+  threads = 1,
+): Promise<{ rows: number; mb: number; distinct: number }> {
   const warehouse = join(dir, `warehouse-${mode}-${Math.random()}`)
-  const { stdout } = await run(process.execPath, ['test/regression/memory-run.ts', input, warehouse, mode], {
-    maxBuffer: MB,
-  })
+  const args = ['test/regression/memory-run.ts', input, warehouse, mode, String(threads)]
+  const { stdout } = await run(process.execPath, args, { maxBuffer: MB })
   const report = JSON.parse(stdout) as { rows: number; peak_rss_bytes: number; distinct: number }
   return { rows: report.rows, mb: report.peak_rss_bytes / MB, distinct: report.distinct }
 }
@@ -81,6 +85,24 @@ test('a million and a half values, none twice, stay below limits.memory_mb', { t
   const { rows, mb } = await peak(dir, await dataset(dir, 1_500_000, 'unique'), 'deterministic')
   expect(rows).toBe(1_500_000)
   expect(mb).toBeLessThan(512)
+})
+
+test('two threads stay below it too, and whatever the values', { timeout: 240_000 }, async () => {
+  const dir = folder()
+  // As many as two threads are started for; and so many that there is one.
+  for (const [name, distinct, distribution] of [
+    ['again', 45_000, 'uniform'],
+    ['once', undefined, 'unique'],
+  ] as const) {
+    const location = join(dir, name)
+    await generate(
+      { location, files: 4, rows: 2_400_000, distribution, ...(distinct && { distinct }) },
+      { storage: localStorage() },
+    )
+    const { rows, mb } = await peak(dir, location, 'deterministic', 2)
+    expect(rows).toBe(2_400_000)
+    expect(mb).toBeLessThan(512)
+  }
 })
 
 test('one row group that holds everything is read in pieces too', { timeout: 120_000 }, async () => {

@@ -27,6 +27,11 @@ export class Outline {
     return added
   }
 
+  /** Different values of the steps until now, as guessed. */
+  get distinct(): number {
+    return this.#sums.distinct
+  }
+
   /** Of the steps until now. */
   plan(prices: Prices): PlanSums {
     return this.#sums.plan(prices, 'not-asked')

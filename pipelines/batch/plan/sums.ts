@@ -45,6 +45,11 @@ export class Sums {
     return this.#tally.dataFiles
   }
 
+  /** Different values that the service would be asked for. */
+  get distinct(): number {
+    return this.#senders.total().distinct.values
+  }
+
   /** One file at a time. */
   async add(file: ParquetFile, input: InputFile, shape: Shape): Promise<void> {
     this.#first ??= shape

@@ -40,7 +40,7 @@ export class FileThreads {
   }
 
   #next(): void {
-    for (const thread of this.#threads.all) {
+    for (const thread of this.#threads.working) {
       if (this.#tasks.has(thread)) continue
       const task = this.#queue.shift()
       if (!task) return

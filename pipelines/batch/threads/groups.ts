@@ -35,11 +35,11 @@ export class GroupThreads {
   of(input: InputFile, constants: readonly ConstantColumn[], count: number): (position: number) => RemoteRowGroup {
     const of = { file: ++this.#lastFile, input, constants }
     const begun: Group[] = []
-    const { all } = this.#threads
     return (position) => {
-      for (let next = begun.length; next < Math.min(count, position + AHEAD * all.length); next++) {
+      const { working } = this.#threads
+      for (let next = begun.length; next < Math.min(count, position + AHEAD * working.length); next++) {
         const id = ++this.#lastId
-        const group = new Group(id, all[next % all.length] as Thread)
+        const group = new Group(id, working[next % working.length] as Thread)
         begun.push(group)
         this.#underWay.set(id, group)
         group.thread.post({ type: 'group', id, of, position: next })

@@ -14,6 +14,8 @@ const YOUNG_MB = 8
 
 export interface ThreadsOptions extends ThreadOptions {
   readonly threads: number
+  /** Different values that there is memory for in all threads; once there were more, one works on. @default no limit */
+  readonly values?: number | undefined
   readonly client: Pseudonymizer
   readonly signal: AbortSignal
 }
@@ -24,6 +26,8 @@ export class Thread {
   /** What is told of messages, and of the thread's end. */
   onMessage: (message: ThreadMessage) => void = () => {}
   onLost: (error: unknown) => void = () => {}
+  /** Values that it has asked for. */
+  asked = 0
   readonly #worker: Worker
   readonly #options: Pick<ThreadsOptions, 'client' | 'signal'>
 
@@ -31,8 +35,10 @@ export class Thread {
     this.#options = options
     this.#worker = new Worker(ENTRY, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } })
     this.#worker.on('message', (message: FromThread) => {
-      if (message.type === 'call') void this.#call(message)
-      else this.onMessage(message)
+      if (message.type === 'call') {
+        this.asked += message.request.values.offsets.length - 1
+        void this.#call(message)
+      } else this.onMessage(message)
     })
     // A thread that ends by itself ran out of memory, or into an error of ours.
     const lost = (cause: unknown) =>
@@ -69,12 +75,21 @@ export class Thread {
 export class Threads {
   readonly all: readonly Thread[]
   readonly #signal: AbortSignal
+  readonly #values: number
 
-  constructor({ threads, seed, share, client, signal }: ThreadsOptions) {
+  constructor({ threads, values = Number.POSITIVE_INFINITY, seed, share, client, signal }: ThreadsOptions) {
     this.#signal = signal
+    // Each asks for what it has not met, which another may have.
+    this.#values = values * threads
     const data = { seed, share: share / threads }
     this.all = Array.from({ length: threads }, () => new Thread(data, { client, signal }))
     signal.addEventListener('abort', this.stop, { once: true })
+  }
+
+  /** Those that may be given more work. */
+  get working(): readonly Thread[] {
+    const asked = this.all.reduce((sum, thread) => sum + thread.asked, 0)
+    return asked > this.#values ? this.all.slice(0, 1) : this.all
   }
 
   /** The files from now on belong to it. None is under way. */
