@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { moveObject } from '../../lib/storage/move.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
@@ -53,6 +54,21 @@ export function storageContract(
       await expect(moveObject(storage, `${root}/none`, `${root}/nowhere`, 3)).rejects.toMatchObject({
         code: 'storage/not-found',
       })
+    })
+
+    test('a large object is moved whole', { timeout: 60_000 }, async () => {
+      const { storage, root } = await open()
+      const writer = await storage.write(`${root}/large`)
+      const part = randomBytes(4 << 20)
+      for (let i = 0; i < 6; i++) await writer.write(part)
+      await writer.write(bytes('the end'))
+      const { bytes: size } = await writer.close()
+      expect(await moveObject(storage, `${root}/large`, `${root}/moved`, size)).toMatchObject({ bytes: size })
+      const moved = Buffer.from(await storage.read(`${root}/moved`))
+      expect(moved.length).toBe(6 * part.length + 7)
+      for (let i = 0; i < 6; i++) expect(part.equals(moved.subarray(i * part.length, (i + 1) * part.length))).toBe(true)
+      expect(text(moved.subarray(-7))).toBe('the end')
+      await expect(storage.stat(`${root}/large`)).rejects.toMatchObject({ code: 'storage/not-found' })
     })
 
     test('a range is start inclusive, end exclusive, and stops where the object ends', async () => {
