@@ -4,8 +4,8 @@
  *
  *   node benchmarks/planning.ts [--inputs 100000] [--inputs 1000000] [--from disk|s3] [--no-plan]
  *
- * From a disk the inputs are hard links, each looked at. From S3 they are listed, page by page, and read by the HTTP of a server of ours on
- * this machine (benchmarks/s3): its XML and a request for each read are in the figures, a network is not. The table is on the disk. The
+ * From a disk the inputs are hard links, each looked at. From S3 they are listed, page by page, and read by the adapter out of a store of ours
+ * on this machine (benchmarks/s3): what the SDK costs is in the figures, a network is not. The table is on the disk. The
  * service is a hash: it is asked for the key check only.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -22,14 +22,14 @@ import { systemClock } from '../lib/core/clock.ts'
 import { keepHeapSmall } from '../lib/core/heap.ts'
 import { filesystemCatalog } from '../lib/iceberg/catalogs/filesystem.ts'
 import { localStorage } from '../lib/storage/local.ts'
-import type { Storage } from '../lib/storage/storage.ts'
+import { openStorage } from '../lib/storage/open.ts'
 import { batchJob } from '../pipelines/batch/job.ts'
 import { shippedPrices } from '../pipelines/batch/plan/prices.ts'
 import { planBatch, runBatch } from '../pipelines/batch/run.ts'
 import { readBatchConfig } from '../pipelines/config/load.ts'
 import { cacheBytes } from '../pipelines/service.ts'
+import { s3Client } from '../test/helpers/s3/open.ts'
 import { keyOf } from './s3/keys.ts'
-import { s3Reader } from './s3/reader.ts'
 
 const { values } = parseArgs({
   allowNegative: true,
@@ -131,12 +131,17 @@ async function run(name: string, dir: string): Promise<void> {
   keepHeapSmall()
   const disk = localStorage()
   if (name === 'seed') await generate({ location: join(dir, 'seed.parquet'), rows: ROWS }, { storage: disk })
-  const storage = values.s3 === undefined ? disk : withInputs(disk, join(dir, 'in'), s3Reader(values.s3, `${dir}/`))
+  const { s3 } = values
+  const storage =
+    s3 === undefined
+      ? disk
+      : openStorage({ s3: { client: async () => s3Client(s3), clock: systemClock(), random: Math.random } })
+  const inputs = s3 === undefined ? join(dir, 'in/') : 's3://bucket/in/'
   const settings = readBatchConfig(
     JSON.stringify({
       // Another job makes the table; without its mark the rows are anybody’s, so that the inputs can be adopted.
       job: name === 'seed' ? 'seed' : 'planning',
-      input: { path: join(dir, name === 'seed' ? 'seed.parquet' : 'in/') },
+      input: { path: name === 'seed' ? join(dir, 'seed.parquet') : inputs },
       columns: { vin: { mode: 'deterministic' } },
       service: { embedded: { keyring: 'none' } },
       output: { table: name === 'plan' ? 'db.other' : 'db.t', warehouse: join(dir, 'warehouse') },
@@ -186,17 +191,6 @@ const service = inProcessTransport(({ values, domain }) => ({
   domain,
   keys: ['test'],
 }))
-
-/** The disk, but for what is below the inputs' folder. */
-function withInputs(disk: Storage, folder: string, inputs: Pick<Storage, 'stat' | 'read' | 'list'>): Storage {
-  const at = (location: string) => (location.startsWith(folder) ? inputs : disk)
-  return {
-    ...disk,
-    stat: (location) => at(location).stat(location),
-    read: (location, options) => at(location).read(location, options),
-    list: (prefix) => at(prefix).list(prefix),
-  }
-}
 
 if (values.run === undefined) for (const inputs of values.inputs) await measure(Number(inputs))
 else await run(values.run, values.dir)

@@ -5,15 +5,15 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, type TestContext, test } from 'vitest'
+import { HOME, VERSITYGW } from './interop-home.ts'
 
 export type Counterpart = 'pyiceberg' | 'spark' | 'trino' | 'duckdb' | 'versitygw' | 'moto' | 'rest-catalog'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
-const HOME = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
 /** Python of the installation; where there is none, a test may try another. */
 export const PYTHON = join(HOME, 'venv', 'bin', 'python')
 /** Java new enough for Trino, in its folder; its server; and the jars of Iceberg's REST catalog. */
@@ -22,8 +22,6 @@ export const TRINO = join(HOME, 'trino', 'server')
 export const REST_CATALOG = join(HOME, 'rest', 'lib')
 const AWS_JAR = join(HOME, 'jars', 'iceberg-aws-bundle.jar')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
-/** A store that speaks S3 and keeps its conditions. */
-export const VERSITYGW = join(HOME, 'bin', 'versitygw')
 /** Load order: iceberg needs the two others. */
 const EXTENSIONS = ['avro', 'httpfs', 'iceberg'].map((name) => join(HOME, 'duckdb', `${name}.duckdb_extension`))
 

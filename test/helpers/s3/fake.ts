@@ -310,7 +310,7 @@ function completed(bucket: Bucket, id: string, asked: Asked, body: Buffer, optio
 }
 
 function listed(bucket: Bucket, query: URLSearchParams, page: number): Answer {
-  const keys = bucket.keys(query.get('prefix') ?? '')
+  const keys = bucket.objects.under(query.get('prefix') ?? '')
   const from = Number(query.get('continuation-token') ?? 0)
   const here = keys.slice(from, from + page)
   const more = from + page < keys.length

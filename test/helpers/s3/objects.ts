@@ -25,7 +25,7 @@ export interface Upload {
 }
 
 export class Bucket {
-  readonly objects = new Map<string, StoredContent>()
+  readonly objects = new Objects()
   readonly uploads = new Map<string, Upload>()
 
   begin(key: string, metadata: Upload['metadata'], encryption: Upload['encryption']): string {
@@ -35,11 +35,37 @@ export class Bucket {
   }
 
   /** In the order of their UTF-8 bytes. */
-  keys(prefix: string): string[] {
-    return [...this.objects.keys()]
-      .filter((key) => key.startsWith(prefix))
-      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  keys(prefix: string): readonly string[] {
+    return this.objects.under(prefix)
   }
+}
+
+/** By key. */
+export class Objects extends Map<string, StoredContent> {
+  #listed: { readonly prefix: string; readonly keys: readonly string[] } | undefined
+
+  /** In the order of their UTF-8 bytes. Kept for the next page: of a million objects there are a thousand. */
+  under(prefix: string): readonly string[] {
+    if (this.#listed?.prefix !== prefix)
+      this.#listed = { prefix, keys: [...this.keys()].filter((key) => key.startsWith(prefix)).sort(byBytes) }
+    return this.#listed.keys
+  }
+
+  override set(key: string, value: StoredContent): this {
+    if (!this.has(key)) this.#listed = undefined
+    return super.set(key, value)
+  }
+
+  override delete(key: string): boolean {
+    this.#listed = undefined
+    return super.delete(key)
+  }
+}
+
+/** Only surrogates come in another order than their UTF-8. */
+function byBytes(a: string, b: string): number {
+  if (/[\ud800-\udfff]/.test(a) || /[\ud800-\udfff]/.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 export function contentOf(bytes: Uint8Array): Content {

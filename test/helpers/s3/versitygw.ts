@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { VERSITYGW } from '../interop.ts'
+import { VERSITYGW } from '../interop-home.ts'
 import { CREDENTIALS, REGION } from './open.ts'
 
 const TRIES = 5
