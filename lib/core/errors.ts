@@ -417,7 +417,8 @@ export const ERRORS = {
     exit: 3,
     retryable: true,
     who: 'operator',
-    cause: 'Other writers kept changing the table for longer than the retry budget.',
+    cause:
+      'Other writers kept changing the table for longer than the retry budget, or changed the very files that were to be rewritten.',
     fix: 'Run again.',
   },
   'table/commit-unknown': {

@@ -125,6 +125,13 @@ async function check(
       {
         files: new Set(found.files.map(({ path }) => path)),
         nulled,
+        inspect: async (location) => {
+          const left = (await countCells(storage, location, columns, signal)).flat().reduce((a, b) => a + b, 0)
+          if (left > 0)
+            throw new PseudolakeError('gate/failed', `${location}: ${left} cells are not null that should be`, {
+              location,
+            })
+        },
         replaced: (now) => new Set([...replacedFields(now), ...ids]),
         runId: options.runId,
         createdBy: options.createdBy,

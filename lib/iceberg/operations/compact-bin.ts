@@ -23,6 +23,8 @@ export interface BinWork {
   readonly onProgress: (bytes: number) => void
   /** Values that become null, by field id and their bytes. @default none */
   readonly nulled?: Nulled
+  /** Looks at the new file before anybody lists it: throws where it must not be. */
+  readonly inspect?: (location: string) => Promise<void>
 }
 
 export type Nulled = ReadonlyMap<number, (value: Uint8Array) => boolean>
@@ -78,6 +80,7 @@ export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
   }
   try {
     await requireSame(storage, written, expected, gone === 0 ? unedited(nulls, nulled) : undefined, signal)
+    await work.inspect?.(location)
   } catch (error) {
     await storage.delete(location)
     throw error

@@ -17,6 +17,8 @@ export interface RewriteOptions {
   readonly replaced?: (metadata: TableMetadata) => ReadonlySet<number>
   /** Values that become null. @default none */
   readonly nulled?: Nulled
+  /** Looks at each new file before anybody lists it: throws where it must not be. */
+  readonly inspect?: (location: string) => Promise<void>
   /** In the name of every file written, `[A-Za-z0-9-]{1,64}`. */
   readonly runId: string
   readonly createdBy: string
@@ -64,6 +66,7 @@ export async function rewriteBins(
         path: `${metadata.location}/data/${options.runId}-${String(i).padStart(5, '0')}.parquet`,
         ...(signal && { signal }),
         ...(options.nulled && { nulled: options.nulled }),
+        ...(options.inspect && { inspect: options.inspect }),
         onProgress: (bytes) =>
           options.onProgress?.({ bins: i, totalBins: bins.length, bytes: done + bytes, totalBytes }),
       })
