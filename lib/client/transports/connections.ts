@@ -1,11 +1,11 @@
 /**
  * Requests over connections that are kept: by Node's own client, or through a proxy by undici, which Node has no setting for before 24.5.
  *
- * Node's client is taken from `node:https`, for http too: the exports of `node:http` include WebSocket, so that importing it loads all
- * of Node's fetch. undici is loaded where there is a proxy. Each would be a third of what a small run costs.
+ * Node's clients are asked for when an address needs one, and not imported: TLS is loaded for https only, and of `node:http`, whose exports
+ * include WebSocket, an import would load all of Node's fetch. undici is loaded where there is a proxy. Each would be a third of what a
+ * small run costs.
  */
-import type { IncomingHttpHeaders } from 'node:http'
-import { Agent, type AgentOptions, request } from 'node:https'
+import type { Agent, AgentOptions, IncomingHttpHeaders, request } from 'node:http'
 import { createRequire } from 'node:module'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
@@ -50,7 +50,7 @@ export function direct({ origin, maxConnections, connectTimeoutMs }: ConnectionO
     // Of a connection that is not in use: what has been idle for longer may be ended by the other side just when a request is written.
     timeout: IDLE_MS,
   }
-  const agent = address.protocol === 'https:' ? new Secure(kept, connectTimeoutMs) : new Plain(kept, connectTimeoutMs)
+  const { agent, request } = (address.protocol === 'https:' ? secure : plain)(kept, connectTimeoutMs)
   let closed = false
   return {
     post: ({ path, headers, body, signal }) =>
@@ -104,33 +104,29 @@ export function throughProxy(options: ProxyOptions): Connections {
   }
 }
 
-class Secure extends Agent {
-  readonly #timeoutMs: number
-
-  constructor(options: AgentOptions, timeoutMs: number) {
-    super(options)
-    this.#timeoutMs = timeoutMs
-  }
-
-  override createConnection(...args: Parameters<Agent['createConnection']>) {
-    return timed(super.createConnection(...args) as Socket, 'secureConnect', this.#timeoutMs)
-  }
+interface NodeClient {
+  readonly agent: Agent
+  readonly request: typeof request
 }
 
-/** An agent of `node:https` that speaks http. */
-class Plain extends Agent {
-  readonly protocol = 'http:'
-  readonly defaultPort = 80
-  readonly #timeoutMs: number
-
-  constructor(options: AgentOptions, timeoutMs: number) {
-    super(options)
-    this.#timeoutMs = timeoutMs
+function secure(options: AgentOptions, timeoutMs: number): NodeClient {
+  const { Agent, request } = process.getBuiltinModule('node:https')
+  class Timed extends Agent {
+    override createConnection(...args: Parameters<Agent['createConnection']>) {
+      return timed(super.createConnection(...args) as Socket, 'secureConnect', timeoutMs)
+    }
   }
+  return { agent: new Timed(options), request }
+}
 
-  override createConnection(options: Parameters<Agent['createConnection']>[0]) {
-    return timed(connect(options as NetConnectOpts), 'connect', this.#timeoutMs)
+function plain(options: AgentOptions, timeoutMs: number): NodeClient {
+  const { Agent, request } = process.getBuiltinModule('node:http')
+  class Timed extends Agent {
+    override createConnection(to: Parameters<Agent['createConnection']>[0]) {
+      return timed(connect(to as NetConnectOpts), 'connect', timeoutMs)
+    }
   }
+  return { agent: new Timed(options), request }
 }
 
 function timed(socket: Socket, stands: 'connect' | 'secureConnect', timeoutMs: number): Socket {
