@@ -68,6 +68,8 @@ export class Unpublished {
   readonly #salt: string
   /** By location of the list's file. */
   readonly #entries = new Map<string, Entry>()
+  /** What earlier runs have listed, by what is the same for an input that matches: looked through for every input of a run. */
+  readonly #before = new Map<string, string[]>()
   readonly #taken = new Set<string>()
   /** Runs of this job that have begun, by location of their sign, each with the table it files its ledgers under. */
   readonly #begun = new Map<string, { readonly run: string; readonly table: string }>()
@@ -112,6 +114,11 @@ export class Unpublished {
       if (locationsOf(entry).some((file) => known.has(file))) {
         entries.delete(location)
         await storage.delete(location)
+      } else {
+        const key = matchKey(entry.digest, entry.inputBytes, entry.inputVersion)
+        const same = unpublished.#before.get(key)
+        if (same) same.push(location)
+        else unpublished.#before.set(key, [location])
       }
     return unpublished
   }
@@ -135,10 +142,10 @@ export class Unpublished {
 
   /** Finished files for the input, if there are some that match to the byte. */
   async take(input: InputFile, digest: string): Promise<Finished | undefined> {
-    for (const [location, entry] of this.#entries) {
-      if (entry.digest !== digest || this.#taken.has(location)) continue
-      const { object } = input
-      if (entry.inputBytes !== object.bytes || entry.inputVersion !== object.version) continue
+    const { object } = input
+    for (const location of this.#before.get(matchKey(digest, object.bytes, object.version)) ?? []) {
+      const entry = this.#entries.get(location)
+      if (!entry || this.#taken.has(location)) continue
       if (hashInput(entry.salt, object.location) !== entry.input) continue
       const files = entry.files.map((one) => ({ ...one, file: restored(one.file) }))
       if (!(await this.#areWhole(files))) continue
@@ -313,6 +320,10 @@ export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly fin
     },
     abort: () => writer.abort(),
   }
+}
+
+function matchKey(digest: string, bytes: number, version: string): string {
+  return `${digest}\0${bytes}\0${version}`
 }
 
 function locationsOf(entry: Entry | undefined): string[] {
