@@ -326,7 +326,8 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
       signal: new AbortController().signal,
     })
     // Only what was written is looked at before it turns out to be no Parquet file.
-    return gate.file({ output, rules: new Map(), constants: new Map() } as unknown as Parameters<Gate['file']>[0])
+    const plan = { columns: [] }
+    return gate.file({ output, plan, rules: new Map(), constants: new Map() } as unknown as Parameters<Gate['file']>[0])
   },
   'query/failed': async () => {
     const home = await place()
