@@ -60,7 +60,7 @@ class ProxyHandler implements RequestHandler {
     const { protocol, hostname, port, method, path, query, body } = request
     const signal = options.abortSignal as AbortSignal | undefined
     try {
-      const answer = await this.#proxy.request({
+      const asked = this.#proxy.request({
         origin: `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`,
         path: path + queryOf(query),
         method: method as Dispatcher.HttpMethod,
@@ -68,6 +68,7 @@ class ProxyHandler implements RequestHandler {
         body: (body ?? null) as string | Uint8Array | null,
         ...(signal && { signal }),
       })
+      const answer = await unlessAborted(asked, signal)
       const headers: Record<string, string> = {}
       for (const [name, value] of Object.entries(answer.headers))
         if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
@@ -89,6 +90,26 @@ class ProxyHandler implements RequestHandler {
 
   httpHandlerConfigs(): NodeHttpHandlerOptions {
     return this.#direct.httpHandlerConfigs()
+  }
+}
+
+/** Who leaves does not wait until the proxy has answered. */
+async function unlessAborted<T>(asked: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return asked
+  // Whatever comes of it later is nobody's.
+  asked.catch(() => undefined)
+  let leave = () => {}
+  try {
+    return await Promise.race([
+      asked,
+      new Promise<never>((_, reject) => {
+        leave = () => reject(signal.reason)
+        if (signal.aborted) leave()
+        else signal.addEventListener('abort', leave, { once: true })
+      }),
+    ])
+  } finally {
+    signal.removeEventListener('abort', leave)
   }
 }
 

@@ -33,6 +33,8 @@ export async function envProxy(
       connect: { timeout: connectTimeoutMs },
       headersTimeout: idleTimeoutMs,
       bodyTimeout: idleTimeoutMs,
+      // Many proxies make tunnels to port 443 only: what is not TLS is asked of the proxy itself.
+      proxyTunnel: false,
       // As texts, so that undici does not look into the process's own environment.
       httpProxy,
       httpsProxy,
