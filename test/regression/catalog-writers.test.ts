@@ -10,6 +10,7 @@ import type { Catalog } from '../../lib/iceberg/catalogs/catalog.ts'
 import { glueCatalog } from '../../lib/iceberg/catalogs/glue.ts'
 import { restCatalog } from '../../lib/iceberg/catalogs/rest.ts'
 import { noAuth } from '../../lib/iceberg/catalogs/rest-auth.ts'
+import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
@@ -17,6 +18,7 @@ import { verifyTable } from '../../pipelines/verify/verify.ts'
 import { type GlueFake, type GlueFault, glueFake } from '../helpers/glue-fake.ts'
 import { type RestFake, type RestFault, restFake } from '../helpers/rest-fake.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
+import { SIMPLE, simpleFile } from '../iceberg/tables.ts'
 import type { WriterJob } from './catalog-writer-run.ts'
 
 const APPENDS = 100
@@ -63,7 +65,7 @@ for (const existing of [false, true])
   }, async () => {
     const start = async () => {
       const at = await place()
-      if (existing) await writer({ glue: at.glue.url, warehouse: at.warehouse, name: 'before', count: 1, first: 500 })
+      if (existing) await already(glueOver(at.glue, at.warehouse))
       return at
     }
     const job = { name: 'a', count: 1, first: 0 }
@@ -118,7 +120,7 @@ test('a writer into a REST catalog killed after every call of its append: the ne
 }, async () => {
   const start = async () => {
     const at = { rest: await restFake(), warehouse: folder() }
-    await writer({ rest: at.rest.uri, warehouse: at.warehouse, name: 'before', count: 1, first: 500 })
+    await already(restOver(at.rest, at.warehouse))
     return at
   }
   const job = { name: 'a', count: 1, first: 0 }
@@ -158,6 +160,14 @@ async function whole(catalog: Catalog, ids: readonly number[], where: string): P
   const again = await verifyTable(state, { storage, current: true, now: Date.now() + FOUR_DAYS_MS })
   expect(again.counts, where).toEqual({})
   expect(await rows(), where).toEqual(ids)
+}
+
+/** A table with one row before the writer comes. */
+async function already(catalog: Catalog): Promise<void> {
+  const table = { database: 'db', name: 't' }
+  const files = [await simpleFile(storage, await catalog.newTableLocation(table), 'before', [500])]
+  const options = { schema: SIMPLE, create: { properties: {} }, files, runId: 'before' }
+  await appendFiles(catalog, table, options, { ...waitless(), uuid: randomUUID })
 }
 
 function glueOver(glue: GlueFake, warehouse: string): Catalog {
