@@ -65,6 +65,9 @@ function bySide({ input, state }: BatchJob, inputs: Storage, outputs: Storage): 
     replace: (location, bytes) => at(location).replace(location, bytes),
     write: async (location) => uncopying(await at(location).write(location)),
     list: (prefix) => at(prefix).list(prefix),
+    async *unfinished(prefix) {
+      yield* at(prefix).unfinished?.(prefix) ?? []
+    },
     reads: (location) => at(location).reads?.(location),
     move: (from, to) => (at(from) === at(to) ? at(from).move?.(from, to) : undefined),
     delete: (location) => at(location).delete(location),

@@ -72,6 +72,18 @@ test('a store copies from inputs to the table by itself only where one identity 
   expect(theirs.buckets.get('lake')?.keys('')).toEqual(['warehouse/db/t/data/x'])
 })
 
+test('uploads that nobody ended are found on each side', async () => {
+  const theirs = await fakeS3(['lake'])
+  onTestFinished(() => theirs.close())
+  const { own, storage } = await stored([], theirs)
+  theirs.buckets.get('lake')?.begin('warehouse/db/t/data/x', {}, undefined as never)
+  own.buckets.get('lake')?.begin('raw/y', {}, undefined as never)
+  const found: string[] = []
+  for (const prefix of ['s3://lake/warehouse/', 's3://lake/raw/', '/tmp/no-such-folder-here/'])
+    for await (const { location } of storage.unfinished?.(prefix) ?? []) found.push(location)
+  expect(found).toEqual(['s3://lake/warehouse/db/t/data/x', 's3://lake/raw/y'])
+})
+
 test('who pays for requests, and how is encrypted, is said with each request', async () => {
   const { own, storage } = await stored([
     'input.requester_pays=true',
