@@ -29,6 +29,8 @@ export interface Planted {
   readonly tamper?: (bytes: Buffer) => Uint8Array | Promise<Uint8Array>
   /** Columns that are really copied. */
   readonly forgotten?: readonly string[]
+  /** Mode random is really written as deterministic. */
+  readonly shared?: boolean
   readonly options?: Partial<GateOptions>
   readonly client?: Pseudonymizer
   /** The gate is handed what was read of the input's dictionaries before, as a run hands it over. @default true */
@@ -63,14 +65,14 @@ export async function gated(
     for (const [i, bytes] of (inputs instanceof Uint8Array ? [inputs] : inputs).entries()) {
       const open = async (location: string, content: Uint8Array): Promise<ParquetFile> =>
         openParquet(storage, await storage.create(location, content))
-      const plan = (file: ParquetFile, forgotten: readonly string[] = []) =>
+      const plan = (file: ParquetFile, forgotten: readonly string[] = [], shared = false) =>
         planRewrite(
           file,
           new Map(
             columns.flatMap(([key, rule]) => {
               const path = JSON.parse(key) as string[]
               if (forgotten.includes(path.join('.'))) return []
-              const perCell = rule.mode === 'random'
+              const perCell = rule.mode === 'random' && !shared
               return [
                 [
                   key,
@@ -86,7 +88,7 @@ export async function gated(
       const provenance = gate.provenance()
       const output = `memory:/out-${i}.parquet`
       let cell = 0
-      await rewrite(plan(real, planted.forgotten), {
+      await rewrite(plan(real, planted.forgotten, planted.shared), {
         storage,
         file: real,
         writer: await storage.write(output),

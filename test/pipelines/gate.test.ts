@@ -180,6 +180,12 @@ test('one pseudonym in two cells of mode random fails', async () => {
   expect(failed).toEqual(['one_to_one'])
 })
 
+test('a dictionary in mode random fails: its entries are one pseudonym for many cells', async () => {
+  const { failed, report } = await gated(input, { vin: { mode: 'random' } }, { shared: true })
+  expect(failed).toEqual(['one_to_one'])
+  expect(report.checks.find(({ name }) => name === 'one_to_one')?.findings[0]?.message).toContain('a dictionary')
+})
+
 test('a column that was copied though it is to be replaced fails', async () => {
   const { failed } = await gated(input, VIN, { forgotten: ['vin'] })
   expect(failed).toEqual(expect.arrayContaining(['byte_ranges', 'pseudonyms', 'headers']))

@@ -278,6 +278,7 @@ export class Gate {
       input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
       ...(constant && { constant }),
       reading,
+      perCell: source !== undefined && given.rule.mode === 'random',
       pairs: source && given.rule.mode === 'deterministic' ? this.#seen.pairsOf(given, source) : undefined,
       known: source && work.known?.(source, inputGroup),
       pair: this.#seen.pair(group, malformed, source === undefined),

@@ -45,6 +45,8 @@ export interface ReplacedChunk {
   readonly constant?: Entries
   readonly output: ChunkSide
   readonly reading: Reading
+  /** Every cell has a pseudonym of its own: a dictionary would give one to many. */
+  readonly perCell: boolean
   readonly pair: Pair
   /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
   readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
@@ -99,6 +101,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     at = page.from + page.header.compressedBytes
     if (page.header.type === PAGE.DICTIONARY) {
       const stored = page as Page<DictionaryHeader>
+      if (work.perCell) wrong = 'a dictionary, though each cell has a pseudonym of its own'
       held = work.pairs?.table.hold(stored, chunk.codec) ? work.pairs.table : undefined
       dictionary = outputDictionary(work, stored, held)
       entries += dictionary.count
