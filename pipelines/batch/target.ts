@@ -100,7 +100,11 @@ export class Target {
     for (const unfinished of await plain.unfinished()) {
       const { intent } = unfinished
       const { epoch } = intent.mark
+      // The marks of before the intent was found say nothing about it: another run may have set some since, and be at this very step.
+      await this.#reload()
       if (!isOpen(intent, this.metadata) || !(await plain.canFinish(unfinished))) {
+        // What cannot be finished now may have been since, and a later step have taken some of its files away.
+        await this.#reload()
         await plain.settle(unfinished, this.metadata)
         this.notes.push(`what an earlier run had begun of epoch ${epoch} was taken back`)
         continue
@@ -124,6 +128,11 @@ export class Target {
     const foreign = this.metadata ? 0 : await plain.foreign()
     if (foreign > 0)
       this.notes.push(`the folder has ${foreign} Parquet files that are not this job’s; they are left as they are`)
+  }
+
+  async #reload(): Promise<void> {
+    this.#state = await load(this.#job, this.#outside.catalog)
+    if (this.#state) this.uuid = this.#state.metadata['table-uuid']
   }
 
   /**

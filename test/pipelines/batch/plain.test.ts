@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openTable } from '../../../lib/iceberg/open.ts'
 import { localStorage } from '../../../lib/storage/local.ts'
+import type { Storage } from '../../../lib/storage/storage.ts'
 import { verifyTable } from '../../../pipelines/verify/verify.ts'
 import { type JobOverrides, type Lake, lake } from '../../helpers/lake.ts'
 import { inputs, VEHICLES, VIN } from './vehicles.ts'
@@ -108,6 +109,45 @@ test('of two runs at once one does the work, and no file is there twice', async 
   expect(runs.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
   expect(runs.find((run) => run.status === 'rejected')?.reason).toMatchObject({ code: 'table/mark-changed' })
   expect(await count(home)).toEqual([['4000']])
+})
+
+test('a run that finds another one at a later step than it knows of takes nothing of it back', async () => {
+  const home = await plainLake()
+  await inputs(home, { 'a.parquet': VEHICLES, 'b.parquet': VEHICLES })
+  const job = { ...PLAIN, set: ['commit.max_files=1'] }
+  const placed = Promise.withResolvers<void>()
+  const late = Promise.withResolvers<void>()
+  const disk = localStorage()
+  // The files of its second step have their names, its mark is not set yet.
+  const atWork: Storage = {
+    ...disk,
+    async create(location, bytes) {
+      if (location.endsWith('/v2.metadata.json')) {
+        placed.resolve()
+        await late.promise
+      }
+      return disk.create(location, bytes)
+    },
+  }
+  let first: Promise<unknown> | undefined
+  // It has read the marks, of which there are none, when the other run begins.
+  const slow: Storage = {
+    ...disk,
+    async *list(prefix) {
+      if (!first && prefix.endsWith('/intents/test/')) {
+        first = home.run(job, {}, { storage: atWork }).catch((error: unknown) => error)
+        await Promise.race([placed.promise, first])
+      }
+      yield* disk.list(prefix)
+    },
+  }
+  const [second] = await Promise.allSettled([home.run(job, {}, { storage: slow })])
+  late.resolve()
+  const runs = [await first, second.status === 'fulfilled' ? second.value : second.reason]
+  expect(runs).toContainEqual(expect.objectContaining({ code: 'table/mark-changed' }))
+  expect(await count(home)).toEqual([['2000']])
+  expect(visible(home)).toHaveLength(2)
+  expect(await home.run(job)).toMatchObject({ status: 'nothing-to-do', skipped_files: 2 })
 })
 
 test('two jobs into one folder: both are there, each with its own marks', async () => {
