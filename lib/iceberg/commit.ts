@@ -61,7 +61,12 @@ export async function commit(change: Commit, { clock, random, signal }: CommitCo
   let inFlight = false
   try {
     for (let attempt = 1; ; attempt++) {
-      const base = await load(change)
+      const base = await load(change).catch((error: unknown) => {
+        // Nor is it known then whether what was refused is in the table all the same.
+        if (attempt === 1 || isPseudolakeError(error, 'table/not-found')) throw error
+        inFlight = true
+        throw unknown(change, error)
+      })
       // Somebody else "was first" with our own commit: its answer was lost on the way, and a retry below us found it done.
       if (attempt > 1 && base && change.isIn(base.metadata)) return await done(base, attempt - 1)
       if (attempt > 1) await pause(attempt, base)
@@ -132,6 +137,15 @@ async function load({ catalog, table, create }: Commit): Promise<TableState | un
     if (create && isPseudolakeError(error, 'table/not-found')) return undefined
     throw error
   }
+}
+
+function unknown({ table: { database, name } }: Commit, cause: unknown): PseudolakeError {
+  return new PseudolakeError(
+    'table/commit-unknown',
+    `whether the commit to ${database}.${name} happened is not known: the table cannot be read`,
+    { database, name },
+    { cause },
+  )
 }
 
 function retryOf(properties: Readonly<Record<string, string>>) {

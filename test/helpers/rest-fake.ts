@@ -11,7 +11,7 @@ import { serializeMetadata } from '../../lib/iceberg/metadata.ts'
 import { applyUpdates, type TableUpdate } from '../../lib/iceberg/updates.ts'
 
 /**
- * - `lost`: done, and the connection breaks; `lost-502`: done, and a proxy answers 502; `garbage`: done, and the answer is a page.
+ * - `lost`: done, and the connection breaks; `lost-502`, `lost-503`: done, and a proxy answers so; `garbage`: done, and the answer is a page.
  * - `reset`, `500`, `503`, `429`, `401`, `403`, `419`: not done.
  * - `none`: nothing is wrong, for a place in the row.
  */
@@ -19,6 +19,7 @@ export type RestFault =
   | 'none'
   | 'lost'
   | 'lost-502'
+  | 'lost-503'
   | 'garbage'
   | 'reset'
   | '500'
@@ -91,8 +92,9 @@ export async function restFake(options: RestFakeOptions = {}): Promise<RestFake>
         attempt(answer)
         return response.destroy()
       case 'lost-502':
+      case 'lost-503':
         attempt(answer)
-        return void response.writeHead(502).end('<html>Bad gateway</html>')
+        return void response.writeHead(Number(fault.slice(5))).end('<html>Bad gateway</html>')
       case 'garbage':
         attempt(answer)
         return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Welcome</html>')

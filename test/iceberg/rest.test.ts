@@ -43,6 +43,28 @@ for (const fault of ['reset', '500'] as const)
     expect((await files(catalog)).filter((file) => file.includes('/snap-'))).toHaveLength(2)
   })
 
+test('a commit behind a 503 that went through is found, whatever the next attempt was answered', async () => {
+  const rest = await restFake()
+  const catalog = open(rest)
+  await append(catalog, '/a')
+  rest.fault('POST', COMMIT, 'lost-503')
+  await append(catalog, '/b')
+  rest.fault('POST', COMMIT, 'lost-503')
+  rest.fault('POST', COMMIT, '403')
+  await append(catalog, '/c')
+  expect(await paths(catalog)).toEqual(['/a', '/b', '/c'])
+})
+
+test('where it went through and nobody can look, it is unknown, and nothing of it is deleted', async () => {
+  const rest = await restFake()
+  const catalog = open(rest)
+  await append(catalog, '/a')
+  rest.fault('POST', COMMIT, 'lost-503')
+  for (const fault of ['none', '403'] as const) rest.fault('GET', COMMIT, fault)
+  await expect(append(catalog, '/b')).rejects.toMatchObject({ code: 'table/commit-unknown' })
+  expect(await paths(catalog)).toEqual(['/a', '/b'])
+})
+
 test('throttled commits are repeated after the time that was asked for', async () => {
   const rest = await restFake()
   const clock = waitlessClock()

@@ -74,6 +74,8 @@ export interface RestCall {
   readonly repeatable?: boolean
   /** For messages: what is called for which table or namespace. */
   readonly what: string
+  /** Set where an attempt was answered by 503: a proxy may have said so, behind which it went through. */
+  doubtful?: boolean
 }
 
 export interface RestClient {
@@ -141,6 +143,7 @@ export function restClient(options: RestClientOptions): RestClient {
     }
     return withRetries(options, once, (error) => {
       if (!(error instanceof RestError)) return undefined
+      if (error.status === 503) call.doubtful = true
       const again = error.failure === 'throttled' || error.failure === 'unsent'
       return again || (call.repeatable && error.failure === 'unknown') ? error.retryAfterMs : undefined
     })

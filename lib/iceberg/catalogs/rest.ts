@@ -2,7 +2,7 @@
  * Tables in an Iceberg REST catalog: Polaris, Lakekeeper, Nessie, Unity, AWS Glue's and S3 Tables' endpoints. The server writes the metadata
  * files; a commit is a list of requirements and updates, which it applies in one step or not at all.
  */
-import { PseudolakeError } from '../../core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { tableSpelling } from '../locations.ts'
@@ -10,7 +10,7 @@ import { metadataFrom } from '../metadata.ts'
 import type { Waiting } from './backoff.ts'
 import type { Catalog, TableIdentifier, TableState } from './catalog.ts'
 import type { RestAuth } from './rest-auth.ts'
-import { namespaceOf, RestError, restClient } from './rest-client.ts'
+import { namespaceOf, type RestCall, RestError, restClient } from './rest-client.ts'
 import { requirementsOf, updatesFor } from './rest-commit.ts'
 import { fetchSend, type HttpSend, requireSecure } from './rest-http.ts'
 import { type VendedAccess, vendedIn, vendedStorage } from './rest-storage.ts'
@@ -172,14 +172,15 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
   }
 
   async function publish(table: TableIdentifier, body: object): Promise<JsonObject | undefined> {
-    const post = async () =>
-      client.call({ method: 'POST', path: await client.tablePath(table), body, what: `a commit to ${textOf(table)}` })
+    const path = await client.tablePath(table)
+    const call: RestCall = { method: 'POST', path, body, what: `a commit to ${textOf(table)}` }
     try {
-      return await withNamespace(table, post)
+      return await withNamespace(table, () => client.call(call))
     } catch (error) {
-      if (!(error instanceof RestError)) throw error
-      // Of a 503 that does not end, one may have come from a proxy behind which the commit went through.
-      if (error.failure === 'unknown' || error.status === 503)
+      // Behind a 503 the commit may have gone through, whatever the next attempt was answered; a conflict is looked into by whoever commits.
+      const open = call.doubtful && !isPseudolakeError(error, 'table/conflict')
+      if (!(error instanceof RestError) && !open) throw error
+      if (open || (error instanceof RestError && error.failure === 'unknown'))
         throw new PseudolakeError(
           'table/commit-unknown',
           `whether the commit to ${textOf(table)} happened is not known`,
@@ -187,7 +188,7 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
           { cause: error },
         )
       // Dropped since it was loaded, or made by somebody else.
-      if (error.failure === 'no-table')
+      if (error instanceof RestError && error.failure === 'no-table')
         throw new PseudolakeError(
           'table/conflict',
           `${textOf(table)} is no longer there`,
