@@ -3,7 +3,7 @@ import type { Catalog, TableIdentifier, TableState } from '../catalogs/catalog.t
 import { MAX_SNAPSHOTS } from '../catalogs/metadata-files.ts'
 import type { TableMetadata } from '../metadata.ts'
 import { expireSnapshots } from './expire.ts'
-import type { RetentionPolicy } from './retention.ts'
+import { type RetentionPolicy, youngLoose } from './retention.ts'
 import type { OperationContext } from './snapshot.ts'
 
 export interface BoundOptions {
@@ -14,9 +14,10 @@ export interface BoundOptions {
 
 /**
  * Holds a table to the number of snapshots that it says it keeps: every commit writes all of them, and Glue's REST endpoint takes 20 MB. A tenth
- * goes at a time, so that one commit in that many pays for it. Tags and other branches keep what they name.
+ * goes at a time, so that one commit in that many pays for it. Tags and other branches keep what they name, and what no branch came through is
+ * kept while it is young: nobody asked for it to go.
  *
- * Best effort, after a commit that stands: what fails here is tried again after the next one.
+ * Best effort, after a commit that stands: what fails here, or is told to stop, is tried again after the next one.
  * @param state of the table after the commit
  * @returns the table's state now
  */
@@ -40,13 +41,17 @@ export async function boundSnapshots(
       {
         runId,
         ...policy,
-        ...(keep && { keep: (metadata) => keep(metadata, { now: context.clock.wall(), ...policy }) }),
+        keep(metadata) {
+          const now = context.clock.wall()
+          return new Set([...youngLoose(metadata, now), ...(keep?.(metadata, { now, ...policy }) ?? [])])
+        },
       },
       context,
     )
     return after
   } catch (error) {
-    if (error instanceof PseudolakeError && !isPseudolakeError(error, 'run/interrupted', 'internal/bug')) return state
+    if (context.signal?.aborted) return state
+    if (error instanceof PseudolakeError && !isPseudolakeError(error, 'internal/bug')) return state
     throw error
   }
 }

@@ -74,6 +74,21 @@ export function planExpiry(metadata: TableMetadata, policy: RetentionPolicy): Ex
   }
 }
 
+/**
+ * Snapshots that no ref leads to and that are younger than the table keeps such ones (`history.expire.max-snapshot-age-ms`, 5 days): staged for
+ * somebody to publish, or left behind by a rollback that may be taken back.
+ */
+export function youngLoose(metadata: TableMetadata, now: number): bigint[] {
+  const { refs, snapshots, properties } = metadata
+  const age = number(properties['history.expire.max-snapshot-age-ms'], DEFAULT_MAX_SNAPSHOT_AGE_MS)
+  const reached = new Set<bigint>()
+  for (const { 'snapshot-id': head } of Object.values(refs))
+    for (const { 'snapshot-id': id } of ancestry(metadata, head)) reached.add(id)
+  return snapshots.flatMap(({ 'snapshot-id': id, 'timestamp-ms': made }) =>
+    reached.has(id) || made < now - age ? [] : [id],
+  )
+}
+
 /** A snapshot and those it came out of, the newest first, as far as they are there. */
 export function* ancestry(metadata: TableMetadata, from: bigint | undefined): Generator<Snapshot, void, undefined> {
   const byId = new Map(metadata.snapshots.map((snapshot) => [snapshot['snapshot-id'], snapshot]))
