@@ -130,6 +130,23 @@ test('OAuth2: a wrong secret is denied, and neither it nor a token is in what is
   expect(JSON.stringify([failed, String(failed), (failed as Error).stack])).not.toContain('PLANTED')
 })
 
+test('what a server says is wrong is shown, but not where it repeats who asked', async () => {
+  const saying = (message: string) =>
+    restCatalog({
+      ...{ uri: 'http://127.0.0.1:1', storage: memoryStorage(), clock: waitlessClock(), random: () => 0.5 },
+      auth: bearerAuth(async () => 'PLANTED-token-of-somebody'),
+      headers: { 'x-api-key': 'PLANTED-key' },
+      send: async () => ({
+        status: 403,
+        header: () => undefined,
+        body: JSON.stringify({ error: { type: 'ForbiddenException', message } }),
+      }),
+    }).load(TABLE)
+  await expect(saying('t needs TABLE_READ')).rejects.toThrow('(t needs TABLE_READ)')
+  for (const message of ['no such token: PLANTED-token-of-somebody', 'token PLANTED-token-o… has ended', 'PLANTED-key'])
+    await expect(saying(message)).rejects.toThrow(/^(?!.*PLANTED).*403 ForbiddenException/)
+})
+
 test('a bearer token that was refused is asked for once more, so a rotated one is taken up', async () => {
   const rest = await restFake({ client: { id: 'me', secret: 'x' } })
   rest.tokens.add('new')

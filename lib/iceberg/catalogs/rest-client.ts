@@ -133,13 +133,13 @@ export function restClient(options: RestClientOptions): RestClient {
   async function perform(url: string, call: RestCall): Promise<JsonObject | undefined> {
     let renewed = false
     const once = async (): Promise<JsonObject | undefined> => {
-      const response = await exchange(url, call)
+      const { response, headers } = await exchange(url, call)
       if ((response.status === 401 || response.status === 419) && !renewed && auth.renew()) {
         // The request was not looked at: only who sent it.
         renewed = true
         return once()
       }
-      return answered(response, call)
+      return answered(response, call, secretsIn(headers))
     }
     return withRetries(options, once, (error) => {
       if (!(error instanceof RestError)) return undefined
@@ -149,7 +149,10 @@ export function restClient(options: RestClientOptions): RestClient {
     })
   }
 
-  async function exchange(url: string, { method, body, headers = {}, what }: RestCall): Promise<HttpResponse> {
+  async function exchange(
+    url: string,
+    { method, body, headers = {}, what }: RestCall,
+  ): Promise<{ readonly response: HttpResponse; readonly headers: HttpRequest['headers'] }> {
     const plain: HttpRequest = {
       method,
       url,
@@ -161,9 +164,9 @@ export function restClient(options: RestClientOptions): RestClient {
       },
       ...(body !== undefined && { body: stringifyJson(body) }),
     }
-    const added = await auth.authorize(plain)
+    const sent = { ...plain.headers, ...(await auth.authorize(plain)) }
     try {
-      return await send({ ...plain, headers: { ...plain.headers, ...added } })
+      return { response: await send({ ...plain, headers: sent }), headers: sent }
     } catch (cause) {
       const { host } = new URL(url)
       throw neverSent(cause)
@@ -177,7 +180,20 @@ export function namespaceOf(database: string): string[] {
   return database.split('.')
 }
 
-function answered({ status, body, header }: HttpResponse, { method, what }: RestCall): JsonObject | undefined {
+/** How the words begin that a server may repeat in what it says is wrong, and nobody may read. */
+function secretsIn(headers: HttpRequest['headers']): string[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    /auth|token|secret|key|cookie|credential/i.test(name)
+      ? value.split(/[\s,;=]+/).flatMap((word) => (word.length >= 8 ? [word.slice(0, 12)] : []))
+      : [],
+  )
+}
+
+function answered(
+  { status, body, header }: HttpResponse,
+  { method, what }: RestCall,
+  secrets: readonly string[],
+): JsonObject | undefined {
   if (status === 204 || (status === 200 && body === '')) return undefined
   if (status === 200) {
     const json = object(body)
@@ -192,7 +208,8 @@ function answered({ status, body, header }: HttpResponse, { method, what }: Rest
   }
   const error = object(body)?.error as { type?: Json; message?: Json } | undefined
   const type = typeof error?.type === 'string' ? error.type : ''
-  const said = typeof error?.message === 'string' ? error.message.split('\n')[0]?.slice(0, 200) : undefined
+  const line = typeof error?.message === 'string' ? error.message.split('\n')[0] : undefined
+  const said = secrets.some((secret) => line?.includes(secret)) ? undefined : line?.slice(0, 200)
   const failure = failureOf(status, type)
   throw new RestError(
     failure,
