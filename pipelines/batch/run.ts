@@ -127,6 +127,8 @@ class BatchRun {
   readonly #published = new Totals()
   readonly #done = new StepProgress()
   #takenOver = 0
+  /** Data files of earlier runs, of the step that is at work. */
+  readonly #foreign = new Set<string>()
   #target: Target | undefined
   #progress: Progress | undefined
   #plan: BatchPlan | undefined
@@ -295,6 +297,7 @@ class BatchRun {
     const taken = await unpublished.take(input, digest)
     if (taken) this.#takenOver++
     if (taken) await this.#lookAgain(input, taken, table)
+    for (const { file } of taken?.files ?? []) this.#foreign.add(file.location)
     const finished = taken ?? (await this.#rewrite(input, number, table, runner))
     if (!taken) await unpublished.add(input, digest, finished)
     const { rows, files } = finished
@@ -365,12 +368,14 @@ class BatchRun {
       files: named.flatMap(({ files }) => files),
       from: written.flatMap(({ files }) => files.map(({ path }) => path)),
       removed,
+      takenOver: [...this.#foreign],
       properties: { ...properties, [progress.property]: JSON.stringify(mark) },
       mark,
       check: (metadata: TableMetadata | undefined) => progress.requireUnchanged(metadata, planned),
     }
     const { upgraded } = await this.#timings.time('commit', () => target.publish(change))
     progress.committed(mark)
+    this.#foreign.clear()
     this.#commits++
     this.#snapshots.push(String(target.metadata?.['current-snapshot-id'] ?? ''))
     this.#published.add(named)

@@ -1,4 +1,5 @@
 /** The table that a run writes to, whether it is there already or the first commit will make it. */
+import pLimit from 'p-limit'
 import type { Clock } from '../../lib/core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { Catalog, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
@@ -25,6 +26,8 @@ import { isOpen, PlainFolder } from './plain/folder.ts'
 import { newIntent } from './plain/intent.ts'
 import type { Written } from './totals.ts'
 
+const LOOKED_AT_ONCE = 16
+
 export interface TargetOutside {
   readonly catalog: Catalog
   readonly clock: Clock
@@ -42,6 +45,8 @@ export interface Change {
   readonly from?: readonly string[]
   /** Paths of data files that go in the same snapshot. */
   readonly removed: readonly string[]
+  /** Those of the files that an earlier run had made: another run's end may take them away. @default none */
+  readonly takenOver?: readonly string[]
   /** Table properties as they are to be; equal ones are left alone. */
   readonly properties: Readonly<Record<string, string>>
   readonly mark: Mark
@@ -236,7 +241,8 @@ export class Target {
     )
     await plain.place(declared)
     try {
-      const done = await this.#commit(change)
+      // They have other names by now.
+      const done = await this.#commit({ ...change, takenOver: [] })
       await plain.end(declared, this.#outside.clock.wall())
       return done
     } catch (error) {
@@ -249,7 +255,7 @@ export class Target {
 
   async #commit(change: Change): Promise<{ upgraded: boolean }> {
     const { catalog, clock, random, uuid, signal } = this.#outside
-    const { mark, removed, runId, schema, files } = change
+    const { mark, removed, runId, schema, files, takenOver = [] } = change
     const before = this.#state?.metadata
     const properties = Object.fromEntries(
       Object.entries(change.properties).filter(([name, value]) => before?.properties[name] !== value),
@@ -265,9 +271,11 @@ export class Target {
         'pseudolake.epoch': String(mark.epoch),
         'pseudolake.digest': mark.digest,
       },
-      check: (metadata: TableMetadata | undefined) => {
+      check: async (metadata: TableMetadata | undefined) => {
         change.check(metadata)
         this.#requireSame(before, metadata, Object.keys(change.properties))
+        const limit = pLimit(LOOKED_AT_ONCE)
+        await Promise.all(takenOver.map((path) => limit(() => catalog.storage.stat(storageLocation(path)))))
       },
     }
     const context = { clock, random, uuid, signal }
