@@ -73,14 +73,17 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
 
   const input = location(settings.input.path, 'input.path', cwd)
   const { output } = settings
-  const given = output.format === 'parquet' ? output.path : output.warehouse
-  const key = output.format === 'parquet' ? 'output.path' : 'output.warehouse'
-  const warehouse = given === undefined ? undefined : trimmed(location(given, key, cwd))
-  const plain = output.format === 'parquet' ? warehouse : undefined
   // The last dot: before it may be a namespace of several levels.
   const name = output.table ?? `plain.${settings.job}`
   const dot = name.lastIndexOf('.')
   const [database, table] = [name.slice(0, dot), name.slice(dot + 1)]
+  const folder = (key: 'path' | 'warehouse') => {
+    const given = output[key]
+    return given === undefined ? undefined : trimmed(location(given, `output.${key}`, cwd))
+  }
+  const root = folder('warehouse')
+  const plain = output.format === 'parquet' ? (folder('path') ?? `${root}/${database}/${table}`) : undefined
+  const warehouse = plain ?? root
   const state = trimmed(
     output.state === undefined ? `${warehouse}/_pseudolake` : location(output.state, 'output.state', cwd),
   )
@@ -162,8 +165,10 @@ function requireCatalog({ output }: BatchSettings): void {
     })
   const { type, auth = 'none' } = catalog
   if (output.format === 'parquet') {
-    if (output.path === undefined) throw bad('path', 'expected the folder that plain Parquet files go to')
-    if (warehouse !== undefined) throw bad('warehouse', 'plain Parquet files go to output.path')
+    if (output.path === undefined && (warehouse === undefined || table === undefined))
+      throw bad('path', 'expected the folder that plain Parquet files go to, or output.table and output.warehouse')
+    if (output.path !== undefined && warehouse !== undefined)
+      throw bad('warehouse', 'plain Parquet files go to output.path')
     if (type !== 'filesystem') throw bad('catalog.type', 'does not go with format parquet, which has no table')
     return
   }

@@ -92,7 +92,9 @@ export class Target {
       { input: job.input, output: job.plain ?? storageLocation(location), state: job.state },
       job.plain !== undefined,
     )
-    return new Target(job, outside, state, location)
+    const target = new Target(job, outside, state, location)
+    if (!state) await target.#plain?.requireNoTable()
+    return target
   }
 
   /**

@@ -135,6 +135,16 @@ export class PlainFolder {
     return found
   }
 
+  /** In the folder of an Iceberg table a plain file is an orphan, which its upkeep removes. @throws PseudolakeError `output/exists` */
+  async requireNoTable(): Promise<void> {
+    for await (const { location } of this.#storage.list(`${this.#folder}/metadata/`))
+      if (location.endsWith('.metadata.json'))
+        throw new PseudolakeError('output/exists', `${this.#folder} is the folder of an Iceberg table`, {
+          location: this.#folder,
+          hint: 'Choose another folder for plain Parquet files: the table would take them for orphans.',
+        })
+  }
+
   async #is(location: string, bytes: number): Promise<boolean> {
     try {
       return (await this.#storage.stat(location)).bytes === bytes

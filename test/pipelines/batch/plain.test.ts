@@ -193,3 +193,12 @@ test('each file is of the format that it begins as, where the job takes both', a
   expect(await home.run({ ...PLAIN, set: ['input.format=auto'] })).toMatchObject({ rows: 2, files: 2 })
   expect(await count(home, "string_agg(n, '' order by n)")).toEqual([['xy']])
 })
+
+test('plain files do not go into the folder of an Iceberg table, where they would be orphans', async () => {
+  const home = await plainLake()
+  await inputs(home, { 'a.parquet': VEHICLES })
+  mkdirSync(join(home.dir, 'out', 'metadata'), { recursive: true })
+  writeFileSync(join(home.dir, 'out', 'metadata', 'v1.metadata.json'), '{}')
+  await expect(home.run(PLAIN)).rejects.toMatchObject({ code: 'output/exists' })
+  expect(visible(home)).toEqual(['metadata'])
+})
