@@ -28,17 +28,22 @@ const VARIABLES = ['service.api_key.env', 'output.catalog.credential.env', 'outp
  */
 export function explainConfig(source: string, overrides: Overrides = {}): Explained[] {
   const { form, tree, assigned } = loadTree(source, overrides)
-  const given = parseTree(source)
+  const given: Record<string, unknown> = { ...parseTree(source) }
+  if (form === 'original') for (const { words } of assigned) if (words.length === 1) given[words[0] as string] ??= true
   const lineOf = lines(source)
   return flatten(BATCH.read(tree, ''), []).map(({ words, value }): Explained => {
     const key = words.join('.')
     const shown = { key, value: shownValue(words, value) }
     const isSet = VARIABLES.includes(key) ? { is_set: Boolean(overrides.env?.[String(value)]) } : {}
     if (!isGiven(tree, words)) return { ...shown, origin: 'default', ...isSet }
-    const by = assigned.findLast((each) => each.words.every((word, i) => words[i] === word))
+    const by = assigned.findLast((each) =>
+      each.words.every((word, i) => word === (each.kind === 'env' ? words[i]?.toLowerCase() : words[i])),
+    )
     if (by) return { ...shown, origin: by.kind, from: by.name, ...isSet }
     if (form === 'native') return { ...shown, origin: 'file', ...line(lineOf(words)), ...isSet }
     const original = originalKeyOf(words, given)
+    const instead = assigned.findLast((each) => each.words.length === 1 && each.words[0] === original)
+    if (instead) return { ...shown, origin: instead.kind, from: instead.name, ...isSet }
     return original === undefined
       ? { ...shown, origin: 'form' }
       : { ...shown, origin: 'file', ...line(lineOf([original])), from: original, ...isSet }

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { BATCH, type BatchSettings } from './native.ts'
-import { fromOriginal, isOriginal, type Tree } from './original.ts'
+import { fromOriginal, isOriginal, isOriginalKey, type Tree } from './original.ts'
 import { invalid, type Spec, unknownKey } from './spec.ts'
 
 export interface Overrides {
@@ -43,26 +43,40 @@ export function readBatchConfig(source: string, overrides: Overrides = {}): Batc
 
 /** The first half of `readBatchConfig`. @throws PseudolakeError as it does, but for what is wrong with single values */
 export function loadTree(source: string, overrides: Overrides = {}): ConfigTree {
-  const tree = parseTree(source)
-  const form = isOriginal(tree) ? 'original' : 'native'
-  const native = withFormat(form === 'original' ? fromOriginal(tree) : tree)
-  const assigned: Assigned[] = []
-  const apply = (kind: Assigned['kind'], name: string, words: readonly string[], value: string) => {
-    assign(native, words, value, name)
-    assigned.push({ kind, name, words })
-  }
-  const fromEnv = Object.entries(overrides.env ?? {})
+  const given = parseTree(source)
+  const form = isOriginal(given) ? 'original' : 'native'
+  const assigned = assignments(overrides)
+  // A key of the form that the file is in: what follows from it follows from what is set.
+  const ofForm = ({ words: [word = '', ...below] }: Assignment) =>
+    form === 'original' && below.length === 0 && isOriginalKey(word)
+  const original: Tree = form === 'original' ? { ...given } : {}
+  for (const { words, value } of assigned.filter(ofForm)) original[words[0] as string] = scalar(value)
+  const tree = withFormat(form === 'original' ? fromOriginal(original) : given)
+  const native = assigned.filter((assignment) => !ofForm(assignment))
+  for (const assignment of native) assign(tree, assignment)
+  return { form, tree, assigned }
+}
+
+interface Assignment extends Assigned {
+  readonly value: string
+}
+
+/** The environment's first, then `--set`, so that later ones win. @throws PseudolakeError `options/invalid`, `config/invalid` */
+function assignments({ env = {}, set = [] }: Overrides): Assignment[] {
+  const fromEnv = Object.entries(env)
     .filter(([name, value]) => name.startsWith(ENV_PREFIX) && value !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [name, value] of fromEnv)
-    apply('env', name, name.slice(ENV_PREFIX.length).toLowerCase().split('__'), value ?? '')
-  for (const setting of overrides.set ?? []) {
+    .map(([name, value = '']): Assignment => {
+      const words = name.slice(ENV_PREFIX.length).toLowerCase().split('__')
+      return { kind: 'env', name, words, value }
+    })
+  const fromSet = set.map((setting): Assignment => {
     const at = setting.indexOf('=')
     if (at < 1) throw new PseudolakeError('options/invalid', '--set: expected KEY=VALUE', { option: 'set' })
     const key = setting.slice(0, at)
-    apply('set', `--set ${key}`, splitPath(key), setting.slice(at + 1))
-  }
-  return { form, tree: native, assigned }
+    return { kind: 'set', name: `--set ${key}`, words: splitPath(key), value: setting.slice(at + 1) }
+  })
+  return [...fromEnv, ...fromSet]
 }
 
 /** The format and its settings may be written as one: `format: { csv: { … } }`, or `csv: { … }` alone. */
@@ -136,16 +150,24 @@ export function splitPath(path: string): string[] {
   return words
 }
 
-function assign(tree: Tree, words: readonly string[], value: string, origin: string): void {
+/** Ways to a service, and what of the file goes when one of them is set: the other ways, and what goes with them alone. */
+const SERVICES = {
+  url: ['embedded', 'lambda'],
+  embedded: ['url', 'lambda', 'api_key', 'auth'],
+  lambda: ['url', 'embedded'],
+} as const
+
+function assign(tree: Tree, { kind, words, value, name: origin }: Assignment): void {
   let node = tree
   let spec: Spec<unknown> | undefined = BATCH as Spec<unknown>
-  for (const [i, word] of words.entries()) {
+  for (const [i, given] of words.entries()) {
+    const word = kind === 'env' ? anyCase(node, given) : given
     // Assigning it would change every object instead of making a key.
     if (word === '__proto__') throw unknownKey(words.slice(0, i).join('.'), word, [])
     // `{ env } | { secret }`: the one that is set now takes the place of the one in the file.
     if (spec?.exclusive) for (const other of Object.keys(node)) if (other !== word) delete node[other]
-    if (spec === (BATCH.child?.('service') as unknown) && ['url', 'embedded', 'lambda'].includes(word))
-      for (const other of ['url', 'embedded', 'lambda']) if (other !== word) delete node[other]
+    if (spec === (BATCH.child?.('service') as unknown) && Object.hasOwn(SERVICES, word))
+      for (const other of SERVICES[word as keyof typeof SERVICES]) delete node[other]
     spec = spec?.child?.(word)
     if (i === words.length - 1) node[word] = scalar(value)
     else {
@@ -160,6 +182,13 @@ function assign(tree: Tree, words: readonly string[], value: string, origin: str
       node = node[word] as Tree
     }
   }
+}
+
+/** Names of variables have one case, and names of columns any. */
+function anyCase(node: Tree, word: string): string {
+  if (Object.hasOwn(node, word)) return word
+  const [key, ...others] = Object.keys(node).filter((one) => one.toLowerCase() === word)
+  return key !== undefined && others.length === 0 ? key : word
 }
 
 /** `--set` takes YAML values, so that lists and booleans can be set; a text that is no YAML stays a text. */

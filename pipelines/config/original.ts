@@ -3,7 +3,7 @@
  * everything behind this file knows one form. Pure.
  */
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { boolean, integer, invalid, text, unknownKey } from './spec.ts'
+import { boolean, integer, invalid, optional, text, unknownKey } from './spec.ts'
 
 const KEYS = [
   'repartition_no',
@@ -46,23 +46,26 @@ export function isOriginal(tree: Tree): boolean {
   )
 }
 
+export function isOriginalKey(key: string): boolean {
+  return (KEYS as readonly string[]).includes(key)
+}
+
 /**
  * A native configuration that does what the original one did.
  * @throws PseudolakeError `config/invalid`, `config/unknown-key`
  */
 export function fromOriginal(tree: Tree): Tree {
-  for (const key of Object.keys(tree)) if (!(KEYS as readonly string[]).includes(key)) throw unknownKey('', key, KEYS)
+  for (const key of Object.keys(tree)) if (!isOriginalKey(key)) throw unknownKey('', key, KEYS)
   if (tree.kinesis_stream_name !== undefined)
     throw new PseudolakeError('config/invalid', 'kinesis_stream_name: expected a batch configuration, got a stream’s', {
       key: 'kinesis_stream_name',
       hint: 'Streams are run by `pseudolake stream`.',
     })
   const required = (key: string) => text().read(tree[key], key)
-  const optional = (key: string) =>
-    tree[key] === undefined || tree[key] === null ? undefined : text().read(tree[key], key)
+  const given = (key: string) => optional(text()).read(tree[key], key)
   const column = required('input_column')
-  const region = optional('aws_region')
-  const writers = tree.repartition_no === undefined ? undefined : integer().read(tree.repartition_no, 'repartition_no')
+  const region = given('aws_region') ?? given('kinesis_region')
+  const writers = optional(integer()).read(tree.repartition_no, 'repartition_no')
   const glue = tree.input_loc !== undefined || tree.output_loc !== undefined
   if (glue) notBoth(tree)
   const { job, ...output } = glue && !hasTable(tree) ? folderOf(required) : tableOf(required, glue)
@@ -74,7 +77,9 @@ export function fromOriginal(tree: Tree): Tree {
       ...(glue && { format: 'auto' }),
       partitioning: 'none',
     },
-    columns: { [`\`${column}\``]: { mode: determinism(tree.determinism), as: `s_${column}` } },
+    columns: {
+      [column.includes('.') ? `\`${column}\`` : column]: { mode: determinism(tree.determinism), as: `s_${column}` },
+    },
     service: { url: serviceUrl(required('endpoint_url')), api_key: { secret: required('secret_name') } },
     output: { ...output, ...(writers !== undefined && { files: writers }) },
     ...(writers !== undefined && { limits: { threads: Math.min(writers, MOST_THREADS) } }),
@@ -105,8 +110,13 @@ function folderOf(required: Required) {
   return { job: /^\.*$/.test(name) ? 'glue' : name, format: 'parquet', path }
 }
 
+/** A key without a value is none. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null
+}
+
 function hasTable(tree: Tree): boolean {
-  return tree.db_name !== undefined && tree.table_name !== undefined
+  return isGiven(tree.db_name) && isGiven(tree.table_name)
 }
 
 function notBoth(tree: Tree): void {
@@ -128,7 +138,7 @@ const ORIGINS: Readonly<Record<string, string | readonly string[]>> = {
   'service.api_key.secret': 'secret_name',
   'output.table': 'table_name',
   'output.warehouse': ['output_bucket_name', 'output_loc'],
-  'aws.region': 'aws_region',
+  'aws.region': ['aws_region', 'kinesis_region'],
 }
 
 /** @param words of a native key @param tree the original configuration */

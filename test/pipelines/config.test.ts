@@ -148,11 +148,54 @@ test('setting one of several alternatives takes the place of the other', () => {
   expect(readBatchConfig(source, { set: ['service.embedded.keyring=k'] }).service.url).toBeUndefined()
 })
 
+test('an embedded service that is set takes the place of a service and of what goes with it alone', () => {
+  const { service } = readBatchConfig(ORIGINAL, { set: ['service.embedded.keyring=k'] })
+  expect(service).toMatchObject({ embedded: { keyring: 'k' }, url: undefined, api_key: undefined })
+})
+
+test('keys of the original form can be set by their own names, and the native ones that come of them', () => {
+  const env = { PSEUDOLAKE_SET_DETERMINISM: 'False', PSEUDOLAKE_SET_TABLE_NAME: 'other' }
+  const read = readBatchConfig(ORIGINAL, {
+    env,
+    set: ['input_column=plate', 'columns.plate.domain=d', 'determinism=True'],
+  })
+  expect(read).toMatchObject({ job: 'blog_batch_db.other', output: { table: 'blog_batch_db.other' } })
+  expect([...read.columns]).toMatchObject([['plate', { mode: 'deterministic', as: 's_plate', domain: 'd' }]])
+  expect(readBatchConfig(GLUE, { set: ['db_name=d', 'table_name=t'] }).output.table).toBe('d.t')
+  expect(() => readBatchConfig(NATIVE, { set: ['input_column=plate'] })).toThrow(
+    expect.objectContaining({ code: 'config/unknown-key' }),
+  )
+})
+
+test('a dot in the original form belongs to the column’s name', () => {
+  const read = readBatchConfig(ORIGINAL.replace('input_column: vin', 'input_column: a.b'))
+  expect([...read.columns.keys()]).toEqual(['`a.b`'])
+})
+
+test('a variable finds a column whatever the case of its name', () => {
+  const env = { PSEUDOLAKE_SET_COLUMNS__VIN__DOMAIN: 'd' }
+  expect([...readBatchConfig(GLUE, { env }).columns]).toMatchObject([['VIN', { mode: 'deterministic', domain: 'd' }]])
+})
+
+test('the region of a stream holds where there is no other', () => {
+  const region = 'kinesis_region: eu-north-1\n'
+  expect(readBatchConfig(`${ORIGINAL}${region}`).aws?.region).toBe('eu-west-1')
+  expect(readBatchConfig(`${ORIGINAL.replace('aws_region: eu-west-1\n', '')}${region}`).aws?.region).toBe('eu-north-1')
+})
+
+test('plain Parquet files may be named as a table is', () => {
+  const set = ['output={ format: parquet, table: d.t, warehouse: /w/ }']
+  expect(batchJob(readBatchConfig(NATIVE, { set }), '/')).toMatchObject({
+    plain: '/w/d/t',
+    state: '/w/d/t/_pseudolake',
+  })
+})
+
 test('an original configuration means what it meant to the system it was written for', () => {
   const read = readBatchConfig(ORIGINAL)
   expect(read.job).toBe('blog_batch_db.pseudo_table')
   expect(read.input.path).toBe('s3://raw/vehicles/')
-  expect([...read.columns]).toEqual([['`vin`', expect.objectContaining({ mode: 'deterministic', as: 's_vin' })]])
+  expect([...read.columns]).toEqual([['vin', expect.objectContaining({ mode: 'deterministic', as: 's_vin' })]])
   expect(read.service).toMatchObject({
     url: 'https://abc.execute-api.eu-west-1.amazonaws.com/Dev/pseudonymization',
     api_key: { secret: 'api-secret' },
@@ -173,7 +216,7 @@ test.each([
   ['" false "', 'random'],
 ])('determinism %s is %s', (given, mode) => {
   const read = readBatchConfig(ORIGINAL.replace("'True '", given))
-  expect(read.columns.get('`vin`')?.mode).toBe(mode)
+  expect(read.columns.get('vin')?.mode).toBe(mode)
 })
 
 test('an original configuration with an unknown key names the nearest', () => {
@@ -231,7 +274,7 @@ test('the Glue form means CSV or Parquet in, plain Parquet out', () => {
     output: { format: 'parquet', path: 's3://lake/pseudonymized cars/', files: 4, table: undefined },
     limits: { threads: 4 },
   })
-  expect([...settings.columns]).toMatchObject([['`VIN`', { mode: 'deterministic', as: 's_VIN' }]])
+  expect([...settings.columns]).toMatchObject([['VIN', { mode: 'deterministic', as: 's_VIN' }]])
   expect(batchJob(settings, '/')).toMatchObject({
     plain: 's3://lake/pseudonymized cars',
     state: 's3://lake/pseudonymized cars/_pseudolake',

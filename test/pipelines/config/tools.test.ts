@@ -188,8 +188,8 @@ test.each([
   [['output.catalog={type: rest, uri: "https://c", signing_name: glue}'], 'output.catalog.signing_name'],
   [['output.warehouse=null'], 'output.warehouse'],
   [['output.table=a.b.c'], 'output.table'],
-  [['service.auth=iam', 'service.url=null', 'service.embedded.keyring=k'], 'service.auth'],
-  [['service.embedded.keyring=k'], 'service.api_key'],
+  [['service={ embedded: { keyring: k }, auth: iam }'], 'service.auth'],
+  [['service.embedded.keyring=k', 'service.api_key.env=KEY'], 'service.api_key'],
 ])('settings that do not go together are refused with the key at fault: %s', (set, key) => {
   const { problems } = checkConfig(NATIVE, { set, env: { KEY: 'x' } }, '/work')
   expect(problems.map(({ code, context }) => [code, context.key])).toEqual([['config/invalid', key]])
@@ -266,8 +266,17 @@ test('explain says where each value comes from, and shows no secret', () => {
 test('explain names the original key and its line', () => {
   const rows = explainConfig(ORIGINAL)
   const of = (key: string) => rows.find((row) => row.key === key)
-  expect(of('columns.`vin`.mode')).toMatchObject({ origin: 'file', line: 5, from: 'determinism' })
+  expect(of('columns.vin.mode')).toMatchObject({ origin: 'file', line: 5, from: 'determinism' })
   expect(of('output.catalog.type')).toEqual({ key: 'output.catalog.type', value: 'glue', origin: 'form' })
+  const set = explainConfig(ORIGINAL, { set: ['determinism=False'], env: { PSEUDOLAKE_SET_REPARTITION_NO: '7' } })
+  const { key, value, origin, from } = set.find((row) => row.key === 'columns.vin.mode') ?? {}
+  expect({ key, value, origin, from }).toEqual({
+    key: 'columns.vin.mode',
+    value: 'random',
+    origin: 'set',
+    from: '--set determinism',
+  })
+  expect(set.find((row) => row.key === 'limits.threads')).toMatchObject({ value: 7, origin: 'env' })
 })
 
 test.each([
