@@ -74,7 +74,7 @@ export const batch: Command = {
     const list = args.string('inputs-from')
     const since = args.string('modified-since')
     const maxFiles = args.number('max-files')
-    const command = `pseudolake batch --config ${args.string('config')}`
+    const command = typed(args.string('config') ?? '', args.strings('set'))
     const priceFile = args.string('prices')
     const prices = priceFile === undefined ? shippedPrices() : await pricesOf(priceFile, io)
     const options = {
@@ -99,6 +99,25 @@ export const batch: Command = {
     if (note !== undefined) io.note(note)
     return { exit: note === undefined && report.status !== 'gate-failed' ? 0 : 1, json: report, text: summary(report) }
   },
+}
+
+/**
+ * The command as it was typed, for errors that say what resolves them: it must mean the same job. What may be out of somebody's data, or the
+ * secret of a URL, is left out, as logs keep errors.
+ */
+function typed(config: string, set: readonly string[]): string {
+  const shown = set.map((setting) =>
+    /null_values|:\/\/[^/\s]*@|:\/\/[^\s]*\?/.test(setting) ? `${setting.slice(0, setting.indexOf('='))}=…` : setting,
+  )
+  return [
+    'pseudolake batch --config',
+    shellWord(config),
+    ...shown.map((setting) => `--set ${shellWord(setting)}`),
+  ].join(' ')
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 /** A run that fails has its page too. */

@@ -274,3 +274,17 @@ test('--adopt says what the rows of a table without a mark are', async () => {
   expect(await run('--adopt', 'all')).toMatchObject({ code: 0, status: 'done', rows: 0, skipped_files: 1 })
   expect(await run()).toMatchObject({ code: 0, status: 'nothing-to-do', skipped_files: 1 })
 }, 60_000)
+
+test('the command that resolves an error is the one that was typed, without what may be a secret', async () => {
+  const { dir } = await job()
+  const set = ['--set', 'limits.memory_mb=256', '--set', 'columns={ vin: { mode: random } }']
+  const secret = ['--set', 'columns.vin.null_values=[PLANTED]']
+  const batch = (...words: string[]) => pseudolake(['batch', '--config', 'job.yaml', '--quiet', ...words], { cwd: dir })
+  expect((await batch()).code).toBe(0)
+  const { code, stderr } = await batch(...set, ...secret)
+  expect(code).toBe(2)
+  expect(stderr).toContain(
+    "pseudolake batch --config job.yaml --set limits.memory_mb=256 --set 'columns={ vin: { mode: random } }' --set 'columns.vin.null_values=…' --allow-key-change",
+  )
+  expect(stderr).not.toContain('PLANTED')
+})
