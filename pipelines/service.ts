@@ -5,6 +5,7 @@ import type { Secrets } from '../lib/aws/secrets.ts'
 import { bytesOf, overBytes } from '../lib/client/bytes.ts'
 import { type Client, composeClient } from '../lib/client/compose.ts'
 import type { Transport } from '../lib/client/pseudonymizer.ts'
+import { serviceAddress } from '../lib/client/transports/address.ts'
 import { renewed } from '../lib/client/transports/renewed.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../lib/core/errors.ts'
@@ -76,7 +77,9 @@ export function requireService({ service }: BatchSettings, env: ServiceOutside['
     throw new PseudolakeError('config/invalid', `service.api_key.env: the environment variable ${name} is not set`, {
       key: 'service.api_key.env',
     })
-  if (service.url !== undefined && /\/reidentification\/*$/.test(service.url))
+  if (service.url === undefined) return
+  serviceAddress(service.url, { allowHttp: service.allow_http })
+  if (/\/reidentification\/*$/.test(service.url))
     throw new PseudolakeError('config/invalid', 'service.url: batch pseudonymizes, and this is the way back', {
       key: 'service.url',
       hint: 'Its last word must be pseudonymization.',

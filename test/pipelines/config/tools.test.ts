@@ -19,7 +19,7 @@ input:
   path: /data/in
 columns:
   vin: { mode: deterministic, null_values: [PLANTED] }
-service: { url: "https://me:PLANTED@host/pseudonymization?key=PLANTED", api_key: { env: KEY } }
+service: { url: "https://host/pseudonymization", api_key: { env: KEY } }
 output: { table: db.t, warehouse: /lake }
 limits:
   max_concurrency: 3
@@ -188,6 +188,10 @@ test.each([
   [['output.catalog={type: rest, uri: "https://c", signing_name: glue}'], 'output.catalog.signing_name'],
   [['output.warehouse=null'], 'output.warehouse'],
   [['output.table=a.b.c'], 'output.table'],
+  [['service.url=https://host/Dev'], 'service.url'],
+  [['service.url=https://host/reidentification'], 'service.url'],
+  [['service.url=http://host/pseudonymization'], 'service.url'],
+  [['service.url=https://me:PLANTED@host/pseudonymization'], 'service.url'],
   [['service={ embedded: { keyring: k }, auth: iam }'], 'service.auth'],
   [['service.embedded.keyring=k', 'service.api_key.env=KEY'], 'service.api_key'],
 ])('settings that do not go together are refused with the key at fault: %s', (set, key) => {
@@ -249,7 +253,8 @@ test('check notes what has no effect, and variables that are not set where it ru
 
 test('explain says where each value comes from, and shows no secret', () => {
   const env = { PSEUDOLAKE_SET_LIMITS__MEMORY_MB: '256', KEY: 'PLANTED' }
-  const rows = explainConfig(NATIVE, { env, set: ['job=other', 'columns.plate={mode: drop}'] })
+  const source = NATIVE.replace('host/pseudonymization', 'me:PLANTED@host/pseudonymization?key=PLANTED')
+  const rows = explainConfig(source, { env, set: ['job=other', 'columns.plate={mode: drop}'] })
   const of = (key: string) => rows.find((row) => row.key === key)
   expect(of('job')).toEqual({ key: 'job', value: 'other', origin: 'set', from: '--set job' })
   expect(of('input.path')).toEqual({ key: 'input.path', value: '/data/in', origin: 'file', line: 3 })
