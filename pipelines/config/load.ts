@@ -54,7 +54,7 @@ export function loadTree(source: string, overrides: Overrides = {}): ConfigTree 
   const tree = withFormat(form === 'original' ? fromOriginal(original) : given)
   const native = assigned.filter((assignment) => !ofForm(assignment))
   for (const assignment of native) assign(tree, assignment)
-  return { form, tree, assigned }
+  return { form, tree: withFormat(tree), assigned }
 }
 
 interface Assignment extends Assigned {

@@ -322,6 +322,10 @@ test.each([
   expect(() => batchJob(settings, '/')).toThrow(expect.objectContaining({ context: expect.objectContaining({ key }) }))
 })
 
+test.each([['input.csv.delimiter=;'], ['input.format={ csv: { delimiter: ";" } }']])('%s means CSV', (set) => {
+  expect(readBatchConfig(NATIVE, { set: [set] }).input).toMatchObject({ format: 'csv', csv: { delimiter: ';' } })
+})
+
 test('the settings of CSV may stand in its format', () => {
   const source = (input: object) =>
     JSON.stringify({
