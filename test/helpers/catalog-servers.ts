@@ -129,17 +129,28 @@ export async function trino(dir: string, s3: Versitygw, glueUrl: string, restUri
     startMs: 120_000,
   })
   const statement = `http://127.0.0.1:${server.port}/v1/statement`
-  // It answers before it has a node to run on.
+  // It answers before its catalogs are there.
   await waitFor(async () => {
     await runStatement(statement, 'show schemas from glue')
   })
-  return { ...server, query: (sql) => runStatement(statement, sql) }
+  return { ...server, query: (sql) => runOnANode(statement, sql) }
 }
 
 interface TrinoAnswer {
   readonly nextUri?: string
   readonly data?: unknown[][]
   readonly error?: { readonly message: string }
+}
+
+/** Before it has a node to run on nothing of a statement is done. */
+async function runOnANode(url: string, sql: string): Promise<unknown[][]> {
+  for (let tried = 1; ; tried++)
+    try {
+      return await runStatement(url, sql)
+    } catch (error) {
+      if (tried === 120 || !String(error).includes('No nodes available')) throw error
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    }
 }
 
 async function runStatement(url: string, sql: string): Promise<unknown[][]> {

@@ -17,12 +17,14 @@ testWith(
     const home = await lake()
     mkdirSync(join(home.dir, 'in'))
     for (let i = 0; i < 5; i++) await put(home, i, i * 100)
-    await killed(home, 60)
-    await killed(home, 95)
+    const all = await operationsOfAll()
+    // Half-way, twice.
+    await killed(home, Math.round(all * 0.55))
+    await killed(home, Math.round(all * 0.55))
     await home.run(JOB)
     // One input's rows are replaced, by a run that is killed too.
     await put(home, 2, 1000)
-    await killed(home, 30)
+    await killed(home, Math.round(all * 0.2))
     await home.run(JOB)
     const expected = (await home.query('select s_vin, n from t order by n')).map(([vin, n]) => [vin, Number(n)])
     const numbers = [0, 100, 300, 400, 1000].flatMap((from) => Array.from({ length: 50 }, (_, i) => from + i))
@@ -48,6 +50,16 @@ result = sorted(([row['s_vin'], row['n']] for row in rows), key=lambda row: row[
   },
   320_000,
 )
+
+/** What a run of the same inputs does that nobody kills. */
+async function operationsOfAll(): Promise<number> {
+  const twin = await lake()
+  mkdirSync(join(twin.dir, 'in'))
+  for (let i = 0; i < 5; i++) await put(twin, i, i * 100)
+  const storage = crashStorage(localStorage())
+  await twin.run(JOB, {}, { storage: storage.storage })
+  return storage.operations
+}
 
 async function put(home: Lake, i: number, from: number): Promise<void> {
   await home.sql(`copy (select 'VIN' || (n % 7) as vin, n::int as n from range(${from}, ${from + 50}) r(n))
