@@ -55,13 +55,15 @@ test('CSV: rows of many row groups take no more memory than those of two', { tim
   const dir = folder()
   const small = await peak(dir, await dataset(dir, 1_500_000, 'uniform', 'csv'), 'deterministic')
   const input = await dataset(dir, 6_000_000, 'uniform', 'csv')
-  const large = [await peak(dir, input, 'deterministic'), await peak(dir, input, 'deterministic')]
-  for (const { mb, ...report } of large) {
-    expect(report).toMatchObject({ rows: 6_000_000, distinct: 10_000 })
-    expect(mb).toBeLessThan(512)
+  // A single peak holds what the collector had not come to, too: the least of up to four counts.
+  let least = Number.POSITIVE_INFINITY
+  for (let tried = 0; tried < 4 && least - small.mb >= 96; tried++) {
+    const large = await peak(dir, input, 'deterministic')
+    expect(large).toMatchObject({ rows: 6_000_000, distinct: 10_000 })
+    expect(large.mb).toBeLessThan(512)
+    least = Math.min(least, large.mb)
   }
-  // A single peak holds what the collector had not come to, too.
-  expect(Math.min(...large.map(({ mb }) => mb)) - small.mb).toBeLessThan(128)
+  expect(least - small.mb).toBeLessThan(96)
 })
 
 test('CSV: values of which none comes twice, and a pseudonym for each cell', { timeout: 120_000 }, async () => {
