@@ -9,6 +9,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
   'keys show': async () => (await import('./commands/keys.ts')).keysShow,
   'keys import': async () => (await import('./commands/keys.ts')).keysImport,
+  'keys callers import': async () => (await import('./commands/callers.ts')).callersImport,
+  'keys callers grant': async () => (await import('./commands/callers.ts')).callersGrant,
+  'keys callers show': async () => (await import('./commands/callers.ts')).callersShow,
   'config check': async () => (await import('./commands/config.ts')).configCheck,
   'config explain': async () => (await import('./commands/config.ts')).configExplain,
   'config schema': async () => (await import('./commands/config.ts')).configSchema,
@@ -22,9 +25,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   query: async () => (await import('./commands/query.ts')).query,
 }
 
-/** The command that the first one or two words name, and the words after them. */
+/** The command that the first words name, three at most, and the words after them. */
 export function find(words: readonly string[]): { name: string; rest: readonly string[] } | undefined {
-  for (const length of [2, 1]) {
+  for (const length of [3, 2, 1]) {
     const name = words.slice(0, length).join(' ')
     if (words.length >= length && Object.hasOwn(COMMANDS, name)) return { name, rest: words.slice(length) }
   }

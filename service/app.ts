@@ -15,8 +15,8 @@ import {
 } from '../lib/wire/contract.ts'
 import { PROBLEM_TYPE, type Problem, type ProblemCode, statusOf, writeProblem } from '../lib/wire/problem.ts'
 import type { Audit, AuditEntry } from './audit.ts'
-import { type Identify, mayCall } from './auth.ts'
-import { rateLimit } from './limits.ts'
+import { type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
+import { type Limit, rateLimit } from './limits.ts'
 import { metrics } from './metrics.ts'
 import { type OperationAnswer, pseudonymize, reidentify } from './operations/operations.ts'
 import type { Threads } from './operations/threads/threads.ts'
@@ -39,6 +39,10 @@ export interface ServiceRequest {
   header(name: string): string | undefined
   /** Reads the body, when it is wanted; or says why it can't be had. */
   body(): Promise<Uint8Array | ProblemCode>
+  /** ARN of who signed the request, as the gateway before this says that checked it; never taken from a header. */
+  readonly principal?: string
+  /** What the gateway before this calls the request; on record beside our own name of it. */
+  readonly gatewayId?: string
   /** Aborted when the caller is gone. */
   readonly signal?: AbortSignal
 }
@@ -65,8 +69,8 @@ export interface AppOptions {
   readonly log: (entry: LogEntry) => void
   /** Calls under way at most, the others get a 503. @default 256 */
   readonly maxInFlight?: number
-  /** For each caller; those above get a 429. @default no limit */
-  readonly requestsPerSecond?: number
+  /** Says whether a caller may have one more request now; one that may not gets a 429. @default no limit */
+  readonly limit?: Limit
 }
 
 /** What goes to the log: names of ours and numbers, nothing that came with a request. */
@@ -77,13 +81,12 @@ export interface LogEntry {
 }
 
 /** Denied calls on record each second; a flood of them must not fill the disk that reidentifications wait for. */
-const DENIALS_PER_SECOND = 10
+const DENIALS = { perSecond: 10, burst: 10 }
 
 export function createApp(options: AppOptions): App {
   const { keyring, identify, audit, clock, requestId, pause, allowsHost, log, maxInFlight = 256 } = options
   const counts = metrics()
-  const limit = options.requestsPerSecond === undefined ? undefined : rateLimit(options.requestsPerSecond)
-  const denials = rateLimit(DENIALS_PER_SECOND)
+  const denials = rateLimit()
   const domains = new Set(keyring.domains.map(({ domain }) => domain))
 
   return {
@@ -118,7 +121,16 @@ export function createApp(options: AppOptions): App {
       return { answer: text(counts.text()) }
     }
     if (request.method !== 'POST') return { answer: wrongMethod('POST') }
-    const call: Call = { direction: route, id, caller: null, domain: null, values: null }
+    const call: Call = {
+      direction: route,
+      id,
+      gatewayId: request.gatewayId,
+      principal: request.principal,
+      caller: null,
+      domain: null,
+      purpose: null,
+      values: null,
+    }
     try {
       return await operate(request, call)
     } catch (error) {
@@ -134,16 +146,21 @@ export function createApp(options: AppOptions): App {
 
   async function operate(request: ServiceRequest, call: Call): Promise<Handled> {
     const { direction } = call
-    const caller = identify(request.header(HEADERS.apiKey))
-    if (!caller) return denied(call)
-    call.caller = caller.name
+    const found = identify({ apiKey: request.header(HEADERS.apiKey), principal: request.principal })
+    const caller = found ?? NOBODY
     const query = readQuery(request.search, direction)
+    const domain = 'wrong' in query ? undefined : query.domain
+    if (found) call.caller = found.name
+    if (domain !== undefined && domains.has(domain)) call.domain = domain
+    // Before anything is said of the query: who may not call at all is told nothing else.
+    if (!mayCall(caller, direction, domain, clock.wall())) return denied(call)
     if ('wrong' in query) return refuse(call, { code: 'request/parameter', detail: query.wrong })
-    if (domains.has(query.domain)) call.domain = query.domain
-    if (!mayCall(caller, direction, query.domain, clock.wall())) return denied(call)
 
-    const waitMs = limit?.(caller.name, clock.now()).waitMs ?? 0
-    if (waitMs > 0) return refuse(call, { code: 'request/throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) })
+    const purpose = request.header(HEADERS.purpose)
+    if (purpose !== undefined && isPurpose(purpose)) call.purpose = purpose
+    if (!mayAskFor(caller, direction, purpose)) return refuse(call, { code: 'request/purpose' })
+    const over = options.limit?.(caller, clock.now(), clock.wall())
+    if (over) return refuse(call, over)
     if (!isReadable(request)) return refuse(call, { code: 'request/media-type' })
     if (counts.inFlight >= maxInFlight) return refuse(call, { code: 'service/busy', retryAfterSeconds: 1 })
     counts.started()
@@ -200,7 +217,7 @@ export function createApp(options: AppOptions): App {
   }
 
   function denied(call: Call): Handled {
-    if (denials('', clock.now()).waitMs === 0) record(call, 'request/forbidden')
+    if (denials('', DENIALS, clock.now()).waitMs === 0) record(call, 'request/forbidden')
     return { answer: refusal({ code: 'request/forbidden' }), values: null }
   }
 
@@ -228,17 +245,28 @@ interface Handled {
 interface Call {
   readonly direction: Direction
   readonly id: string
+  readonly gatewayId: string | undefined
+  readonly principal: string | undefined
   caller: string | null
   domain: string | null
+  purpose: string | null
   values: number | null
 }
 
-function entryOf(
-  { id, caller, direction, domain, values }: Call,
-  outcome: string,
-  keys: readonly string[],
-): AuditEntry {
-  return { request_id: id, caller, direction, domain, keys, values, outcome }
+function entryOf(call: Call, outcome: string, keys: readonly string[]): AuditEntry {
+  const { id, gatewayId, caller, principal, direction, domain, purpose, values } = call
+  return {
+    request_id: id,
+    ...(gatewayId !== undefined && { gateway_id: gatewayId }),
+    caller,
+    ...(principal !== undefined && { principal }),
+    direction,
+    domain,
+    keys,
+    ...(direction === 'reidentify' && { purpose }),
+    values,
+    outcome,
+  }
 }
 
 /**

@@ -20,12 +20,18 @@ export interface Audit {
 
 export interface AuditEntry {
   readonly request_id: string
+  /** What the gateway before the service called the request; where there is one. */
+  readonly gateway_id?: string
   /** Name of the caller; null where nobody was recognized. */
   readonly caller: string | null
+  /** ARN of who signed the request, where a gateway vouches for it. */
+  readonly principal?: string
   readonly direction: Direction
   /** Null where the keyring has no domain of the name that was sent. */
   readonly domain: string | null
   readonly keys: readonly string[]
+  /** Of a way back: what the caller said that it is for, as a name; null where it said nothing that is one. */
+  readonly purpose?: string | null
   /** Values asked for; null where the request was refused before they were counted. */
   readonly values: number | null
   /** `answered`, `left` (the caller went away), or the code of the problem. */

@@ -1,12 +1,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { PseudolakeError } from '../lib/core/errors.ts'
-import { DEFAULT_DOMAIN, type Direction, isDomain } from '../lib/wire/contract.ts'
+import type { Direction } from '../lib/wire/contract.ts'
 
 /**
- * Who may do what. A caller is known by the SHA-256 of its API key; the key itself is nowhere on the service's side.
+ * Who may do what. A caller is known by the SHA-256 of its API key, by the principal that a gateway vouches for, or by both; the key
+ * itself is nowhere on the service's side. What is not granted is denied.
  *
  * Whoever is refused learns nothing: unknown, expired and not permitted give one and the same answer, and finding out takes the
- * same steps whatever was sent (every entry is compared, each in constant time).
+ * same steps whatever was sent (every entry is compared, each in constant time, and a caller that nobody knows is looked at as one
+ * without permissions).
  */
 export interface Caller {
   readonly name: string
@@ -15,23 +16,80 @@ export interface Caller {
   readonly domains: ReadonlySet<string> | undefined
   /** Milliseconds since 1970, exclusive; undefined: no end. */
   readonly until: number | undefined
+  /** What the way back may be asked for; one of them must be named then. Undefined: nothing is asked. */
+  readonly purposes?: ReadonlySet<string>
+  readonly rate?: Rate
+  readonly quota?: Quota
 }
 
-/** Finds the caller of a request. @param apiKey as sent, if it was */
-export type Identify = (apiKey: string | undefined) => Caller | undefined
+/** A bucket of tokens, as API Gateway's usage plans have it. */
+export interface Rate {
+  /** Requests; the bucket gets so many tokens each second. */
+  readonly perSecond: number
+  /** Requests that may come at once, after a pause. */
+  readonly burst: number
+}
 
+export type Period = 'day' | 'week' | 'month'
+
+/** Requests in a day, a week (from Monday) or a month, in UTC. */
+export interface Quota {
+  readonly requests: number
+  readonly per: Period
+}
+
+/** What came with a request. */
+export interface Credentials {
+  /** As sent, if it was. */
+  readonly apiKey: string | undefined
+  /** An ARN that a gateway has checked the signature of; never taken from a header. */
+  readonly principal: string | undefined
+}
+
+/** Finds the caller of a request. */
+export type Identify = (credentials: Credentials) => Caller | undefined
+
+/** At least one of the two is there; where both are, both must be right. */
 export interface KnownCaller extends Caller {
-  readonly keySha256: Uint8Array
+  readonly keySha256?: Uint8Array
+  /** ARN of an IAM user or role. A role's covers all of its sessions. */
+  readonly principal?: string
 }
 
+/** Of several entries that fit, the one that asks for more counts, then the one known by its key. */
 export function identifyBy(callers: readonly KnownCaller[]): Identify {
-  return (apiKey) => {
+  return ({ apiKey, principal }) => {
     const sent = sha256(apiKey ?? '')
-    let found: Caller | undefined
-    for (const caller of callers) if (timingSafeEqual(caller.keySha256, sent)) found = caller
-    // An empty key is nobody's, even where its hash was listed by mistake.
-    return apiKey ? found : undefined
+    const identity = principal === undefined ? undefined : identityOf(principal)
+    let found: KnownCaller | undefined
+    let best = 0
+    for (const caller of callers) {
+      // An empty key is nobody's, even where its hash was listed by mistake.
+      const byKey = timingSafeEqual(caller.keySha256 ?? NO_KEY, sent) && Boolean(apiKey)
+      const byPrincipal = identity !== undefined && caller.principal === identity
+      const fits = (caller.keySha256 === undefined || byKey) && (caller.principal === undefined || byPrincipal)
+      const rank = fits ? (byKey ? 2 : 0) + (byPrincipal ? 1 : 0) : 0
+      if (rank > best) {
+        found = caller
+        best = rank
+      }
+    }
+    return found
   }
+}
+
+/** Compared where an entry has no key, so that it takes as long as the others; no SHA-256 is known to give it. */
+const NO_KEY = new Uint8Array(32)
+
+/**
+ * One spelling for a user or role: a session of a role counts as the role, and a role's path is left out, which the ARN of a session
+ * does not have. Other ARNs stay as they are.
+ */
+export function identityOf(arn: string): string {
+  const session = /^arn:([a-z-]+):sts::(\d{12}):assumed-role\/([^/]+)\//.exec(arn)
+  if (session) return `arn:${session[1]}:iam::${session[2]}:role/${session[3]}`
+  const role = /^arn:([a-z-]+):iam::(\d{12}):role\/(?:.*\/)?([^/]+)$/.exec(arn)
+  return role ? `arn:${role[1]}:iam::${role[2]}:role/${role[3]}` : arn
 }
 
 /** For tests on loopback: everybody is one caller that may do everything. */
@@ -45,12 +103,28 @@ export function everybody(): Identify {
   return () => caller
 }
 
-export function mayCall(caller: Caller, direction: Direction, domain: string, wallMs: number): boolean {
-  return (
-    caller.permissions.has(direction) &&
-    (caller.domains === undefined || caller.domains.has(domain)) &&
-    (caller.until === undefined || wallMs < caller.until)
-  )
+/** Stands for whoever is unknown. */
+export const NOBODY: Caller = { name: '', permissions: new Set(), domains: new Set(), until: 0 }
+
+/** @param domain undefined where the request names none that can be: what else is asked is decided all the same */
+export function mayCall(caller: Caller, direction: Direction, domain: string | undefined, wallMs: number): boolean {
+  const permitted = caller.permissions.has(direction)
+  const inDomain = domain === undefined || caller.domains === undefined || caller.domains.has(domain)
+  const inTime = caller.until === undefined || wallMs < caller.until
+  return permitted && inDomain && inTime
+}
+
+const PURPOSE = /^[a-z0-9][a-z0-9._-]{0,63}$/
+
+/** A purpose is a short name, not a text: it goes on record with each call. */
+export function isPurpose(text: string): boolean {
+  return PURPOSE.test(text)
+}
+
+/** Whether a caller may ask for this. @param purpose as sent, if it was */
+export function mayAskFor(caller: Caller, direction: Direction, purpose: string | undefined): boolean {
+  if (direction !== 'reidentify' || caller.purposes === undefined) return true
+  return purpose !== undefined && caller.purposes.has(purpose)
 }
 
 /** The one caller of `PSEUDOLAKE_API_KEY`: forward only, so that a job's key in an environment can't lead back to people. */
@@ -64,68 +138,7 @@ export function environmentCaller(apiKey: string): KnownCaller {
   }
 }
 
-/**
- * Reads an `--api-keys` file: a list of `{name, key_sha256, permissions, domains, until}`. `domains` missing means `default` alone,
- * `["*"]` all; `until` missing means no end.
- * @throws PseudolakeError `config/invalid`, by entry and field
- */
-export function parseCallers(text: string): KnownCaller[] {
-  let list: unknown
-  try {
-    // Editors on Windows put a byte order mark in front.
-    list = JSON.parse(text.replace(/^\uFEFF/, ''))
-  } catch {
-    throw invalid('the file is not JSON')
-  }
-  if (!Array.isArray(list) || list.length === 0) throw invalid('expected a list of one caller at least')
-  const callers = list.map((entry, i) => readCaller(entry, `[${i}]`))
-  for (const list of [callers.map((c) => c.name), callers.map((c) => Buffer.from(c.keySha256).toString('hex'))])
-    if (new Set(list).size < list.length) throw invalid('two callers have the same name or the same key')
-  return callers
-}
-
-const FIELDS = ['name', 'key_sha256', 'permissions', 'domains', 'until']
-
-function readCaller(entry: unknown, place: string): KnownCaller {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) throw invalid(`${place}: expected an object`)
-  // A misspelt `until` would be a key that never ends.
-  if (Object.keys(entry).some((field) => !FIELDS.includes(field)))
-    throw invalid(`${place}: a field is none of ${FIELDS.join(', ')}`)
-  const { name, key_sha256, permissions, domains = [DEFAULT_DOMAIN], until } = entry as Record<string, unknown>
-  if (typeof name !== 'string' || !/^[A-Za-z0-9 ._@/-]{1,128}$/.test(name))
-    throw invalid(`${place}.name: expected 1 to 128 letters, digits, blanks and . _ @ / -`)
-  if (typeof key_sha256 !== 'string' || !/^[0-9a-fA-F]{64}$/.test(key_sha256))
-    throw invalid(`${place}.key_sha256: expected 64 hex digits`)
-  if (!isListOf(permissions, (p): p is Direction => p === 'pseudonymize' || p === 'reidentify'))
-    throw invalid(`${place}.permissions: expected a list of pseudonymize and reidentify`)
-  if (!isListOf(domains, (d): d is string => typeof d === 'string' && (d === '*' || isDomain(d))))
-    throw invalid(`${place}.domains: expected a list of domain names, or ["*"]`)
-  const end = until === undefined || until === null ? undefined : readTime(until)
-  if (Number.isNaN(end)) throw invalid(`${place}.until: expected a time, as 2027-01-31T12:00:00Z`)
-  return {
-    name,
-    permissions: new Set(permissions),
-    domains: domains.includes('*') ? undefined : new Set(domains),
-    until: end,
-    keySha256: Buffer.from(key_sha256, 'hex'),
-  }
-}
-
-/** A day alone ends as it begins, in UTC. A time without a zone is refused: where the service runs must not decide. */
-function readTime(value: unknown): number {
-  if (typeof value !== 'string') return Number.NaN
-  const form = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/
-  return form.test(value) ? Date.parse(value) : Number.NaN
-}
-
-function isListOf<T>(value: unknown, is: (item: unknown) => item is T): value is T[] {
-  return Array.isArray(value) && value.length > 0 && value.every(is)
-}
-
-function sha256(text: string): Buffer {
+/** How a key is stored. Keys are random and long, so a plain hash is as good as a slow one, and costs each request a microsecond. */
+export function sha256(text: string): Buffer {
   return createHash('sha256').update(text, 'utf8').digest()
-}
-
-function invalid(message: string): PseudolakeError {
-  return new PseudolakeError('config/invalid', `api keys: ${message}`)
 }

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { PseudolakeError } from '../lib/core/errors.ts'
-import { environmentCaller, everybody, type Identify, identifyBy, parseCallers } from './auth.ts'
+import { environmentCaller, everybody, type Identify, identifyBy } from './auth.ts'
+import { parseCallers } from './callers/file.ts'
 
 /** Who may call: one of these is needed. */
 export interface AuthOptions {
-  /** A file: list of `{name, key_sha256, permissions, domains, until}`. */
+  /** A file of callers (docs/service.md). */
   readonly apiKeys?: string
   /** One more caller, with `pseudonymize` only. Blank is none. */
   readonly apiKey?: string
@@ -14,6 +15,10 @@ export interface AuthOptions {
 
 export interface Access {
   readonly identify: Identify
+  /** Names of callers that may go back without a purpose, or without an end. */
+  readonly unboundGrants: readonly string[]
+  /** Whether a caller has a quota, so that what was used must be remembered. */
+  readonly hasQuotas: boolean
   readonly allowsHost?: (host: string | undefined) => boolean
 }
 
@@ -29,16 +34,18 @@ export async function readAccess({ apiKeys, apiKey, insecureNoAuth }: AuthOption
       throw new PseudolakeError('options/invalid', '--insecure-no-auth: expected a host on loopback (127.0.0.1, ::1)', {
         option: 'insecure-no-auth',
       })
-    return { identify: everybody(), allowsHost: isLoopbackHeader }
+    return { identify: everybody(), unboundGrants: [], hasQuotas: false, allowsHost: isLoopbackHeader }
   }
-  const callers = apiKeys === undefined ? [] : parseCallers(await readText(apiKeys))
-  if (apiKey?.trim()) callers.push(environmentCaller(apiKey.trim()))
+  const { callers: listed, unboundGrants } =
+    apiKeys === undefined ? { callers: [], unboundGrants: [] } : parseCallers(await readText(apiKeys))
+  const callers = apiKey?.trim() ? [...listed, environmentCaller(apiKey.trim())] : listed
   if (callers.length === 0)
     throw new PseudolakeError(
       'service/no-callers',
       'nobody could call: give --api-keys FILE, or an API key in PSEUDOLAKE_API_KEY (--insecure-no-auth is for tests)',
     )
-  return { identify: identifyBy(callers) }
+  const hasQuotas = callers.some(({ quota }) => quota !== undefined)
+  return { identify: identifyBy(callers), unboundGrants, hasQuotas }
 }
 
 export function isLoopback(host: string): boolean {

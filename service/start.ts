@@ -11,6 +11,7 @@ import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
 import { kernelThreads, type Threads } from './operations/threads/threads.ts'
+import { callerLimits } from './usage.ts'
 
 export interface StartOptions extends Partial<ListenOptions> {
   /** Path of the keyring file. */
@@ -26,8 +27,10 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly log?: (entry: LogEntry) => void
   /** @default 256 */
   readonly maxInFlight?: number
-  /** For each caller. @default no limit */
+  /** For each caller that has no rate of its own. @default no limit */
   readonly requestsPerSecond?: number
+  /** File that remembers what was used of quotas; there is none where no caller has a quota. @default `<keyring>.usage.json` */
+  readonly usage?: string
   /** @default `wasm`; `noble` where that can't run, which is logged */
   readonly kernel?: KernelName
   /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
@@ -54,6 +57,12 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const { maxInFlight, requestsPerSecond } = options
 
   const access = await readAccess(auth, host)
+  for (const caller of access.unboundGrants) log({ level: 'warn', event: 'unbound-grant', caller })
+  const limits = await callerLimits(
+    access.hasQuotas ? (options.usage ?? `${file}.usage.json`) : undefined,
+    requestsPerSecond,
+    () => log({ level: 'error', event: 'usage-not-kept' }),
+  )
   const openKernel = chooseKernel(options.kernel, (reason) => log({ level: 'warn', event: 'slow-kernel', reason }))
   const threads = kernelThreads({
     threads: options.threads,
@@ -72,8 +81,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
       pause: setImmediate,
       threads,
       log,
+      limit: limits.limit,
       ...(maxInFlight !== undefined && { maxInFlight }),
-      ...(requestsPerSecond !== undefined && { requestsPerSecond }),
     })
     try {
       const listening = await listen(app, { ...options, host, port })
@@ -85,6 +94,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
           closing ??= listening
             .close()
             .then(() => audit.close())
+            .finally(() => limits.close())
             .finally(async () => {
               keyring.dispose()
               await threads.close()

@@ -15,17 +15,24 @@ export const serviceStart: Command = {
     'api-keys': {
       type: 'string',
       value: 'F',
-      summary: 'Callers: a JSON list of {name, key_sha256, permissions: [pseudonymize, reidentify], domains, until}',
+      summary:
+        'Callers: a JSON list of {name, key_sha256, permissions: [pseudonymize, reidentify], domains, until}, or as `keys callers` writes it',
     },
     'insecure-no-auth': {
       type: 'boolean',
       summary: 'For tests, on loopback only: everybody may do everything',
     },
+    usage: {
+      type: 'string',
+      value: 'F',
+      default: '<keyring>.usage.json',
+      summary: 'Where what callers used of their quotas is remembered, where one has a quota',
+    },
     audit: { type: 'string', value: 'DIR', default: '<keyring>.audit', summary: 'Where calls are put on record' },
     'max-requests-per-second': {
       type: 'number',
       value: 'N',
-      summary: 'For each caller; above it a 429. No limit by default',
+      summary: 'For each caller that has no rate of its own; above it a 429. No limit by default',
     },
     kernel: {
       type: 'string',
@@ -46,6 +53,7 @@ export const serviceStart: Command = {
     const apiKeys = args.string('api-keys')
     const apiKey = io.env.PSEUDOLAKE_API_KEY
     const audit = args.string('audit')
+    const usage = args.string('usage')
     const kernel = args.string('kernel') as KernelName | undefined
     const requestsPerSecond = args.number('max-requests-per-second')
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
@@ -60,6 +68,7 @@ export const serviceStart: Command = {
         ...(apiKey !== undefined && { apiKey }),
       },
       ...(audit !== undefined && { audit: resolve(io.cwd, audit) }),
+      ...(usage !== undefined && { usage: resolve(io.cwd, usage) }),
       ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
       clock: io.clock,

@@ -17,6 +17,8 @@ export const FIELDS = {
 /** Lower case, as Node gives them. */
 export const HEADERS = {
   apiKey: 'x-api-key',
+  /** Request: what the way back is for, where the caller may ask for some purposes only; a name of a-z, 0-9, `.`, `_` and `-`. */
+  purpose: 'x-pseudolake-purpose',
   /** Answer: the domain that was used. */
   domain: 'x-pseudolake-domain',
   /** Answer: the id of the key that was used; on the way back all ids used, comma-separated. */

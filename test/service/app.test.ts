@@ -63,9 +63,9 @@ test('whatever the body, the answer is whole or a problem, and never a failure o
 })
 
 test('a caller gets its rate, and what it did not use for a second at most', () => {
-  const limit = rateLimit(2)
-  const at = (ms: number) => limit('a', ms).waitMs
+  const limit = rateLimit()
+  const at = (ms: number) => limit('a', { perSecond: 2, burst: 2 }, ms).waitMs
   expect([at(0), at(0), at(0), at(250), at(500)]).toEqual([0, 0, 500, 250, 0])
   expect([at(60_000), at(60_000), at(60_000)]).toEqual([0, 0, 500])
-  expect(limit('b', 60_000).waitMs).toBe(0)
+  expect(limit('b', { perSecond: 2, burst: 2 }, 60_000).waitMs).toBe(0)
 })

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import type { Arguments, Io } from '../../cli/command.ts'
+import { callersGrant, callersImport, callersShow } from '../../cli/commands/callers.ts'
 import { keysCreate, keysImport, keysShow } from '../../cli/commands/keys.ts'
 import { serviceStart } from '../../cli/commands/service.ts'
 import { systemClock } from '../../lib/core/clock.ts'
@@ -96,6 +98,32 @@ test('keys import takes an original secret, and refuses anything else without qu
   const none = keysImport.run(args({ out: 'l.json' }, 'none.json'), io)
   await expect(none).rejects.toMatchObject({ code: 'input/not-found' })
   expect(readdirSync(dir).sort()).toEqual(['bad.json', 'secret.json', 'sub'])
+})
+
+test('keys callers takes over an API’s keys, grants the way back to one, and shows no key', async () => {
+  const dir = folder()
+  const { io } = fakeIo(dir)
+  const items = [{ id: 'k1', name: 'desk', value: 'PLANTED-KEY-aaaaaaaaaa', enabled: true }]
+  writeFileSync(join(dir, 'export.json'), JSON.stringify({ items }))
+  const take = args({ out: 'callers.json', domain: ['vehicle'], until: '2999-01-01' }, 'export.json')
+  const taken = await callersImport.run(take, io)
+  expect(taken.json).toMatchObject({ callers: [{ name: 'desk', permissions: ['pseudonymize'], domains: ['vehicle'] }] })
+  expect(statSync(join(dir, 'callers.json')).mode & 0o777).toBe(0o600)
+  await expect(callersImport.run(take, io)).rejects.toMatchObject({ code: 'options/invalid' })
+  const grant = { name: 'desk', purpose: ['fraud-case'], until: '2999-01-01' }
+  const granted = await callersGrant.run(args(grant, 'callers.json'), io)
+  const shown = await callersShow.run(args({}, 'callers.json'), io)
+  expect(shown.text).toBe('desk  pseudonymize, reidentify  in vehicle  for fraud-case  until 2999-01-01')
+  const file = readFileSync(join(dir, 'callers.json'), 'utf8')
+  const hash = createHash('sha256').update('PLANTED-KEY-aaaaaaaaaa').digest('hex')
+  expect(file).toContain(hash)
+  for (const secret of ['PLANTED', hash])
+    for (const said of [taken, granted, shown]) expect(JSON.stringify(said)).not.toContain(secret)
+  const none = callersShow.run(args({}, 'none.json'), io)
+  await expect(none).rejects.toMatchObject({ code: 'input/not-found' })
+  const nowhere = callersImport.run(args({ out: 'no/callers.json' }, 'export.json'), io)
+  await expect(nowhere).rejects.toMatchObject({ code: 'storage/denied' })
+  expect(readdirSync(dir).sort()).toEqual(['callers.json', 'export.json'])
 })
 
 test('service start says where it listens once it answers, then nothing, and stops when told to', async () => {

@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../lib/core/clock.ts'
 import { MAX_BODY_BYTES } from '../../lib/wire/contract.ts'
 import { createApp, type LogEntry } from '../../service/app.ts'
 import { fileAudit, verifyAudit } from '../../service/audit.ts'
@@ -28,6 +29,9 @@ async function service(options: Partial<StartOptions> & { originalSecret?: numbe
     { ...caller, name: 'forward', key_sha256: sha256('key-forward').toUpperCase(), permissions: ['pseudonymize'] },
     { name: 'default only', key_sha256: sha256('key-default'), permissions: ['pseudonymize', 'reidentify'] },
     { ...caller, name: 'expired', key_sha256: sha256('key-expired'), until: '2020-01-01T00:00:00Z' },
+    { ...caller, name: 'fraud desk', key_sha256: sha256('key-fraud'), purposes: ['fraud-case', 'recall'] },
+    { ...caller, name: 'metered', key_sha256: sha256('key-metered'), quota: { requests: 2, per: 'month' } },
+    { ...caller, name: 'slow', key_sha256: sha256('key-slow'), rate: { per_second: 0.001, burst: 2 } },
   ]
   writeFileSync(apiKeys, JSON.stringify(list))
   const logged: LogEntry[] = []
@@ -305,6 +309,8 @@ describe('callers', () => {
       await forward(url, ['SECRET'], '?domain=vehicle', { 'x-api-key': 'key-default' }),
       await forward(url, ['SECRET'], '?domain=none', { 'x-api-key': 'key-default' }),
       await forward(url, ['SECRET'], '?deterministic=nonsense', { 'x-api-key': 'wrong' }),
+      await forward(url, ['SECRET'], '?deterministic=nonsense', { 'x-api-key': 'key-expired' }),
+      await back(url, ['SECRET'], '?misspelt=x', { 'x-api-key': 'key-forward' }),
       await post(url, '/reidentification', 'no JSON', { 'x-api-key': 'wrong', 'content-type': 'text/plain' }),
     ]
     const missing = await fetch(`${url}/pseudonymization`, { method: 'POST', body: '{}' })
@@ -337,6 +343,67 @@ describe('callers', () => {
     expect([second.status, second.json.code]).toEqual([429, 'request/throttled'])
     expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(900)
     expect((await forward(url, ['A'], '', { 'x-api-key': 'key-forward' })).status).toBe(200)
+  })
+
+  test('name a purpose that was granted to them, or do not go back', async () => {
+    const running = await service()
+    const asked = (purpose?: string) =>
+      back(running.url, [V2[0]?.cases[1]?.pseudonym], '', {
+        'x-api-key': 'key-fraud',
+        ...(purpose !== undefined && { 'x-pseudolake-purpose': purpose }),
+      })
+    for (const purpose of [undefined, '', 'curiosity', 'FRAUD-CASE', 'fraud-case,recall'])
+      expect(await asked(purpose)).toMatchObject({
+        status: 403,
+        json: { code: 'request/purpose', message: 'Forbidden' },
+      })
+    expect(await asked('recall')).toMatchObject({ status: 200, json: { identifiers: ['A'] } })
+    expect((await forward(running.url, ['A'], '', { 'x-api-key': 'key-fraud' })).status).toBe(200)
+    await running.close()
+    const [name = ''] = readdirSync(`${running.keyring}.audit`)
+    const lines = readFileSync(join(`${running.keyring}.audit`, name), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+    const entries = lines.map((line) => JSON.parse(line))
+    expect(entries.map(({ purpose, outcome }) => [purpose, outcome])).toEqual([
+      [null, 'request/purpose'],
+      [null, 'request/purpose'],
+      ['curiosity', 'request/purpose'],
+      [null, 'request/purpose'],
+      [null, 'request/purpose'],
+      ['recall', 'answered'],
+      [undefined, 'answered'],
+    ])
+  })
+
+  test('with a quota are told when there is more, after a restart too', async () => {
+    const clock = { ...systemClock(), wall: () => Date.UTC(2026, 10, 26) }
+    const first = await service({ clock })
+    const metered = { 'x-api-key': 'key-metered' }
+    expect((await forward(first.url, ['A'], '', metered)).status).toBe(200)
+    await first.close()
+    const auth = { apiKeys: join(first.dir, 'callers.json') }
+    const again = await startService({ keyring: first.keyring, auth, clock })
+    onTestFinished(() => again.close())
+    expect((await forward(again.url, ['A'], '', metered)).status).toBe(200)
+    const third = await forward(again.url, ['A'], '', metered)
+    expect([third.status, third.json.code]).toEqual([429, 'request/quota'])
+    expect(third.headers.get('retry-after')).toBe(String(5 * 86_400))
+    expect((await forward(again.url, ['A'])).status).toBe(200)
+  })
+
+  test('with a rate of their own have that one', async () => {
+    const { url } = await service({ requestsPerSecond: 1000 })
+    const statuses = []
+    for (let i = 0; i < 3; i++) statuses.push((await forward(url, ['A'], '', { 'x-api-key': 'key-slow' })).status)
+    expect(statuses).toEqual([200, 200, 429])
+  })
+
+  test('who may go back without a purpose or without an end are named in the log at the start', async () => {
+    const { logged } = await service()
+    const named = logged.filter(({ event }) => event === 'unbound-grant').map(({ caller }) => caller)
+    expect(named).toEqual(['both', 'default only', 'expired', 'metered', 'slow'])
   })
 
   test('above what is taken at a time get a 503 and when to come again', async () => {
@@ -438,6 +505,7 @@ describe('the record', () => {
       domain: 'vehicle',
       keys: ['660u'],
       values: 2,
+      purpose: null,
       outcome: 'answered',
     })
     expect(entries.map((e) => [e.caller, e.domain, e.values, e.outcome])).toEqual([
@@ -445,7 +513,7 @@ describe('the record', () => {
       ['both', 'vehicle', 2, 'answered'],
       ['both', null, 1, 'keyring/unknown-domain'],
       ['forward', 'default', null, 'request/forbidden'],
-      [null, null, null, 'request/forbidden'],
+      [null, 'default', null, 'request/forbidden'],
     ])
 
     expect(verifyAudit(text)).toEqual({ entries: 5 })
