@@ -12,7 +12,7 @@ import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { PseudolakeError } from '../core/errors.ts'
 import { assumedRole, type CredentialProvider, defaultCredentials } from './credentials.ts'
 import { type RequestHandler, requestHandler } from './handler.ts'
-import { type AwsService, type AwsSettings, type Env, endpointOf, regionOf } from './settings.ts'
+import { AWS_SERVICES, type AwsService, type AwsSettings, type Env, endpointOf, regionOf } from './settings.ts'
 import { type Sign, signer } from './sign.ts'
 
 export interface AwsOptions {
@@ -30,6 +30,7 @@ export interface Aws {
   secretsManager(settings: AwsSettings): Promise<SecretsManagerClient>
   /** Tries once: who calls it has retries of his own. */
   lambda(settings: AwsSettings): Promise<LambdaClient>
+  /** Tries once: the consumer and the producer of lib/kinesis pace their own retries. */
   kinesis(settings: AwsSettings): Promise<KinesisClient>
   /** Signs requests (Signature Version 4) that are sent by others. @param service its signing name, `execute-api` say */
   sign(settings: AwsSettings, service: string): Promise<Sign>
@@ -151,10 +152,13 @@ export function openAws({ env }: AwsOptions): Aws {
     kinesis: (settings) =>
       client('kinesis', settings, async (common) => {
         const { KinesisClient } = await import('@aws-sdk/client-kinesis')
-        return new KinesisClient({ ...common, maxAttempts: MAX_ATTEMPTS })
+        return new KinesisClient({ ...common, maxAttempts: 1 })
       }),
     async sign(settings, service) {
-      const region = await knownRegion(settings, env, false)
+      // As the client's, where the SDK has one of that name.
+      const known = AWS_SERVICES.find((one) => one === service)
+      const elsewhere = known !== undefined && endpointOf(known, settings, env) !== undefined
+      const region = await knownRegion(settings, env, elsewhere)
       return signer({ service, region, credentials: await credentials(settings) })
     },
     credentials,

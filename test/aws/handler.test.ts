@@ -113,7 +113,7 @@ test('each service has its own client, with the tries that its callers expect', 
     glue: 1,
     lambda: 1,
     secrets: 5,
-    kinesis: 5,
+    kinesis: 1,
   })
   expect((await made.kinesis.config.endpoint?.())?.port).toBe(9)
   expect(made.glue.config.endpoint).toBeUndefined()

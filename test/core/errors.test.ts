@@ -31,11 +31,13 @@ import { serve } from '../client/transports/server.ts'
 import { awsError, type Behave, fakeAws } from '../helpers/aws.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import { type GlueFault, glueFake } from '../helpers/glue-fake.ts'
+import { type KinesisFake, kinesisFake } from '../helpers/kinesis/fake.ts'
 import type { Lake } from '../helpers/lake.ts'
 import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
 import { s3Over } from '../helpers/s3/open.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import { namedFile, SIMPLE } from '../iceberg/tables.ts'
+import { firstTable, open as openStream, stage } from '../kinesis/reading.ts'
 import * as damage from '../pipelines/verify/damage.ts'
 import {
   API_KEY,
@@ -85,6 +87,20 @@ async function throughGlue(action: string, fault: GlueFault): Promise<unknown> {
   await input(home, 'b')
   glue.fault(action, fault, 20)
   return home.job({}, { catalog, clock })
+}
+
+async function throughKinesis(ask: (fake: KinesisFake) => Promise<unknown>): Promise<unknown> {
+  const fake = await kinesisFake()
+  fake.memory.createStream('s', 1)
+  return ask(fake)
+}
+
+/** A PutRecords of planted values that ends so. */
+function refusedByKinesis(fault: string): Promise<unknown> {
+  return throughKinesis((fake) => {
+    fake.fault('PutRecords', fault)
+    return fake.kinesis().put('s', [{ partitionKey: PLANTED, data: Buffer.from(PLANTED) }])
+  })
 }
 
 /** Ways to each code: what fails ends with `Failed`, or throws. */
@@ -328,6 +344,25 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     // Only what was written is looked at before it turns out to be no Parquet file.
     const plan = { columns: [] }
     return gate.file({ output, plan, rules: new Map(), constants: new Map() } as unknown as Parameters<Gate['file']>[0])
+  },
+  'kinesis/not-found': () => throughKinesis((fake) => fake.kinesis().describe('nowhere')),
+  'kinesis/denied': () => refusedByKinesis('KMSDisabledException'),
+  'kinesis/refused': () => refusedByKinesis('ValidationException'),
+  'kinesis/throttled': () => refusedByKinesis('ProvisionedThroughputExceededException'),
+  'kinesis/unavailable': () => refusedByKinesis('500'),
+  'kinesis/trimmed': async () => {
+    const on = stage(1)
+    const table = await firstTable(on)
+    on.clock.advance(25 * 3_600_000)
+    return (await openStream(on, table)).next()
+  },
+  'kinesis/stream-changed': async () => {
+    const on = stage(1)
+    const table = await firstTable(on)
+    on.memory.deleteStream('s')
+    on.clock.advance(1000)
+    on.memory.createStream('s', 1)
+    return openStream(on, table)
   },
   'query/failed': async () => {
     const home = await place()
