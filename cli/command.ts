@@ -53,6 +53,8 @@ export interface Io {
   readonly random: () => number
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal
+  /** Calls the listener at each SIGHUP, until what it returns is called; missing where there is no such signal. */
+  readonly hangups?: (listener: () => void) => () => void
   /** A line (or more) on stdout at once: for commands whose output is a stream. Others return it. */
   out(text: string): void
   /** A line on stderr, unless `--quiet`. */

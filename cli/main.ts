@@ -29,6 +29,10 @@ const code = await runCli(process.argv.slice(2), {
   clock: systemClock(),
   random: Math.random,
   signal: stop.signal,
+  hangups: (listener) => {
+    process.on('SIGHUP', listener)
+    return () => void process.off('SIGHUP', listener)
+  },
   tty: process.stderr.isTTY === true,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),

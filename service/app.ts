@@ -16,6 +16,7 @@ import {
 import { PROBLEM_TYPE, type Problem, type ProblemCode, statusOf, writeProblem } from '../lib/wire/problem.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
+import { type LiveKeyring, withKeys } from './keys/live.ts'
 import { type Limit, rateLimit } from './limits.ts'
 import { metrics } from './metrics.ts'
 import { type OperationAnswer, pseudonymize, reidentify } from './operations/operations.ts'
@@ -54,7 +55,8 @@ export interface ServiceAnswer {
 }
 
 export interface AppOptions {
-  readonly keyring: Keyring
+  /** One that is live may be replaced while calls are under way. */
+  readonly keyring: Keyring | LiveKeyring
   readonly identify: Identify
   readonly audit: Audit
   readonly clock: Clock
@@ -87,7 +89,7 @@ export function createApp(options: AppOptions): App {
   const { keyring, identify, audit, clock, requestId, pause, allowsHost, log, maxInFlight = 256 } = options
   const counts = metrics()
   const denials = rateLimit()
-  const domains = new Set(keyring.domains.map(({ domain }) => domain))
+  const domains = { has: (name: string) => keyring.domains.some(({ domain }) => domain === name) }
 
   return {
     async handle(request) {
@@ -190,7 +192,8 @@ export function createApp(options: AppOptions): App {
         },
         threads: options.threads,
       }
-      answer = await (call.direction === 'pseudonymize' ? pseudonymize : reidentify)(keyring, { ...query, values }, own)
+      const operation = call.direction === 'pseudonymize' ? pseudonymize : reidentify
+      answer = await withKeys(keyring, (keys) => operation(keys, { ...query, values }, own))
     } catch (error) {
       const problem = problemOf(error)
       if (!problem) throw error

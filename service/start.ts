@@ -10,6 +10,7 @@ import { fileAudit } from './audit.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
+import { followKeyring, keyringFile, type Reloaded } from './keys/reload.ts'
 import { kernelThreads, type Threads } from './operations/threads/threads.ts'
 import { callerLimits } from './usage.ts'
 
@@ -35,6 +36,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly kernel?: KernelName
   /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
   readonly threads?: number
+  /** How often it is looked whether the keyring's file was replaced; 0: only when `reload` is called. @default 5_000 */
+  readonly keyringCheckMs?: number
   readonly clock?: Clock
   readonly randomBytes?: RandomBytes
 }
@@ -42,9 +45,14 @@ export interface StartOptions extends Partial<ListenOptions> {
 export interface RunningService {
   /** `http://127.0.0.1:PORT` */
   readonly url: string
+  /** Takes over the keyring's file as it is now. The keys before serve calls under way, then they are wiped; what can't be used is logged and changes nothing. */
+  reload(): Promise<Reloaded>
   /** Takes no new calls, waits for those under way, puts the last on record, wipes the keys. */
   close(): Promise<void>
 }
+
+/** A look at the file's time and size. */
+const KEYRING_CHECK_MS = 5_000
 
 /**
  * Starts the service; it answers when this resolves.
@@ -69,7 +77,12 @@ export async function startService(options: StartOptions): Promise<RunningServic
     kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
     say: (reason) => log({ level: 'warn', event: 'no-threads', reason }),
   })
-  const keyring = await openKeyringFile(file, { openKernel, randomBytes: random, threads })
+  const { keyring, reload } = await followKeyring({
+    source: keyringFile(file),
+    open: (data) => openKeyring(data, threads.wrap(openKernel), { randomBytes: random }),
+    say: (event) => log({ level: event.event === 'keyring-reloaded' ? 'info' : 'error', ...event }),
+  })
+  const { keyringCheckMs = KEYRING_CHECK_MS } = options
   try {
     const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
     const app = createApp({
@@ -88,9 +101,12 @@ export async function startService(options: StartOptions): Promise<RunningServic
       const listening = await listen(app, { ...options, host, port })
       log({ level: 'info', event: 'started', url: listening.url, insecure: auth.insecureNoAuth === true })
       let closing: Promise<void> | undefined
+      const checks = keyringCheckMs > 0 ? setInterval(() => void reload(), keyringCheckMs).unref() : undefined
       return {
         url: listening.url,
+        reload,
         close() {
+          clearInterval(checks)
           closing ??= listening
             .close()
             .then(() => audit.close())

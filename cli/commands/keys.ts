@@ -6,6 +6,7 @@ import { type KeyringData, summaryOf, wipe } from '../../lib/crypto/keyring.ts'
 import { createKeyring, importOriginal } from '../../service/keys/create.ts'
 import { loadKeyring, saveKeyring } from '../../service/keys/file.ts'
 import type { Arguments, Command, Io, Outcome } from '../command.ts'
+import { keyLines } from '../output/keys.ts'
 
 const out = {
   type: 'string',
@@ -92,10 +93,7 @@ async function save(file: string, data: KeyringData, io: Io): Promise<Outcome> {
 function shown(file: string, data: KeyringData, before: readonly string[]): Outcome {
   wipe(data)
   const domains = summaryOf(data)
-  const lines = domains.flatMap(({ domain, primary, keys }) =>
-    keys.map(({ id, format, state }) => `${domain}  ${id}  ${format}  ${state}${id === primary ? '  primary' : ''}`),
-  )
-  return { exit: 0, json: { keyring: file, domains }, text: [...before, ...lines].join('\n') }
+  return { exit: 0, json: { keyring: file, domains }, text: [...before, ...keyLines(domains)].join('\n') }
 }
 
 async function readSecret(file: string): Promise<string> {

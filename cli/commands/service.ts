@@ -74,8 +74,10 @@ export const serviceStart: Command = {
       clock: io.clock,
       log: (entry) => io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry })),
     })
+    const deaf = io.hangups?.(() => void service.reload())
     io.out(`listening on ${service.url}\n`)
     if (!io.signal.aborted) await once(io.signal, 'abort')
+    deaf?.()
     await service.close()
     return { exit: 0, json: undefined, text: '' }
   },

@@ -328,6 +328,20 @@ export const ERRORS = {
     cause: 'The domain has no such key id, or the key’s state does not allow this.',
     fix: 'Use a key that `pseudolake keys show` lists as active.',
   },
+  'keyring/state': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The state that a key is in does not allow the change.',
+    fix: 'docs/keys.md has the states and what leads from one to another; the way there is printed.',
+  },
+  'keyring/busy': {
+    exit: 3,
+    retryable: false,
+    who: 'operator',
+    cause: 'Another change of the keyring is under way, or one was killed in the middle.',
+    fix: 'Run again when the other is done; where there is none, remove the file that is printed: the keyring is as it was before.',
+  },
   'pseudonym/invalid': {
     exit: 2,
     retryable: false,

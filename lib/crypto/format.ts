@@ -1,5 +1,6 @@
 import type { KeyMaterial, OriginalMaterial, V2Material } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
+import { secretCopy } from './secret-bytes.ts'
 
 /**
  * The two pseudonym formats, apart from the cipher: what is authenticated, how the deterministic nonce comes about, how the bytes
@@ -50,9 +51,9 @@ function original({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): Pseud
   if (!Number.isInteger(nonceStrPos) || nonceStrPos < 0 || nonceStrPos > 20)
     throw new RangeError('nonceStrPos: expected an integer from 0 to 20')
   return {
-    cipherKey: new Uint8Array(secretKey),
+    cipherKey: secretCopy(secretKey),
     associatedData: NOTHING,
-    macKey: new Uint8Array(nonceKey),
+    macKey: secretCopy(nonceKey),
     macPrefix: () => NOTHING,
     macHead: NOTHING,
     macCounted: false,
@@ -75,9 +76,9 @@ function v2({ id, domain, aead, mac }: V2Material): PseudonymFormat {
   const nonceHead = Buffer.concat([Buffer.from('pseudolake/v2/nonce\0'), name])
   const prefix = `p2.${id}.`
   return {
-    cipherKey: new Uint8Array(aead),
+    cipherKey: secretCopy(aead),
     associatedData: Buffer.concat([Buffer.from('pseudolake/v2\0'), shortText(id), name]),
-    macKey: new Uint8Array(mac),
+    macKey: secretCopy(mac),
     macPrefix(bytes) {
       const head = Buffer.allocUnsafe(nonceHead.length + 4)
       nonceHead.copy(head)

@@ -10,8 +10,8 @@ export interface Keyring {
   /** In the order of the file. */
   readonly domains: readonly DomainSummary[]
   /**
-   * The key that pseudonymizes: the one pinned, else the domain's primary.
-   * @throws PseudolakeError `keyring/unknown-domain`; `keyring/unknown-key` where there is none, or its state is not `active`
+   * The key that pseudonymizes: the one pinned, unless it is retired, else the domain's primary, if that is active.
+   * @throws PseudolakeError `keyring/unknown-domain`; `keyring/unknown-key` where there is none, or its state forbids it
    */
   forward(domain: string, pin?: string): PseudonymKernel
   /** The keys that may go back. @throws PseudolakeError `keyring/unknown-domain`, `keyring/unknown-key` (the pinned one) */
@@ -35,8 +35,11 @@ export interface DomainSummary {
 }
 
 /**
+ * What a key does for who names none. For who asks for it by its id, every key but a retired one works both ways: a table that was begun
+ * with a key goes on with it after a rotation, and in the middle of one.
+ *
  * `pending`: on its way to every instance; goes back already, so that an instance that is behind can answer for one that is ahead.
- * `active`: both directions. `read-only`: back only. `retired`: neither.
+ * `active`: makes new pseudonyms, where it is the primary. `read-only`: goes back. `retired`: does nothing, also by its id.
  */
 export type KeyState = (typeof KEY_STATES)[number]
 
@@ -89,10 +92,12 @@ export function openKeyring(data: KeyringData, openKernel: OpenKernel, options: 
     forward(name, pin) {
       const domain = find(name)
       const key = domain.keys.get(pin ?? domain.primary)
-      if (key?.state !== 'active')
+      if (!key || (pin === undefined && key.state !== 'active'))
         throw new PseudolakeError(
           'keyring/unknown-key',
-          pin === undefined ? 'the primary key of the domain is not active' : 'the domain has no such active key',
+          pin === undefined
+            ? 'the primary key of the domain is not active'
+            : 'the domain has no such key, or it is retired',
         )
       return key.kernel
     },

@@ -1,6 +1,7 @@
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { KeyFormat, KeyMaterial, RandomBytes } from '../../lib/crypto/kernel.ts'
-import type { KeyringData } from '../../lib/crypto/keyring.ts'
+import type { KeyData, KeyringData } from '../../lib/crypto/keyring.ts'
+import { secretCopy } from '../../lib/crypto/secret-bytes.ts'
 import { DEFAULT_DOMAIN, isDomain } from '../../lib/wire/contract.ts'
 import { parseOriginalSecret } from './format.ts'
 
@@ -9,6 +10,8 @@ export interface CreateOptions {
   readonly format?: KeyFormat
   /** @default one, named `default` */
   readonly domains?: readonly string[]
+  /** Ids that are in use already. @default none */
+  readonly taken?: Iterable<string>
   /** Unpredictable: these bytes become the keys. */
   readonly randomBytes: RandomBytes
   /** Milliseconds since 1970, for `created`. */
@@ -19,6 +22,7 @@ export interface CreateOptions {
 export function createKeyring({
   format = 'v2',
   domains = [DEFAULT_DOMAIN],
+  taken: inUse = [],
   randomBytes,
   now,
 }: CreateOptions): KeyringData {
@@ -29,7 +33,7 @@ export function createKeyring({
       { option: 'domain' },
     )
   if (format === 'original') onlyDefault(domains)
-  const taken = new Set<string>()
+  const taken = new Set(inUse)
   return {
     domains: domains.map((domain) => {
       const id = newKeyId(randomBytes, taken)
@@ -42,9 +46,27 @@ export function createKeyring({
 /** A keyring whose only key is a secret of the original service. @throws PseudolakeError `keyring/invalid` */
 export function importOriginal(
   secret: string,
-  { randomBytes, now }: Omit<CreateOptions, 'format' | 'domains'>,
+  { randomBytes, now }: Omit<CreateOptions, 'format' | 'domains' | 'taken'>,
 ): KeyringData {
   return { domains: [single(parseOriginalSecret(secret, newKeyId(randomBytes, new Set())), now)] }
+}
+
+/** A v2 key of a domain, without a state. @param taken ids that it may not have */
+export function newKey({
+  domain,
+  taken,
+  randomBytes,
+  now,
+}: {
+  readonly domain: string
+  readonly taken: Set<string>
+  readonly randomBytes: RandomBytes
+  readonly now: number
+}): Omit<KeyData, 'state'> {
+  return {
+    material: newV2(newKeyId(randomBytes, taken), domain, randomBytes),
+    created: new Date(now).toISOString(),
+  }
 }
 
 function single(material: KeyMaterial, now: number) {
@@ -62,10 +84,9 @@ function newOriginal(id: string, domain: string, randomBytes: RandomBytes): KeyM
   return { format: 'original', id, domain, secretKey, nonceKey, nonceStrPos: below(21, randomBytes) }
 }
 
-/** In memory of its own, so that wiping it wipes it. */
 function fresh(count: number, randomBytes: RandomBytes): Uint8Array {
   const bytes = randomBytes(count)
-  const own = new Uint8Array(bytes)
+  const own = secretCopy(bytes)
   bytes.fill(0)
   return own
 }

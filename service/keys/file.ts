@@ -1,8 +1,8 @@
-import { constants, link, open, unlink } from 'node:fs/promises'
+import { constants, type FileHandle, link, open, realpath, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type ErrorCode, PseudolakeError } from '../../lib/core/errors.ts'
 import type { RandomBytes } from '../../lib/crypto/kernel.ts'
-import type { KeyringData } from '../../lib/crypto/keyring.ts'
+import { type KeyringData, wipe } from '../../lib/crypto/keyring.ts'
 import { makeFolder, syncFolder } from './folders.ts'
 import { parseKeyring, writeKeyring } from './format.ts'
 
@@ -51,6 +51,57 @@ export async function saveKeyring(file: string, data: KeyringData, randomBytes: 
   await syncFolder(folder)
 }
 
+/**
+ * Puts another keyring in the place of the one that is there, whole or not at all: mode 0600, its owner kept. Two changes at a time can't
+ * lose a key: the file that the new one is written to is made before the old one is read, and there can be one of it only.
+ * @param change gets what is there; what it gives shares the bytes of the keys with it, and is wiped by the caller
+ * @throws PseudolakeError what {@link loadKeyring} and `change` do; `keyring/busy`, `storage/denied`, `storage/full`, `storage/failed`
+ */
+export async function changeKeyring(
+  file: string,
+  change: (data: KeyringData) => KeyringData | Promise<KeyringData>,
+): Promise<KeyringData> {
+  // A link stays one: what is replaced is the file that it leads to.
+  const path = await realpath(file).catch((error: unknown) => {
+    throw translated(error, file)
+  })
+  const next = `${path}.next`
+  const handle = await open(next, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw translated(error, file)
+    throw new PseudolakeError('keyring/busy', `${file} is being changed, or was when ${next} was left`, { file, next })
+  })
+  let data: KeyringData | undefined
+  try {
+    data = await loadKeyring(path)
+    const changed = await change(data)
+    try {
+      await handle.writeFile(writeKeyring(changed))
+      await keepOwner(handle, path)
+      await handle.sync()
+      await rename(next, path)
+    } catch (error) {
+      throw translated(error, file)
+    }
+    await syncFolder(dirname(path))
+    return changed
+  } catch (error) {
+    if (data) wipe(data)
+    await unlink(next).catch(() => undefined)
+    throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+/** An administrator's change must not take the keyring away from the service that reads it. */
+async function keepOwner(handle: FileHandle, path: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const { uid, gid } = await handle.stat()
+  const old = await open(path, 'r')
+  const owner = await old.stat().finally(() => old.close())
+  if (uid !== owner.uid || gid !== owner.gid) await handle.chown(owner.uid, owner.gid)
+}
+
 async function readPrivate(file: string): Promise<string> {
   // Does not wait for a writer where the path is a pipe: the look at what it is comes after.
   const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error: unknown) => {
@@ -63,7 +114,10 @@ async function readPrivate(file: string): Promise<string> {
     if (process.platform !== 'win32' && (mode & 0o077) !== 0)
       throw failure('keyring/readable', file, `mode is ${(mode & 0o777).toString(8).padStart(4, '0')}, expected 0600`)
     if (size > MAX_BYTES) throw failure('keyring/invalid', file, `${size} bytes are no keyring`)
-    return await handle.readFile('utf8')
+    const bytes = await handle.readFile()
+    const text = bytes.toString('utf8')
+    bytes.fill(0)
+    return text
   } finally {
     await handle.close()
   }

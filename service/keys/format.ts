@@ -1,6 +1,7 @@
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { KeyMaterial } from '../../lib/crypto/kernel.ts'
 import { type DomainData, KEY_STATES, type KeyData, type KeyringData, type KeyState } from '../../lib/crypto/keyring.ts'
+import { secretCopy } from '../../lib/crypto/secret-bytes.ts'
 import { DEFAULT_DOMAIN, isDomain, isKeyId } from '../../lib/wire/contract.ts'
 
 /**
@@ -123,11 +124,10 @@ function object(value: unknown, place: string): Fields {
   return value as Fields
 }
 
-/** Own memory, not Node's shared pool, so that wiping it wipes it. */
 function base64(value: unknown, bytes: number, place: string): Uint8Array {
   if (typeof value !== 'string') throw invalid(`${place}: expected ${bytes} bytes in base64`)
   const pooled = Buffer.from(value, 'base64')
-  const own = new Uint8Array(pooled)
+  const own = secretCopy(pooled)
   const canonical = pooled.toString('base64') === value
   pooled.fill(0)
   if (own.length !== bytes || !canonical)

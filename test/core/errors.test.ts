@@ -245,6 +245,16 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
   },
   'keyring/unknown-domain': async () => (await place()).batch('columns.vin.domain=nowhere'),
   'keyring/unknown-key': async () => (await place()).batch('columns.vin.key=zzzz'),
+  'keyring/state': async () => {
+    const home = await place()
+    const { domains } = await keyringOf(home)
+    return home.cli('keys', 'retire', 'keys.json', domains[0]?.primary as string)
+  },
+  'keyring/busy': async () => {
+    const home = await place()
+    writeFileSync(`${home.keyring}.next`, PLANTED)
+    return home.cli('keys', 'rotate', 'keys.json')
+  },
   'pseudonym/invalid': async () =>
     reidentify(await keyringOf(await place()), { domain: 'default', values: [`p2.abcd.${PLANTED}`] }),
   'identifier/invalid': async () =>

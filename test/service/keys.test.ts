@@ -168,15 +168,17 @@ test('a text that is no JSON is not quoted', () => {
   expect(() => parseKeyring('{"version": SECRET')).toThrow(/not JSON \(18 characters\)/)
 })
 
-test('what a key may do follows from its state', () => {
+test('what a key may do follows from its state, and from whether it is asked for by its id', () => {
   const ring = open(vectorKeyring(0, { '29k0': 'read-only', orig: 'retired', '660u': 'pending', '0fzg': 'retired' }))
   expect(ring.forward('default').key.id).toBe('5kl9')
   expect(ring.forward('default', '5kl9').key.id).toBe('5kl9')
+  expect(ring.forward('default', '29k0').key.id).toBe('29k0')
+  expect(ring.forward('vehicle', '660u').key.id).toBe('660u')
   for (const [domain, pin] of [
-    ['default', '29k0'],
     ['default', 'orig'],
     ['default', 'none'],
     ['default', '660u'],
+    // Its primary is pending.
     ['vehicle', undefined],
     ['vehicle', '0fzg'],
   ] as const)

@@ -3,6 +3,7 @@ import { discard } from '../../core/texts.ts'
 import { formatOf, type PseudonymFormat } from '../format.ts'
 import type { KeyMaterial } from '../kernel.ts'
 import { NONCE_BYTES } from '../kernel.ts'
+import { secretBytes } from '../secret-bytes.ts'
 import { type Engine, loadEngine } from './engine.ts'
 
 /**
@@ -113,7 +114,7 @@ function placeNonces({ memory, places }: Engine, nonces: Uint8Array, n: number):
 function statesOf({ memory, places, keyStates }: Engine, key: Uint8Array): Buffer {
   memory.set(key, places.macKey)
   keyStates(key.length)
-  const states = Buffer.alloc(64)
+  const states = Buffer.from(secretBytes(64).buffer)
   memory.copy(states, 0, places.macStates, places.macStates + 64)
   memory.fill(0, places.macKey, places.macKey + 64)
   memory.fill(0, places.macStates, places.macStates + 64)
