@@ -16,6 +16,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'keys callers import': async () => (await import('./commands/callers.ts')).callersImport,
   'keys callers grant': async () => (await import('./commands/callers.ts')).callersGrant,
   'keys callers show': async () => (await import('./commands/callers.ts')).callersShow,
+  'audit verify': async () => (await import('./commands/audit.ts')).auditVerify,
+  'audit export': async () => (await import('./commands/audit.ts')).auditExport,
   'config check': async () => (await import('./commands/config.ts')).configCheck,
   'config explain': async () => (await import('./commands/config.ts')).configExplain,
   'config schema': async () => (await import('./commands/config.ts')).configSchema,

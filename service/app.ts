@@ -14,7 +14,7 @@ import {
   writeKeys,
 } from '../lib/wire/contract.ts'
 import { PROBLEM_TYPE, type Problem, type ProblemCode, statusOf, writeProblem } from '../lib/wire/problem.ts'
-import type { Audit, AuditEntry } from './audit.ts'
+import type { Audit, AuditEntry } from './audit/audit.ts'
 import { type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
 import { type LiveKeyring, withKeys } from './keys/live.ts'
 import { type Limit, rateLimit } from './limits.ts'

@@ -5,8 +5,9 @@ import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
 import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
+import type { Storage } from '../lib/storage/storage.ts'
 import { createApp, type LogEntry } from './app.ts'
-import { fileAudit } from './audit.ts'
+import { openAudit } from './audit/open.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
@@ -22,8 +23,12 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly host?: string
   /** 0: any free one. @default 0 */
   readonly port?: number
-  /** Folder of the record of calls. @default `<keyring>.audit` */
+  /** Folder of the record of calls, or a location of `storage`. @default `<keyring>.audit` */
   readonly audit?: string
+  /** Where the record's head is put down every minute: a file that is appended to, or a location of `storage`. @default `<audit>.anchors.jsonl` */
+  readonly anchors?: string
+  /** For a record and anchors that are not on this machine's disk. @default none: both are paths */
+  readonly storage?: Storage
   /** @default nothing is logged */
   readonly log?: (entry: LogEntry) => void
   /** @default 256 */
@@ -84,7 +89,14 @@ export async function startService(options: StartOptions): Promise<RunningServic
   })
   const { keyringCheckMs = KEYRING_CHECK_MS } = options
   try {
-    const audit = await fileAudit(options.audit ?? `${file}.audit`, { now: () => clock.wall(), randomBytes: random })
+    const audit = await openAudit({
+      place: options.audit ?? `${file}.audit`,
+      ...(options.anchors !== undefined && { anchors: options.anchors }),
+      ...(options.storage && { storage: options.storage }),
+      clock,
+      randomBytes: random,
+      failed: () => log({ level: 'error', event: 'anchor-failed' }),
+    })
     const app = createApp({
       keyring,
       ...access,

@@ -2,8 +2,11 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
+import { lazyAws } from '../../pipelines/aws.ts'
+import { storageAs } from '../../pipelines/storages.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
+import { absolute } from '../paths.ts'
 
 export const serviceStart: Command = {
   name: 'service start',
@@ -28,7 +31,19 @@ export const serviceStart: Command = {
       default: '<keyring>.usage.json',
       summary: 'Where what callers used of their quotas is remembered, where one has a quota',
     },
-    audit: { type: 'string', value: 'DIR', default: '<keyring>.audit', summary: 'Where calls are put on record' },
+    audit: {
+      type: 'string',
+      value: 'DIR',
+      default: '<keyring>.audit',
+      summary: 'Where calls are put on record: a folder, or an s3:// location',
+    },
+    anchors: {
+      type: 'string',
+      value: 'PLACE',
+      default: '<audit>.anchors.jsonl',
+      summary:
+        'Where the record’s head is put down every minute: a file, or an s3:// location; best one that this process can’t change',
+    },
     'max-requests-per-second': {
       type: 'number',
       value: 'N',
@@ -53,11 +68,14 @@ export const serviceStart: Command = {
     const apiKeys = args.string('api-keys')
     const apiKey = io.env.PSEUDOLAKE_API_KEY
     const audit = args.string('audit')
+    const anchors = args.string('anchors')
     const usage = args.string('usage')
     const kernel = args.string('kernel') as KernelName | undefined
     const requestsPerSecond = args.number('max-requests-per-second')
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
       throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
+    const { env, clock, random } = io
+    const { aws, close: closeAws } = lazyAws(env)
     const service = await startService({
       keyring: resolve(io.cwd, keyring),
       host: args.string('host') ?? '127.0.0.1',
@@ -67,7 +85,9 @@ export const serviceStart: Command = {
         ...(apiKeys !== undefined && { apiKeys: resolve(io.cwd, apiKeys) }),
         ...(apiKey !== undefined && { apiKey }),
       },
-      ...(audit !== undefined && { audit: resolve(io.cwd, audit) }),
+      ...(audit !== undefined && { audit: absolute(io.cwd, audit) }),
+      ...(anchors !== undefined && { anchors: absolute(io.cwd, anchors) }),
+      storage: storageAs({}, { env, clock, random, aws }),
       ...(usage !== undefined && { usage: resolve(io.cwd, usage) }),
       ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
@@ -79,6 +99,7 @@ export const serviceStart: Command = {
     if (!io.signal.aborted) await once(io.signal, 'abort')
     deaf?.()
     await service.close()
+    await closeAws()
     return { exit: 0, json: undefined, text: '' }
   },
 }

@@ -286,6 +286,13 @@ export const ERRORS = {
     cause: 'The service cannot listen on the address.',
     fix: 'Choose another --port or --host.',
   },
+  'audit/unsupported': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'The record of calls was written by a newer version.',
+    fix: 'Use that version, or a later one, to look at it.',
+  },
   'keyring/not-found': {
     exit: 2,
     retryable: false,

@@ -231,6 +231,13 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     const { cli } = await place({ PSEUDOLAKE_API_KEY: API_KEY })
     return cli('service', 'start', '--keyring', 'keys.json', '--port', port)
   },
+  'audit/unsupported': async () => {
+    const { cli, dir } = await place()
+    mkdirSync(join(dir, 'calls'))
+    const newer = { version: 99, chain: PLANTED, started: PLANTED, n: 0, previous: PLANTED }
+    writeFileSync(join(dir, 'calls', 'audit-1.jsonl'), `${JSON.stringify(newer)}\n`)
+    return cli('audit', 'verify', 'calls')
+  },
   'keyring/not-found': async () => (await place()).cli('keys', 'show', 'nowhere.json'),
   'keyring/exists': async () => (await place()).cli('keys', 'create', '--out', 'keys.json'),
   'keyring/invalid': async () => {

@@ -181,7 +181,7 @@ test('service start puts calls on record where it is told to', async () => {
   stop()
   await running
   expect(readdirSync(join(dir, 'rec'))).toHaveLength(1)
-  expect(readdirSync(dir).sort()).toEqual(['k.json', 'rec'])
+  expect(readdirSync(dir).sort()).toEqual(['k.json', 'rec', 'rec.anchors.jsonl'])
 })
 
 test.each<[string, Given, Io['env'], string]>([

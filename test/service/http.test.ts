@@ -8,7 +8,8 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../lib/core/clock.ts'
 import { MAX_BODY_BYTES } from '../../lib/wire/contract.ts'
 import { createApp, type LogEntry } from '../../service/app.ts'
-import { fileAudit, verifyAudit } from '../../service/audit.ts'
+import { fileAudit } from '../../service/audit/file.ts'
+import { verifyAudit } from '../../service/audit/verify.ts'
 import { everybody } from '../../service/auth.ts'
 import { writeKeyring } from '../../service/keys/format.ts'
 import { type RunningService, type StartOptions, startService } from '../../service/start.ts'
@@ -491,7 +492,7 @@ describe('the record', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-    expect(head).toMatchObject({ version: 1 })
+    expect(head).toMatchObject({ version: 2, n: 0, chain: expect.stringMatching(/^[0-9a-f]{16}$/) })
     const { n, time, previous, ...first } = entries[1]
     expect({ n, time, previous }).toEqual({
       n: 2,
@@ -568,6 +569,7 @@ describe('the record', () => {
       identify: everybody(),
       audit: {
         record: (entry, options) => (full ? Promise.reject(new Error('PLANTED')) : file.record(entry, options)),
+        seal: file.seal,
         close: file.close,
       },
       clock: { now: () => 0, wall: () => 0, sleep: async () => undefined },

@@ -3,8 +3,10 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs
 import { open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
-import { type AuditEntry, fileAudit, verifyAudit } from '../../service/audit.ts'
-import { folder } from './keyrings.ts'
+import type { AuditEntry } from '../../../service/audit/audit.ts'
+import { fileAudit } from '../../../service/audit/file.ts'
+import { verifyAudit } from '../../../service/audit/verify.ts'
+import { folder } from '../keyrings.ts'
 
 const entry = (request_id: string): AuditEntry => ({
   request_id,
