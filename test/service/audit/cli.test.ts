@@ -14,8 +14,12 @@ async function asked() {
   const keyring = join(cwd, 'keys.json')
   await saveKeyring(keyring, createKeyring({ randomBytes, now: 0 }), randomBytes)
   const { url, close } = await startService({ keyring, auth: { insecureNoAuth: true } })
-  const post = async (path: string, body: object, headers: Record<string, string> = {}) =>
-    (await fetch(url + path, { method: 'POST', body: JSON.stringify(body), headers })).json()
+  const post = async (path: string, body: object, more: Record<string, string> = {}) => {
+    const headers = { 'content-type': 'application/json', ...more }
+    const response = await fetch(url + path, { method: 'POST', body: JSON.stringify(body), headers })
+    expect(response.status).toBe(200)
+    return response.json()
+  }
   const { pseudonyms } = await post('/pseudonymization', { identifiers: ['PLANTED-1', 'PLANTED-2'] })
   await post('/reidentification', { pseudonyms }, { 'x-pseudolake-purpose': 'recall,"now"' })
   await post('/reidentification', { pseudonyms }, { 'x-pseudolake-purpose': 'recall' })
