@@ -1,5 +1,4 @@
 import type { Clock } from '../lib/core/clock.ts'
-import { isPseudolakeError, type PseudolakeError } from '../lib/core/errors.ts'
 import type { Keyring } from '../lib/crypto/keyring.ts'
 import { readList } from '../lib/wire/body.ts'
 import {
@@ -13,46 +12,20 @@ import {
   routeOf,
   writeKeys,
 } from '../lib/wire/contract.ts'
-import { PROBLEM_TYPE, type Problem, type ProblemCode, statusOf, writeProblem } from '../lib/wire/problem.ts'
-import type { Audit, AuditEntry } from './audit/audit.ts'
+import type { Problem, ProblemCode } from '../lib/wire/problem.ts'
+import { describe, isReadable, json, problemOf, refusal, text, wrongMethod } from './answers.ts'
+import type { Audit } from './audit/audit.ts'
 import { type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
+import { type Call, entryOf } from './call.ts'
 import { type LiveKeyring, withKeys } from './keys/live.ts'
 import { type Limit, rateLimit } from './limits.ts'
-import { metrics } from './metrics.ts'
+import { type Metrics, metrics } from './metrics.ts'
 import { type OperationAnswer, pseudonymize, reidentify } from './operations/operations.ts'
 import type { Threads } from './operations/threads/threads.ts'
+import type { App, LogEntry, ObservedCall, ServiceAnswer, ServiceRequest } from './service.ts'
+import { traceOf } from './trace.ts'
 
-/**
- * The service, apart from any server: a request object in, an answer object out. Order matters: nobody who is not known makes it
- * read a body, nobody without permission learns whether a domain exists, and no plaintext leaves before the call is on record.
- */
-export interface App {
-  handle(request: ServiceRequest): Promise<ServiceAnswer>
-}
-
-export interface ServiceRequest {
-  readonly method: string
-  /** The path, not decoded, without the query. */
-  readonly path: string
-  /** The query with its `?`, or nothing. */
-  readonly search: string
-  /** @param name in lower case */
-  header(name: string): string | undefined
-  /** Reads the body, when it is wanted; or says why it can't be had. */
-  body(): Promise<Uint8Array | ProblemCode>
-  /** ARN of who signed the request, as the gateway before this says that checked it; never taken from a header. */
-  readonly principal?: string
-  /** What the gateway before this calls the request; on record beside our own name of it. */
-  readonly gatewayId?: string
-  /** Aborted when the caller is gone. */
-  readonly signal?: AbortSignal
-}
-
-export interface ServiceAnswer {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string
-}
+export type { App, LogEntry, ObservedCall, ServiceAnswer, ServiceRequest } from './service.ts'
 
 export interface AppOptions {
   /** One that is live may be replaced while calls are under way. */
@@ -73,13 +46,10 @@ export interface AppOptions {
   readonly maxInFlight?: number
   /** Says whether a caller may have one more request now; one that may not gets a 429. @default no limit */
   readonly limit?: Limit
-}
-
-/** What goes to the log: names of ours and numbers, nothing that came with a request. */
-export interface LogEntry {
-  readonly level: 'info' | 'warn' | 'error'
-  readonly event: string
-  readonly [field: string]: string | number | boolean | null | undefined | readonly string[]
+  /** @default its own */
+  readonly metrics?: Metrics
+  /** Told of each call when it is answered, health, readiness and metrics apart. @default nobody */
+  readonly observe?: (call: ObservedCall) => void
 }
 
 /** Denied calls on record each second; a flood of them must not fill the disk that reidentifications wait for. */
@@ -87,8 +57,11 @@ const DENIALS = { perSecond: 10, burst: 10 }
 
 export function createApp(options: AppOptions): App {
   const { keyring, identify, audit, clock, requestId, pause, allowsHost, log, maxInFlight = 256 } = options
-  const counts = metrics()
+  const counts = options.metrics ?? metrics()
   const denials = rateLimit()
+  let draining = false
+  /** Whether the last entry could be put on record. */
+  let onRecord = true
   const domains = { has: (name: string) => keyring.domains.some(({ domain }) => domain === name) }
 
   return {
@@ -96,36 +69,60 @@ export function createApp(options: AppOptions): App {
       const id = requestId()
       const start = clock.now()
       const route = routeOf(request.path)
-      const { answer, values } = await dispatch(request, route, id)
+      const trace = traceOf((name) => request.header(name))
+      const { answer, values, code } = await dispatch(request, route, id, trace?.id)
       const seconds = (clock.now() - start) / 1000
       const { status } = answer
-      counts.answered({ route: route ?? 'unknown', status, seconds })
-      if (route !== 'health' && route !== 'metrics')
+      const named = route ?? 'unknown'
+      counts.answered({ route: named, status, ...(code && { code }), seconds })
+      if (!isProbe(route)) {
         log({
           level: status >= 500 ? 'error' : status >= 400 ? 'warn' : 'info',
           event: 'request',
           request_id: id,
-          route: route ?? 'unknown',
+          ...(trace && { trace_id: trace.id }),
+          route: named,
           status,
+          ...(code && { code }),
           values,
           ms: Math.round(seconds * 1e6) / 1e3,
         })
-      return { ...answer, headers: { [HEADERS.requestId]: id, 'cache-control': 'no-store', ...answer.headers } }
+        const observed = { route: named, status, code, seconds, values: values ?? undefined, requestId: id }
+        options.observe?.({ ...observed, traceId: trace?.id })
+      }
+      const headers = { [HEADERS.requestId]: id, 'cache-control': 'no-store', ...trace?.headers, ...answer.headers }
+      return { ...answer, headers }
+    },
+    drain() {
+      draining = true
     },
   }
 
-  async function dispatch(request: ServiceRequest, route: Route | undefined, id: string): Promise<Handled> {
-    if (route === undefined) return { answer: refusal({ code: 'request/unknown-path' }) }
-    if (allowsHost && !allowsHost(request.header('host'))) return { answer: refusal({ code: 'request/forbidden' }) }
-    if (route === 'health' || route === 'metrics') {
-      if (request.method !== 'GET' && request.method !== 'HEAD') return { answer: wrongMethod('GET, HEAD') }
-      if (route === 'health') return { answer: json('{"status":"ok"}') }
-      return { answer: text(counts.text()) }
+  /** Why no more calls should be sent here now; undefined where they may. */
+  function unready(): 'draining' | 'audit' | 'busy' | undefined {
+    if (draining) return 'draining'
+    if (!onRecord) return 'audit'
+    return counts.inFlight >= maxInFlight ? 'busy' : undefined
+  }
+
+  async function dispatch(
+    request: ServiceRequest,
+    route: Route | undefined,
+    id: string,
+    traceId: string | undefined,
+  ): Promise<Handled> {
+    if (route === undefined) return refused({ code: 'request/unknown-path' })
+    if (allowsHost && !allowsHost(request.header('host'))) return refused({ code: 'request/forbidden' })
+    if (isProbe(route)) {
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        return { answer: wrongMethod('GET, HEAD'), code: 'request/method' }
+      return { answer: probed(route) }
     }
-    if (request.method !== 'POST') return { answer: wrongMethod('POST') }
+    if (request.method !== 'POST') return { answer: wrongMethod('POST'), code: 'request/method' }
     const call: Call = {
       direction: route,
       id,
+      traceId,
       gatewayId: request.gatewayId,
       principal: request.principal,
       caller: null,
@@ -144,6 +141,13 @@ export function createApp(options: AppOptions): App {
       log({ level: 'error', event: 'failed', request_id: id, ...describe(error) })
       return refuse(call, { code: 'service/failed' })
     }
+  }
+
+  function probed(route: Probe): ServiceAnswer {
+    if (route === 'health') return json('{"status":"ok"}')
+    if (route === 'metrics') return text(counts.text())
+    const reason = unready()
+    return reason === undefined ? json('{"status":"ready"}') : { ...json(`{"status":"${reason}"}`), status: 503 }
   }
 
   async function operate(request: ServiceRequest, call: Call): Promise<Handled> {
@@ -209,10 +213,10 @@ export function createApp(options: AppOptions): App {
     const entry = entryOf(call, 'answered', answer.keys)
     try {
       await audit.record(entry, { durable: call.direction === 'reidentify' })
+      recorded()
     } catch (error) {
       auditFailed(call, error)
-      if (call.direction === 'reidentify')
-        return { answer: refusal({ code: 'service/audit', retryAfterSeconds: 1 }), values: call.values }
+      if (call.direction === 'reidentify') return refused({ code: 'service/audit', retryAfterSeconds: 1 }, call.values)
     }
     counts.values(call.direction, answer.values.length)
     const headers = { [HEADERS.domain]: answer.domain, [HEADERS.key]: writeKeys(answer.keys) }
@@ -221,19 +225,27 @@ export function createApp(options: AppOptions): App {
 
   function denied(call: Call): Handled {
     if (denials('', DENIALS, clock.now()).waitMs === 0) record(call, 'request/forbidden')
-    return { answer: refusal({ code: 'request/forbidden' }), values: null }
+    return refused({ code: 'request/forbidden' })
   }
 
   function refuse(call: Call, problem: Problem): Handled {
     record(call, problem.code)
-    return { answer: refusal(problem), values: call.values }
+    return refused(problem, call.values)
   }
 
   function record(call: Call, outcome: string): void {
-    audit.record(entryOf(call, outcome, []), { durable: false }).catch((error: unknown) => auditFailed(call, error))
+    audit
+      .record(entryOf(call, outcome, []), { durable: false })
+      .then(recorded, (error: unknown) => auditFailed(call, error))
+  }
+
+  function recorded(): void {
+    onRecord = true
+    counts.recorded()
   }
 
   function auditFailed(call: Call, error: unknown): void {
+    onRecord = false
     counts.auditFailed()
     log({ level: 'error', event: 'audit-failed', request_id: call.id, ...describe(error) })
   }
@@ -242,95 +254,17 @@ export function createApp(options: AppOptions): App {
 interface Handled {
   readonly answer: ServiceAnswer
   readonly values?: number | null
+  /** Of the problem that the answer is. */
+  readonly code?: ProblemCode
 }
 
-/** What is known of a call so far. */
-interface Call {
-  readonly direction: Direction
-  readonly id: string
-  readonly gatewayId: string | undefined
-  readonly principal: string | undefined
-  caller: string | null
-  domain: string | null
-  purpose: string | null
-  values: number | null
+function refused(problem: Problem, values: number | null = null): Handled {
+  return { answer: refusal(problem), values, code: problem.code }
 }
 
-function entryOf(call: Call, outcome: string, keys: readonly string[]): AuditEntry {
-  const { id, gatewayId, caller, principal, direction, domain, purpose, values } = call
-  return {
-    request_id: id,
-    ...(gatewayId !== undefined && { gateway_id: gatewayId }),
-    caller,
-    ...(principal !== undefined && { principal }),
-    direction,
-    domain,
-    keys,
-    ...(direction === 'reidentify' && { purpose }),
-    values,
-    outcome,
-  }
-}
+/** What needs no key and reveals nothing, for load balancers and Prometheus. */
+type Probe = Exclude<Route, Direction>
 
-/**
- * Whether the body may be JSON in UTF-8. What says nothing counts as JSON, and so does what `curl -d` says by itself: callers of
- * the original service never had to say anything.
- */
-function isReadable(request: ServiceRequest): boolean {
-  const coding = request.header('content-encoding')?.trim().toLowerCase() ?? ''
-  if (coding !== '' && coding !== 'identity') return false
-  const [type = '', ...parameters] = (request.header('content-type') ?? '').toLowerCase().split(';')
-  const charset = parameters.map((p) => p.trim()).find((p) => p.startsWith('charset='))
-  if (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset)) return false
-  return /^(?:application\/(?:[a-z0-9.+-]+\+)?json|application\/x-www-form-urlencoded|)$/.test(type.trim())
-}
-
-function problemOf(error: unknown): Problem | undefined {
-  if (isPseudolakeError(error, 'keyring/unknown-domain')) return { code: 'keyring/unknown-domain' }
-  if (isPseudolakeError(error, 'keyring/unknown-key')) return { code: 'keyring/unknown-key' }
-  if (isPseudolakeError(error, 'service/too-large')) return { code: 'answer/too-large', detail: error.message }
-  if (isPseudolakeError(error, 'identifier/invalid', 'pseudonym/invalid')) return itemProblem(error)
-  return undefined
-}
-
-function itemProblem(error: PseudolakeError): Problem {
-  const indices = error.context.indices as readonly number[]
-  const codes = error.context.codes as readonly string[]
-  const errors = indices.map((index, i) => ({ index, code: codes[i] ?? error.code }))
-  const code = codes.includes('identifier/not-unicode') ? 'identifier/not-unicode' : (error.code as ProblemCode)
-  return { code, detail: error.message, errors }
-}
-
-function refusal(problem: Problem): ServiceAnswer {
-  const headers: Record<string, string> = { 'content-type': PROBLEM_TYPE }
-  if (problem.retryAfterSeconds !== undefined) headers['retry-after'] = String(problem.retryAfterSeconds)
-  return { status: statusOf(problem.code), headers, body: writeProblem(problem) }
-}
-
-function wrongMethod(allow: string): ServiceAnswer {
-  const answer = refusal({ code: 'request/method' })
-  return { ...answer, headers: { ...answer.headers, allow } }
-}
-
-function json(body: string, headers: Readonly<Record<string, string>> = {}): ServiceAnswer {
-  return { status: 200, headers: { 'content-type': 'application/json', ...headers }, body }
-}
-
-function text(body: string): ServiceAnswer {
-  return { status: 200, headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }, body }
-}
-
-/** Where it happened, without the message: that of a foreign error may quote what it was working on. */
-function describe(error: unknown): { error: string; code?: string; at?: readonly string[] } {
-  if (!(error instanceof Error)) return { error: typeof error }
-  const { code } = error as { code?: unknown }
-  const at = error.stack
-    ?.replace(error.message, '')
-    .split('\n')
-    .filter((line) => /^\s+at /.test(line))
-  return {
-    error: error.name,
-    ...(typeof code === 'string' && /^[\w/-]{1,64}$/.test(code) && { code }),
-    ...(at && { at: at.slice(0, 8).map((line) => line.trim()) }),
-  }
+function isProbe(route: Route | undefined): route is Probe {
+  return route === 'health' || route === 'ready' || route === 'metrics'
 }

@@ -14,10 +14,11 @@ export {
   reidentifyMixed,
   reidentifyMixedBytes,
 } from '../lib/crypto/mixed.ts'
-export type { LogEntry } from './app.ts'
+export type { LogEntry, ObservedCall } from './app.ts'
 export type { Audit, AuditEntry, Head } from './audit/audit.ts'
 export { type Exported, type ExportFilter, exportAudit } from './audit/export.ts'
 export { type AuditReport, type ChainReport, checkAudit, verifyAudit } from './audit/verify.ts'
+export { type EmfOptions, emf } from './emf.ts'
 export type { AuthOptions } from './env.ts'
 export { createKeyring, importOriginal } from './keys/create.ts'
 export { changeKeyring, loadKeyring, saveKeyring } from './keys/file.ts'

@@ -6,12 +6,13 @@ import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
 import { nobleKernel } from '../lib/crypto/noble.ts'
 import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
 import type { Storage } from '../lib/storage/storage.ts'
-import { createApp, type LogEntry } from './app.ts'
+import { createApp, type LogEntry, type ObservedCall } from './app.ts'
 import { openAudit } from './audit/open.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
 import { followKeyring, keyringFile, type Reloaded } from './keys/reload.ts'
+import { metrics } from './metrics.ts'
 import { kernelThreads, type Threads } from './operations/threads/threads.ts'
 import { callerLimits } from './usage.ts'
 
@@ -31,6 +32,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly storage?: Storage
   /** @default nothing is logged */
   readonly log?: (entry: LogEntry) => void
+  /** Told of each call when it is answered, as `emf` is. @default nobody */
+  readonly observe?: (call: ObservedCall) => void
   /** @default 256 */
   readonly maxInFlight?: number
   /** For each caller that has no rate of its own. @default no limit */
@@ -41,6 +44,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly kernel?: KernelName
   /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
   readonly threads?: number
+  /** How long `close` lets `GET /ready` say no before it takes no more calls, so that a load balancer sees it. @default 0 */
+  readonly drainMs?: number
   /** How often it is looked whether the keyring's file was replaced; 0: only when `reload` is called. @default 5_000 */
   readonly keyringCheckMs?: number
   readonly clock?: Clock
@@ -89,13 +94,18 @@ export async function startService(options: StartOptions): Promise<RunningServic
   })
   const { keyringCheckMs = KEYRING_CHECK_MS } = options
   try {
+    const counts = metrics(runtime)
     const audit = await openAudit({
       place: options.audit ?? `${file}.audit`,
       ...(options.anchors !== undefined && { anchors: options.anchors }),
       ...(options.storage && { storage: options.storage }),
       clock,
       randomBytes: random,
-      failed: () => log({ level: 'error', event: 'anchor-failed' }),
+      failed() {
+        counts.anchorFailed()
+        log({ level: 'error', event: 'anchor-failed' })
+      },
+      anchored: ({ n }) => counts.anchored(n, clock.wall()),
     })
     const app = createApp({
       keyring,
@@ -107,6 +117,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
       threads,
       log,
       limit: limits.limit,
+      metrics: counts,
+      ...(options.observe && { observe: options.observe }),
       ...(maxInFlight !== undefined && { maxInFlight }),
     })
     try {
@@ -119,8 +131,10 @@ export async function startService(options: StartOptions): Promise<RunningServic
         reload,
         close() {
           clearInterval(checks)
-          closing ??= listening
-            .close()
+          app.drain()
+          closing ??= clock
+            .sleep(options.drainMs ?? 0)
+            .then(() => listening.close())
             .then(() => audit.close())
             .finally(() => limits.close())
             .finally(async () => {
@@ -138,6 +152,15 @@ export async function startService(options: StartOptions): Promise<RunningServic
   } catch (error) {
     keyring.dispose()
     throw error
+  }
+}
+
+function runtime() {
+  const { user, system } = process.cpuUsage()
+  return {
+    residentBytes: process.memoryUsage.rss(),
+    cpuSeconds: (user + system) / 1e6,
+    startedSeconds: performance.timeOrigin / 1000,
   }
 }
 

@@ -4,6 +4,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
 import { storageAs } from '../../pipelines/storages.ts'
+import { emf } from '../../service/emf.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
 import { absolute } from '../paths.ts'
@@ -49,6 +50,13 @@ export const serviceStart: Command = {
       value: 'N',
       summary: 'For each caller that has no rate of its own; above it a 429. No limit by default',
     },
+    emf: { type: 'boolean', summary: 'Metrics in the log too, in CloudWatch’s embedded format, a line for each call' },
+    'drain-seconds': {
+      type: 'number',
+      value: 'S',
+      default: '0',
+      summary: 'How long `GET /ready` says no, when it is told to stop, before no more calls are taken',
+    },
     kernel: {
       type: 'string',
       value: 'K',
@@ -71,6 +79,9 @@ export const serviceStart: Command = {
     const anchors = args.string('anchors')
     const usage = args.string('usage')
     const kernel = args.string('kernel') as KernelName | undefined
+    const drainSeconds = args.number('drain-seconds') ?? 0
+    if (!(drainSeconds >= 0 && drainSeconds <= 3600))
+      throw new PseudolakeError('options/invalid', '--drain-seconds: expected a number from 0 to 3600')
     const requestsPerSecond = args.number('max-requests-per-second')
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
       throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
@@ -91,6 +102,8 @@ export const serviceStart: Command = {
       ...(usage !== undefined && { usage: resolve(io.cwd, usage) }),
       ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+      drainMs: drainSeconds * 1000,
+      ...(args.flag('emf') && { observe: emf({ write: io.note, now: () => io.clock.wall() }) }),
       clock: io.clock,
       log: (entry) => io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry })),
     })

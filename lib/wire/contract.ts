@@ -25,6 +25,9 @@ export const HEADERS = {
   key: 'x-pseudolake-key',
   /** Answer: names the call in the service's log and audit. */
   requestId: 'x-request-id',
+  /** Request and answer: the trace that the call belongs to, as AWS X-Ray and as W3C have it. */
+  xray: 'x-amzn-trace-id',
+  traceparent: 'traceparent',
 } as const
 
 export const DEFAULT_DOMAIN = 'default'
@@ -46,12 +49,13 @@ export function isKeyId(text: string): boolean {
   return KEY_ID.test(text)
 }
 
-export type Route = Direction | 'health' | 'metrics'
+export type Route = Direction | 'health' | 'ready' | 'metrics'
 
 const ROUTES: Readonly<Record<string, Route>> = {
   [ACTIONS.pseudonymize]: 'pseudonymize',
   [ACTIONS.reidentify]: 'reidentify',
   health: 'health',
+  ready: 'ready',
   metrics: 'metrics',
 }
 
