@@ -5,6 +5,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demo,
   batch: async () => (await import('./commands/batch.ts')).batch,
   datagen: async () => (await import('./commands/datagen.ts')).datagen,
+  produce: async () => (await import('./commands/produce.ts')).produce,
   'service start': async () => (await import('./commands/service.ts')).serviceStart,
   'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
   'keys show': async () => (await import('./commands/keys.ts')).keysShow,

@@ -72,6 +72,12 @@ export interface Consumer extends AsyncIterable<Batch> {
    * @throws PseudolakeError what ended the reading, once all batches before it are handed out: `kinesis/*`
    */
   next(waitMs?: number): Promise<Batch | undefined>
+  /**
+   * Asks whether the stream is still the one that the positions are of: to be called before what was handed out is committed. A stream can be
+   * deleted and made anew at any moment, and iterators of the old one may go on in the new one.
+   * @throws PseudolakeError `kinesis/stream-changed`, `kinesis/*`
+   */
+  confirm(): Promise<void>
   /** Tells what is final: of shards whose ends are in it, children begin. */
   committed(positions: Positions): void
   /** Without finished shards that are needed no more: for what is to be committed. */
@@ -195,6 +201,18 @@ class StreamConsumer implements Consumer {
       if (batch === undefined) return
       yield batch
     }
+  }
+
+  /** One look for all who wait for one; it begins after the call. */
+  confirm(): Promise<void> {
+    this.#nextCheck ??= (this.#check ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(async () => {
+        this.#check = this.#nextCheck
+        this.#nextCheck = undefined
+        await this.#describe()
+      })
+    return this.#nextCheck
   }
 
   committed(positions: Positions): void {
@@ -385,18 +403,6 @@ class StreamConsumer implements Consumer {
     return description
   }
 
-  /** A look at the stream that begins after the call: one for all who wait for one. */
-  #confirmed(): Promise<void> {
-    this.#nextCheck ??= (this.#check ?? Promise.resolve())
-      .catch(() => undefined)
-      .then(async () => {
-        this.#check = this.#nextCheck
-        this.#nextCheck = undefined
-        await this.#describe()
-      })
-    return this.#nextCheck
-  }
-
   #lost(listed: readonly Shard[]): string[] {
     return lostShards(listed, this.#committed).filter((id) => !this.#ended.has(id))
   }
@@ -419,7 +425,7 @@ class StreamConsumer implements Consumer {
         retentionMs: () => this.description.retentionMs,
         wall: () => clock.wall(),
         isClosed: (id) => this.#isClosed(id),
-        confirmStream: () => this.#confirmed(),
+        confirmStream: () => this.confirm(),
       })
       reader.dueMs = clock.now()
       this.#readers.set(shard.id, reader)

@@ -1,4 +1,5 @@
 /** Kinesis Data Streams for programs that use the package. */
+export { type AwsKinesisOptions, awsKinesis } from './aws.ts'
 export type { Consumer, ConsumerOptions, ConsumerStats } from './consumer.ts'
 export { openConsumer } from './consumer.ts'
 export type { ForeignAggregates } from './deaggregate.ts'
@@ -26,5 +27,7 @@ export {
   positionsDigest,
   positionsText,
 } from './positions.ts'
+export type { PutAllOptions, PutAnswer } from './put.ts'
+export { putAll } from './put.ts'
 export { compareSequences, type StreamRecord } from './records.ts'
 export type { Batch } from './shard-reader.ts'

@@ -92,7 +92,7 @@ export class ShardReader {
       this.#refuseTrimmed(this.position)
       const iterator = await kinesis.iterator(stream, this.shard.id, readFrom(this.position), signal)
       if (iterator === undefined) throw this.#trimmed()
-      // A stream made anew takes the old one's sequence numbers for its own; an iterator is of one stream for good.
+      // A stream made anew takes the old one's sequence numbers for its own.
       await confirmStream()
       this.#iterator = iterator
     }

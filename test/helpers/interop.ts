@@ -1,6 +1,6 @@
 /**
  * The engines that judge our output, PyIceberg, Spark, Trino and DuckDB's iceberg extension, and the servers it is judged through, versitygw (S3),
- * moto (Glue) and Iceberg's REST catalog, as scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the
+ * moto (Glue), Iceberg's REST catalog, kinesis-local and kinesalite, as scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the
  * reason where it is missing, and fails instead where PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -11,7 +11,16 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, type TestContext, test } from 'vitest'
 import { HOME, VERSITYGW } from './interop-home.ts'
 
-export type Counterpart = 'pyiceberg' | 'spark' | 'trino' | 'duckdb' | 'versitygw' | 'moto' | 'rest-catalog'
+export type Counterpart =
+  | 'pyiceberg'
+  | 'spark'
+  | 'trino'
+  | 'duckdb'
+  | 'versitygw'
+  | 'moto'
+  | 'rest-catalog'
+  | 'kinesis-local'
+  | 'kinesalite'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 /** Python of the installation; where there is none, a test may try another. */
@@ -20,6 +29,8 @@ export const PYTHON = join(HOME, 'venv', 'bin', 'python')
 export const JDK = join(HOME, 'jdk')
 export const TRINO = join(HOME, 'trino', 'server')
 export const REST_CATALOG = join(HOME, 'rest', 'lib')
+/** The folder in which the Kinesis servers are packages. */
+export const KINESIS = join(HOME, 'kinesis', 'node_modules')
 const AWS_JAR = join(HOME, 'jars', 'iceberg-aws-bundle.jar')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
 /** Load order: iceberg needs the two others. */
@@ -39,6 +50,8 @@ export function interop(name: Counterpart): Presence {
     versitygw: [VERSITYGW],
     moto: [PYTHON, join(HOME, 'venv', 'bin', 'moto_server')],
     'rest-catalog': [REST_CATALOG],
+    'kinesis-local': [join(KINESIS, 'kinesis-local', 'main.js')],
+    kinesalite: [join(KINESIS, 'kinesalite', 'cli.js')],
   }[name]
   const lost = files.find((file) => !existsSync(file))
   if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KinesisClient } from '@aws-sdk/client-kinesis'
+import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { onTestFinished } from 'vitest'
 import { signer } from '../../../lib/aws/sign.ts'
 import { systemClock } from '../../../lib/core/clock.ts'
@@ -42,7 +43,14 @@ export interface KinesisFake {
 const REGION = 'eu-west-1'
 
 export function clientOf(url: string): KinesisClient {
-  return new KinesisClient({ endpoint: url, region: REGION, credentials: CREDENTIALS, maxAttempts: 1 })
+  return new KinesisClient({
+    endpoint: url,
+    region: REGION,
+    credentials: CREDENTIALS,
+    maxAttempts: 1,
+    // As lib/aws has it: the client's own speaks HTTP/2 only.
+    requestHandler: new NodeHttpHandler({ httpAgent: { keepAlive: true, maxSockets: 64 } }),
+  })
 }
 
 /** The port over an SDK client of an endpoint. */

@@ -1,0 +1,1 @@
+export { type ProduceContext, type Produced, type ProduceOptions, type ProduceResult, produce } from './produce.ts'
