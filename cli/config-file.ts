@@ -1,13 +1,21 @@
 import { readFile } from 'node:fs/promises'
 import { type ErrorCode, isPseudolakeError, PseudolakeError } from '../lib/core/errors.ts'
-import { readBatchConfig } from '../pipelines/config/load.ts'
-import type { BatchSettings } from '../pipelines/config/native.ts'
+import { readBatchConfig, readStreamConfig } from '../pipelines/config/load.ts'
+import type { BatchSettings, StreamSettings } from '../pipelines/config/native.ts'
 import type { Io } from './command.ts'
 import { absolute } from './paths.ts'
 
 /** @throws PseudolakeError `config/invalid` where the file can't be read; as `readBatchConfig` */
 export async function readConfig(given: string, set: readonly string[], io: Io): Promise<BatchSettings> {
   return readBatchConfig(await readText(given, io, 'config/invalid', 'cannot read the configuration'), {
+    set,
+    env: io.env,
+  })
+}
+
+/** A stream's. @throws PseudolakeError as `readConfig` */
+export async function readStream(given: string, set: readonly string[], io: Io): Promise<StreamSettings> {
+  return readStreamConfig(await readText(given, io, 'config/invalid', 'cannot read the configuration'), {
     set,
     env: io.env,
   })

@@ -4,6 +4,13 @@ import type { Command } from './command.ts'
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demo,
   batch: async () => (await import('./commands/batch.ts')).batch,
+  stream: async () => (await import('./commands/stream.ts')).stream,
+  'stream positions show': async () => (await import('./commands/stream-positions.ts')).streamPositionsShow,
+  'stream positions reset': async () => (await import('./commands/stream-positions.ts')).streamPositionsReset,
+  'quarantine list': async () => (await import('./commands/quarantine.ts')).quarantineList,
+  'quarantine open': async () => (await import('./commands/quarantine.ts')).quarantineOpen,
+  'quarantine replay': async () => (await import('./commands/quarantine.ts')).quarantineReplay,
+  'quarantine purge': async () => (await import('./commands/quarantine.ts')).quarantinePurge,
   datagen: async () => (await import('./commands/datagen.ts')).datagen,
   produce: async () => (await import('./commands/produce.ts')).produce,
   'service start': async () => (await import('./commands/service.ts')).serviceStart,

@@ -13,12 +13,19 @@ import type { LedgerRef } from './ledger-file.ts'
 
 const MARK_VERSION = 1
 
-export interface Mark {
-  readonly version: typeof MARK_VERSION
+/** What marks of all kinds have: a batch job's names its ledger, a stream's has its positions (stream/mark.ts). */
+export interface MarkHead {
   readonly epoch: number
   readonly run: string
   /** Hex; ties the snapshot to the mark. */
   readonly digest: string
+}
+
+/** In the summary of a stream's snapshots: a batch job of the same name has a mark of its own. */
+export const STREAM_SUMMARY = 'pseudolake.stream'
+
+export interface Mark extends MarkHead {
+  readonly version: typeof MARK_VERSION
   readonly ledger: LedgerRef
 }
 
@@ -77,16 +84,19 @@ export interface MarkedSnapshot {
  * @throws PseudolakeError `table/mark-unreadable` when the table was rolled back
  */
 export function checkAncestry(
-  mark: Mark,
+  mark: MarkHead,
   job: string,
   snapshots: readonly MarkedSnapshot[],
   current: bigint | number | undefined,
+  kind: 'batch' | 'stream' = 'batch',
 ) {
   const byId = new Map(snapshots.map((snapshot) => [String(snapshot.id), snapshot]))
-  const setTheMark = ({ summary }: MarkedSnapshot) =>
-    summary['pseudolake.job'] === job &&
-    Number(summary['pseudolake.epoch']) === mark.epoch &&
-    summary['pseudolake.digest'] === mark.digest
+  const isOurs = ({ summary }: MarkedSnapshot) =>
+    summary['pseudolake.job'] === job && (summary[STREAM_SUMMARY] !== undefined) === (kind === 'stream')
+  const setTheMark = (snapshot: MarkedSnapshot) =>
+    isOurs(snapshot) &&
+    Number(snapshot.summary['pseudolake.epoch']) === mark.epoch &&
+    snapshot.summary['pseudolake.digest'] === mark.digest
   let id = current
   while (id !== undefined) {
     const snapshot = byId.get(String(id))
@@ -96,12 +106,12 @@ export function checkAncestry(
       return 'expired'
     }
     if (setTheMark(snapshot)) return 'found'
-    if (snapshot.summary['pseudolake.job'] === job && Number(snapshot.summary['pseudolake.epoch']) <= mark.epoch) break
+    if (isOurs(snapshot) && Number(snapshot.summary['pseudolake.epoch']) <= mark.epoch) break
     id = snapshot.parent
   }
   throw new PseudolakeError(
     'table/mark-unreadable',
-    `the table was rolled back behind epoch ${mark.epoch} of job ${job}: its inputs are marked as done, and their rows are not in the table`,
+    `the table was rolled back behind epoch ${mark.epoch} of job ${job}: its ${kind === 'stream' ? 'records' : 'inputs'} are marked as done, and their rows are not in the table`,
     {
       job,
       epoch: mark.epoch,

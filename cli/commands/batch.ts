@@ -22,6 +22,8 @@ import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
 import { absolute, realPath } from '../paths.ts'
 import { runId } from '../run-id.ts'
+import { typed } from '../typed.ts'
+import { usage } from '../usage.ts'
 import { version } from '../version.ts'
 
 export const batch: Command = {
@@ -74,7 +76,7 @@ export const batch: Command = {
     const list = args.string('inputs-from')
     const since = args.string('modified-since')
     const maxFiles = args.number('max-files')
-    const command = typed(args.string('config') ?? '', args.strings('set'))
+    const command = typed('batch', args.string('config') ?? '', args.strings('set'))
     const priceFile = args.string('prices')
     const prices = priceFile === undefined ? shippedPrices() : await pricesOf(priceFile, io)
     const options = {
@@ -99,25 +101,6 @@ export const batch: Command = {
     if (note !== undefined) io.note(note)
     return { exit: note === undefined && report.status !== 'gate-failed' ? 0 : 1, json: report, text: summary(report) }
   },
-}
-
-/**
- * The command as it was typed, for errors that say what resolves them: it must mean the same job. What may be out of somebody's data, or the
- * secret of a URL, is left out, as logs keep errors.
- */
-function typed(config: string, set: readonly string[]): string {
-  const shown = set.map((setting) =>
-    /null_values|:\/\/[^/\s]*@|:\/\/[^\s]*\?/.test(setting) ? `${setting.slice(0, setting.indexOf('='))}=…` : setting,
-  )
-  return [
-    'pseudolake batch --config',
-    shellWord(config),
-    ...shown.map((setting) => `--set ${shellWord(setting)}`),
-  ].join(' ')
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 /** A run that fails has its page too. */
@@ -263,11 +246,6 @@ export function summary(report: BatchReport): string {
     `${report.location}`,
   ]
   return `${lines.join('\n')}\n`
-}
-
-function usage() {
-  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
-  return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakRssBytes: maxRSS * 1024 }
 }
 
 function seconds(s: number): string {

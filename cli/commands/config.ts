@@ -2,7 +2,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import { checkConfig } from '../../pipelines/config/check.ts'
 import { convertConfig } from '../../pipelines/config/convert.ts'
 import { type Explained, explainConfig } from '../../pipelines/config/explain.ts'
-import { batchSchema } from '../../pipelines/config/schema.ts'
+import { batchSchema, streamSchema } from '../../pipelines/config/schema.ts'
 import type { Arguments, Command, Io } from '../command.ts'
 import { readText } from '../config-file.ts'
 import { bytes, table } from '../output/text.ts'
@@ -29,14 +29,17 @@ export const configCheck: Command = {
   ],
   async run(args, io) {
     const { file, source } = await read(args, io)
-    const { form, settings, problems, notes } = checkConfig(source, overrides(args, io), io.cwd)
+    const { form, kind, settings, problems, notes } = checkConfig(source, overrides(args, io), io.cwd)
     const [first] = problems
     if (first) throw refused(file, problems)
     const job = settings?.job ?? null
     return {
       exit: 0,
       json: { status: 'valid', config: file, form, job, problems: [], notes },
-      text: [`${file} is valid: job ${job}, ${form} form`, ...notes.map((note) => `note: ${note}`)].join('\n'),
+      text: [
+        `${file} is valid: ${kind === 'stream' ? 'stream' : 'job'} ${job}, ${form} form`,
+        ...notes.map((note) => `note: ${note}`),
+      ].join('\n'),
     }
   },
 }
@@ -67,15 +70,16 @@ export const configExplain: Command = {
 export const configSchema: Command = {
   name: 'config schema',
   summary: 'Print the JSON Schema of the native configuration, for editors',
-  options: {},
+  options: { stream: { type: 'boolean', summary: 'That of a stream, in the place of a batch run’s' } },
   examples: [
     [
       'pseudolake config schema > pseudolake.schema.json',
       'then `# yaml-language-server: $schema=…` in a job’s first line',
     ],
+    ['pseudolake config schema --stream > pseudolake.stream.schema.json', 'the same for streams'],
   ],
-  async run() {
-    const schema = batchSchema()
+  async run(args) {
+    const schema = args.flag('stream') ? streamSchema() : batchSchema()
     return { exit: 0, json: schema, text: JSON.stringify(schema, null, 2) }
   },
 }

@@ -542,6 +542,28 @@ export const ERRORS = {
     cause: 'The stream is not the one the positions are of: it was deleted and made anew, or another one was named.',
     fix: 'Name the stream that the table was made from, or follow the command that is printed.',
   },
+  'stream/bad-record': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause:
+      'A record is no JSON object, or has a value that its column or a pseudonym can’t be made of, and there is no quarantine.',
+    fix: 'Correct the producer, and set `quarantine` so that such records are sealed and the stream goes on; shard and sequence number are printed.',
+  },
+  'stream/too-many-bad': {
+    exit: 2,
+    retryable: false,
+    who: 'data owner',
+    cause: 'More records could not be read than `quarantine.max_records` allows for one run.',
+    fix: 'Find out what they have in common (`pseudolake quarantine list`), correct the producer or the schema, then run again.',
+  },
+  'quarantine/unreadable': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'A sealed object or a list of them is gone or was changed, or the key does not open it.',
+    fix: 'Use the private key of the recipient that is printed; restore the object where it is gone.',
+  },
   'run/interrupted': {
     exit: 3,
     retryable: false,

@@ -26,8 +26,10 @@ export interface TextColumn {
   /** Values that are not null, in PLAIN encoding: four bytes of length in front of each. */
   readonly plain: Uint8Array
   readonly present: number
-  /** One for each row: 1 where there is a value. */
+  /** One for each row, or element where the leaf is in a list: the leaf's highest level where there is a value. */
   readonly definition: Uint8Array
+  /** Of a leaf in a list: one for each of `definition`, 0 where a row begins. */
+  readonly repetition?: Uint8Array
   /** Bytes of the longest value. */
   readonly longest: number
 }
@@ -90,7 +92,7 @@ export class TextChunk {
   }
 
   /** @returns false where a dictionary does not pay */
-  #dictionaryPage({ plain, present, definition, longest }: TextColumn, table: ValueTable): boolean {
+  #dictionaryPage({ plain, present, longest, ...levels }: TextColumn, table: ValueTable): boolean {
     if (longest + 4 > ROOM.in) return false
     const slots = new Int32Array(present)
     let seen = 0
@@ -113,7 +115,7 @@ export class TextChunk {
     const values = present === 0 ? new Uint8Array(0) : encodePositions(slots, this.#entries)
     const encoding = present === 0 && this.#entries === 0 ? ENCODING.PLAIN : ENCODING.RLE_DICTIONARY
     // A page without a value needs no bit width, but some readers look for one.
-    this.#page(definition, encoding, present === 0 && encoding !== ENCODING.PLAIN ? Uint8Array.of(1) : values, false)
+    this.#page(levels, encoding, present === 0 && encoding !== ENCODING.PLAIN ? Uint8Array.of(1) : values, false)
     return true
   }
 
@@ -130,26 +132,30 @@ export class TextChunk {
     return out
   }
 
-  #plain({ plain, present, definition }: TextColumn): void {
+  #plain({ plain, present, ...levels }: TextColumn): void {
     this.#bounds?.look(plain, present)
+    const { definition, repetition } = levels
+    const { maxDefinitionLevel } = this.#leaf
     const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
     let [from, at, row] = [0, 0, 0]
     for (let i = 0; i < definition.length; i++) {
-      if (definition[i] === 0) continue
+      if (definition[i] !== maxDefinitionLevel) continue
       at += 4 + view.getUint32(at, true)
-      if (at - from < PAGE_BYTES) continue
-      this.#page(definition.subarray(row, i + 1), ENCODING.PLAIN, plain.subarray(from, at), this.#codec === 'snappy')
+      // A row does not span two pages.
+      if (at - from < PAGE_BYTES || (repetition?.[i + 1] ?? 0) > 0) continue
+      this.#page(cut(levels, row, i + 1), ENCODING.PLAIN, plain.subarray(from, at), this.#codec === 'snappy')
       from = at
       row = i + 1
     }
     if (row < definition.length)
-      this.#page(definition.subarray(row), ENCODING.PLAIN, plain.subarray(from, at), this.#codec === 'snappy')
+      this.#page(cut(levels, row), ENCODING.PLAIN, plain.subarray(from, at), this.#codec === 'snappy')
   }
 
-  #page(definition: Uint8Array, encoding: number, values: Uint8Array, random: boolean): void {
+  #page({ definition, repetition }: Levels, encoding: number, values: Uint8Array, random: boolean): void {
     const page = encodeDataPage(this.#leaf, this.#codec, {
       count: definition.length,
       definition,
+      ...(repetition && { repetition }),
       encoding,
       values,
       random: random || this.#codec === 'snappy',
@@ -160,6 +166,12 @@ export class TextChunk {
     this.#pages.push({ ...page, body })
     this.bytes += body.length + PAGE_OVERHEAD
   }
+}
+
+type Levels = Pick<TextColumn, 'definition' | 'repetition'>
+
+function cut({ definition, repetition }: Levels, from: number, to?: number): Levels {
+  return { definition: definition.subarray(from, to), ...(repetition && { repetition: repetition.subarray(from, to) }) }
 }
 
 /** Least and greatest of values in PLAIN encoding, in the order of their bytes. */

@@ -1,5 +1,5 @@
 /**
- * Rows of strings that come from elsewhere, gathered as a row group of a Parquet file that is in memory and nowhere else: so they are planned,
+ * Rows that come from elsewhere, of strings and of values of a fixed width, gathered as a row group of a Parquet file that is in memory and nowhere else: so they are planned,
  * rewritten and checked like those of any other file.
  */
 import type { Storage, StoredObject, Version } from '../storage/storage.ts'
@@ -7,8 +7,9 @@ import { MAGIC, type WrittenChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import type { Sink } from './output.ts'
 import type { RangeReader } from './ranges.ts'
-import type { LeafNode } from './schema.ts'
+import type { LeafNode, SchemaNode } from './schema.ts'
 import { TextChunk, type TextColumn, textTable } from './text-chunk.ts'
+import { ValueChunk, type ValueColumn } from './value-chunk.ts'
 import type { ValueTable } from './value-table.ts'
 
 /** What will be done with a column. */
@@ -28,6 +29,8 @@ export function textLeaf(name: string, column: number): LeafNode {
 }
 
 export interface TextGroupOptions {
+  /** @default the leaves: no column is inside of another */
+  readonly root?: readonly SchemaNode[]
   readonly leaves: readonly LeafNode[]
   /** By column. */
   readonly uses: readonly TextUse[]
@@ -35,17 +38,24 @@ export interface TextGroupOptions {
   readonly dictionaries: number
 }
 
+/** A column of a batch of rows: of strings where its leaf is one of byte arrays. */
+export type HeldColumn = TextColumn | ValueColumn
+
+type HeldChunk =
+  | { readonly kind: 'text'; readonly chunk: TextChunk }
+  | { readonly kind: 'value'; readonly chunk: ValueChunk }
+
 export class TextGroup {
   readonly #options: TextGroupOptions
   readonly #tables: readonly (ValueTable | undefined)[]
-  #chunks: (TextChunk | undefined)[]
+  #chunks: (HeldChunk | undefined)[]
   #nulls: number[]
   rows = 0
 
   constructor(options: TextGroupOptions) {
     this.#options = options
     const { leaves, uses, dictionaries } = options
-    const order = leaves.map((_, i) => i).filter((i) => uses[i] !== 'drop')
+    const order = leaves.map((_, i) => i).filter((i) => uses[i] !== 'drop' && isText(leaves[i] as LeafNode))
     order.sort((a, b) => Number(uses[b] === 'replace') - Number(uses[a] === 'replace') || a - b)
     const chosen = new Set(order.slice(0, dictionaries))
     this.#tables = leaves.map((_, i) => (chosen.has(i) ? textTable() : undefined))
@@ -55,15 +65,17 @@ export class TextGroup {
 
   /** What its pages take. */
   get bytes(): number {
-    return this.#chunks.reduce((sum, chunk) => sum + (chunk?.bytes ?? 0), 0)
+    return this.#chunks.reduce((sum, held) => sum + (held?.chunk.bytes ?? 0), 0)
   }
 
   /** @param columns one for each leaf, of as many rows each */
-  add(rows: number, columns: readonly TextColumn[]): void {
+  add(rows: number, columns: readonly HeldColumn[]): void {
     this.rows += rows
     for (const [i, column] of columns.entries()) {
-      this.#chunks[i]?.add(column)
-      this.#nulls[i] = (this.#nulls[i] ?? 0) + rows - column.present
+      const held = this.#chunks[i]
+      if (held?.kind === 'text') held.chunk.add(column as TextColumn)
+      else held?.chunk.add(column)
+      this.#nulls[i] = (this.#nulls[i] ?? 0) + column.definition.length - column.present
     }
   }
 
@@ -74,28 +86,33 @@ export class TextGroup {
     await out.write(MAGIC)
     const columns: WrittenChunk[] = []
     for (const [i, leaf] of leaves.entries()) {
-      const chunk = this.#chunks[i]
-      columns.push(chunk ? await chunk.finish(out) : absent(leaf, this.rows, this.#nulls[i] ?? 0, out.position))
+      const held = this.#chunks[i]
+      columns.push(held ? await held.chunk.finish(out) : absent(leaf, this.rows, this.#nulls[i] ?? 0, out.position))
     }
     const bytes = out.bytes()
     const object = { location, bytes: bytes.length, version: 'held' as Version, modified: 0 }
     const groupBytes = columns.reduce((sum, { start, end }) => sum + end - start, 0)
     const rowGroups = [{ rows: this.rows, bytes: groupBytes, columns }]
-    const file = { object, root: leaves, leaves, rows: this.rows, rowGroups }
+    const file = { object, root: this.#options.root ?? leaves, leaves, rows: this.rows, rowGroups }
     this.rows = 0
     this.#chunks = this.#begin()
     this.#nulls = leaves.map(() => 0)
     return { file, storage: heldStorage(new Map([[location, { object, bytes }]])) }
   }
 
-  #begin(): (TextChunk | undefined)[] {
+  #begin(): (HeldChunk | undefined)[] {
     const { leaves, uses } = this.#options
     return leaves.map((leaf, i) => {
       if (uses[i] === 'drop') return undefined
       const copied = uses[i] === 'copy'
-      return new TextChunk(leaf, copied ? 'zstd' : 'snappy', this.#tables[i], copied)
+      if (!isText(leaf)) return { kind: 'value', chunk: new ValueChunk(leaf) }
+      return { kind: 'text', chunk: new TextChunk(leaf, copied ? 'zstd' : 'snappy', this.#tables[i], copied) }
     })
   }
+}
+
+function isText({ physical }: LeafNode): boolean {
+  return physical === 'BYTE_ARRAY'
 }
 
 /** Of a column that nobody will read. */

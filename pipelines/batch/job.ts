@@ -51,6 +51,11 @@ export interface BatchJob {
  * @throws PseudolakeError `config/invalid` for settings that do not go together or that this version cannot do, `config/overlap`
  */
 export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
+  return jobOf(settings, () => location(settings.input.path, 'input.path', cwd), cwd)
+}
+
+/** @param inputOf where the rows come from @throws as `batchJob` */
+export function jobOf(settings: BatchSettings, inputOf: () => string, cwd: string): BatchJob {
   requireCatalog(settings)
   const columns = [...settings.columns].map(([name, column]) => {
     const path = splitPath(name).map((word) => word.replaceAll('`', ''))
@@ -71,7 +76,7 @@ export function batchJob(settings: BatchSettings, cwd: string): BatchJob {
   if (twice)
     throw new PseudolakeError('config/invalid', `columns.${twice.name} is configured twice`, { column: twice.name })
 
-  const input = location(settings.input.path, 'input.path', cwd)
+  const input = inputOf()
   const { output } = settings
   // The last dot: before it may be a namespace of several levels.
   const name = output.table ?? `plain.${settings.job}`
@@ -131,7 +136,12 @@ function dialectOf({ input: { format, csv } }: BatchSettings): CsvDialect | unde
   })
 }
 
-function location(given: string, key: string, cwd: string): string {
+/**
+ * A location as it is written into tables: a path made absolute, a bucket with its scheme.
+ * @param key for the error
+ * @throws PseudolakeError `config/invalid`
+ */
+export function location(given: string, key: string, cwd: string): string {
   if (/^s3[an]?:\/\//i.test(given)) return bucketPath(given, key)
   if (/^file:\//i.test(given)) return filePath(given, key)
   if (/^memory:\//i.test(given)) return given

@@ -16,7 +16,7 @@ import { highestFieldId } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { SchemaNode } from '../../lib/parquet/schema.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import { FILES_PROPERTY, type Mark, readMark } from '../marks.ts'
+import { FILES_PROPERTY, type Mark, type MarkHead, readMark } from '../marks.ts'
 import { type Approved, pinOf, pinProperty, readApproved, writeApproved, writePin } from '../pins.ts'
 import { keptForMarks } from '../tables/keep.ts'
 import type { Pinned } from './identities.ts'
@@ -49,7 +49,10 @@ export interface Change {
   readonly takenOver?: readonly string[]
   /** Table properties as they are to be; equal ones are left alone. */
   readonly properties: Readonly<Record<string, string>>
-  readonly mark: Mark
+  /** Into a folder of plain files goes a batch job's alone. */
+  readonly mark: Mark | MarkHead
+  /** Of the snapshot, beside what marks are told by. */
+  readonly summary?: Readonly<Record<string, string>>
   /** Throws where the table is no longer what the change was planned for. */
   readonly check: (metadata: TableMetadata | undefined) => void
 }
@@ -202,8 +205,8 @@ export class Target {
   }
 
   /** The properties that the table has after a run: pins, the approved columns, and no bounds for replaced columns. */
-  propertiesFor(approved: Approved, pinned: readonly Pinned[]): Record<string, string> {
-    const properties: Record<string, string> = { ...this.properties, ...writeApproved(approved) }
+  propertiesFor(approved: Approved | undefined, pinned: readonly Pinned[]): Record<string, string> {
+    const properties: Record<string, string> = { ...this.properties, ...(approved && writeApproved(approved)) }
     if (this.#plain) properties[FILES_PROPERTY] = this.files
     for (const { rule, column, identity } of pinned) {
       properties[pinProperty(column)] = writePin(pinOf(rule, identity))
@@ -223,7 +226,8 @@ export class Target {
   }
 
   async #publishPlain(plain: PlainFolder, change: Change): Promise<{ upgraded: boolean }> {
-    const { runId, schema, files, removed, properties, mark } = change
+    const { runId, schema, files, removed, properties } = change
+    const mark = change.mark as Mark
     const now = await load(this.#job, this.#outside.catalog)
     change.check(now?.metadata)
     const planned = now && readMark(now.metadata.properties, this.#job.name)?.digest
@@ -272,6 +276,7 @@ export class Target {
         'pseudolake.job': this.#job.name,
         'pseudolake.epoch': String(mark.epoch),
         'pseudolake.digest': mark.digest,
+        ...change.summary,
       },
       check: async (metadata: TableMetadata | undefined) => {
         change.check(metadata)
@@ -299,7 +304,10 @@ export class Target {
       })
     }
     const changed = names.find(
-      (name) => !name.startsWith('pseudolake.job.') && before && before.properties[name] !== now?.properties[name],
+      (name) =>
+        !/^pseudolake\.(?:job|stream|replay)\./.test(name) &&
+        before &&
+        before.properties[name] !== now?.properties[name],
     )
     if (changed !== undefined)
       throw new PseudolakeError(

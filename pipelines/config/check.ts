@@ -2,13 +2,15 @@
 import { isPseudolakeError, type PseudolakeError } from '../../lib/core/errors.ts'
 import { batchJob } from '../batch/job.ts'
 import { requireService } from '../service.ts'
-import { loadTree, type Overrides } from './load.ts'
-import { BATCH, type BatchSettings } from './native.ts'
+import { asBatch, streamJob } from '../stream/job.ts'
+import { type ConfigKind, loadTree, type Overrides, specOf } from './load.ts'
+import type { BatchSettings, StreamSettings } from './native.ts'
 
 export interface ConfigCheck {
   readonly form: 'native' | 'original' | undefined
+  readonly kind: ConfigKind | undefined
   /** Undefined where there are problems with single values. */
-  readonly settings: BatchSettings | undefined
+  readonly settings: BatchSettings | StreamSettings | undefined
   readonly problems: readonly PseudolakeError[]
   /** What is no error and worth knowing: keys without an effect here, environment variables that are not set. */
   readonly notes: readonly string[]
@@ -25,17 +27,33 @@ export function checkConfig(source: string, overrides: Overrides, cwd: string): 
     loaded = loadTree(source, overrides)
   } catch (error) {
     if (!isPseudolakeError(error)) throw error
-    return { form: undefined, settings: undefined, problems: [error], notes: [] }
+    return { form: undefined, kind: undefined, settings: undefined, problems: [error], notes: [] }
   }
-  const { form, tree } = loaded
-  const problems = BATCH.problems(tree, '')
-  if (problems.length > 0) return { form, settings: undefined, problems, notes: [] }
-  const settings = BATCH.read(tree, '')
+  const { form, kind, tree } = loaded
+  const spec = specOf(kind)
+  const problems = spec.problems(tree, '')
+  if (problems.length > 0) return { form, kind, settings: undefined, problems, notes: [] }
+  const env = overrides.env ?? {}
+  if (kind === 'stream') {
+    const settings = spec.read(tree, '') as StreamSettings
+    const batch = asBatch(settings)
+    return {
+      form,
+      kind,
+      settings,
+      problems: [...found(settings, (rest) => streamJob(rest, cwd)), ...serviceProblems(batch)],
+      notes: [...variableNotes(batch, env), ...idleNotes(idleAws(batch, true), 'stream')],
+    }
+  }
+  const settings = spec.read(tree, '') as BatchSettings
+  const { every, max_rows: maxRows } = settings.commit
+  const idle = { 'commit.every': every, 'commit.max_rows': maxRows, ...idleAws(settings, false) }
   return {
     form,
+    kind,
     settings,
-    problems: [...jobProblems(settings, cwd), ...serviceProblems(settings)],
-    notes: notesOf(settings, overrides.env ?? {}),
+    problems: [...found(settings, (rest) => batchJob(rest, cwd)), ...serviceProblems(settings)],
+    notes: [...variableNotes(settings, env), ...idleNotes(idle, 'batch run')],
   }
 }
 
@@ -50,16 +68,16 @@ const PUT_ASIDE: Readonly<Record<string, unknown>> = {
   schema_changes: 'fail',
 }
 
-function jobProblems(settings: BatchSettings, cwd: string): PseudolakeError[] {
+function found<S>(settings: S, resolve: (settings: S) => unknown): PseudolakeError[] {
   const problems: PseudolakeError[] = []
   let rest = settings
   for (;;) {
-    const problem = thrown(() => batchJob(rest, cwd))
+    const problem = thrown(() => resolve(rest))
     if (!problem) return problems
     problems.push(problem)
     const key = String(problem.context.key).replace(/^(output\.catalog)\..*/, '$1')
     if (!Object.hasOwn(PUT_ASIDE, key) || problems.length > Object.keys(PUT_ASIDE).length) return problems
-    rest = withValue(rest, key.split('.'), PUT_ASIDE[key]) as BatchSettings
+    rest = withValue(rest, key.split('.'), PUT_ASIDE[key]) as S
   }
 }
 
@@ -85,32 +103,32 @@ function withValue(of: unknown, [word, ...words]: readonly string[], value: unkn
   return { ...(of as object), [word]: withValue((of as Record<string, unknown>)[word], words, value) }
 }
 
-function notesOf(settings: BatchSettings, env: Readonly<Record<string, string | undefined>>): string[] {
-  const { service, commit, output } = settings
+function variableNotes(
+  { service, output }: BatchSettings,
+  env: Readonly<Record<string, string | undefined>>,
+): string[] {
   const { credential, token } = output.catalog
   const variables = Object.entries({
     'service.api_key.env': service.api_key?.env,
     'output.catalog.credential.env': credential?.env,
     'output.catalog.token.env': token?.env,
   })
-  const idle = Object.entries({
-    'commit.every': commit.every,
-    'commit.max_rows': commit.max_rows,
-    ...idleAws(settings),
-  }).flatMap(([key, value]) => (value === undefined ? [] : [key]))
-  return [
-    ...variables.flatMap(([key, name]) =>
-      name !== undefined && !env[name] ? [`the environment variable ${name} of ${key} is not set here`] : [],
-    ),
-    ...idle.map((key) => `${key} has no effect in this batch run`),
-  ]
+  return variables.flatMap(([key, name]) =>
+    name !== undefined && !env[name] ? [`the environment variable ${name} of ${key} is not set here`] : [],
+  )
 }
 
-/** Sections and keys of AWS where nothing of AWS is asked. */
-function idleAws({ input, output, service, aws }: BatchSettings): Record<string, unknown> {
+function idleNotes(idle: Readonly<Record<string, unknown>>, what: string): string[] {
+  return Object.entries(idle).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key} has no effect in this ${what}`],
+  )
+}
+
+/** Sections and keys of AWS where nothing of AWS is asked. @param stream a stream’s input is always AWS's */
+function idleAws({ input, output, service, aws }: BatchSettings, stream: boolean): Record<string, unknown> {
   const isBucket = (location: string | undefined) => /^s3[an]?:\/\//i.test(location ?? '')
   const { catalog } = output
-  const reads = isBucket(input.path)
+  const reads = stream || isBucket(input.path)
   const writes =
     isBucket(output.warehouse) ||
     isBucket(output.state) ||

@@ -1,9 +1,8 @@
 /** From the original form of a configuration to the native one, as a file to go on with. Pure. */
 import { Document, isMap, isScalar, type YAMLMap } from 'yaml'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { parseTree } from './load.ts'
-import { BATCH } from './native.ts'
-import { fromOriginal, isOriginal, originalKeyOf, type Tree } from './original.ts'
+import { parseTree, specOf } from './load.ts'
+import { fromOriginal, isOriginal, isStream, originalKeyOf, type Tree } from './original.ts'
 
 export interface Converted {
   readonly native: Tree
@@ -14,8 +13,7 @@ export interface Converted {
 }
 
 /**
- * @throws PseudolakeError `config/invalid` for a configuration that is native already, or whose original form (a stream's) this
- *   version does not run: a file that looks converted and does something else helps nobody; `config/unknown-key`
+ * @throws PseudolakeError `config/invalid` for a configuration that is native already, `config/unknown-key`
  */
 export function convertConfig(source: string): Converted {
   const tree = parseTree(source)
@@ -25,7 +23,7 @@ export function convertConfig(source: string): Converted {
     })
   const native = fromOriginal(tree)
   // Throws where a value is wrong: what is written must be readable.
-  BATCH.read(native, '')
+  specOf(isStream(native) ? 'stream' : 'batch').read(native, '')
   const document = new Document(native)
   document.commentBefore = ' Converted from the original form. Every default: pseudolake config explain'
   if (isMap(document.contents)) annotate(document.contents, [], tree)

@@ -1,7 +1,6 @@
 /** Effective settings, each with where it comes from. Pure. */
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
-import { loadTree, type Overrides, parseTree } from './load.ts'
-import { BATCH } from './native.ts'
+import { loadTree, type Overrides, parseTree, specOf } from './load.ts'
 import { originalKeyOf } from './original.ts'
 
 export interface Explained {
@@ -27,11 +26,11 @@ const VARIABLES = ['service.api_key.env', 'output.catalog.credential.env', 'outp
  * @throws PseudolakeError as `readBatchConfig`
  */
 export function explainConfig(source: string, overrides: Overrides = {}): Explained[] {
-  const { form, tree, assigned } = loadTree(source, overrides)
+  const { form, kind, tree, assigned } = loadTree(source, overrides)
   const given: Record<string, unknown> = { ...parseTree(source) }
   if (form === 'original') for (const { words } of assigned) if (words.length === 1) given[words[0] as string] ??= true
   const lineOf = lines(source)
-  return flatten(BATCH.read(tree, ''), []).map(({ words, value }): Explained => {
+  return flatten(specOf(kind).read(tree, ''), []).map(({ words, value }): Explained => {
     const key = words.join('.')
     const shown = { key, value: shownValue(words, value) }
     const isSet = VARIABLES.includes(key) ? { is_set: Boolean(overrides.env?.[String(value)]) } : {}

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { BATCH, type BatchSettings } from './native.ts'
-import { fromOriginal, isOriginal, isOriginalKey, type Tree } from './original.ts'
+import { BATCH, type BatchSettings, STREAM, type StreamSettings } from './native.ts'
+import { fromOriginal, isOriginal, isOriginalKey, isStream, type Tree } from './original.ts'
 import { invalid, type Spec, unknownKey } from './spec.ts'
 
 export interface Overrides {
@@ -16,6 +16,16 @@ const yaml = () => createRequire(import.meta.url)('yaml') as typeof import('yaml
 
 const ENV_PREFIX = 'PSEUDOLAKE_SET_'
 
+/** What a configuration is of: one that names a Kinesis stream is a stream's. */
+export type ConfigKind = 'batch' | 'stream'
+
+const SPECS = { batch: BATCH, stream: STREAM } as const
+
+/** The description of a kind's keys. */
+export function specOf(kind: ConfigKind): Spec<unknown> {
+  return SPECS[kind] as Spec<unknown>
+}
+
 /** Where a value was set that is not from the file. */
 export interface Assigned {
   readonly kind: 'env' | 'set'
@@ -27,6 +37,7 @@ export interface Assigned {
 /** A configuration before it is read: the native keys that file and overrides give, defaults not among them. */
 export interface ConfigTree {
   readonly form: 'native' | 'original'
+  readonly kind: ConfigKind
   readonly tree: Tree
   /** In the order in which they were applied. */
   readonly assigned: readonly Assigned[]
@@ -38,7 +49,27 @@ export interface ConfigTree {
  * @throws PseudolakeError `config/invalid`, `config/unknown-key`, naming the key and never its value
  */
 export function readBatchConfig(source: string, overrides: Overrides = {}): BatchSettings {
-  return BATCH.read(loadTree(source, overrides).tree, '')
+  return BATCH.read(treeOf('batch', source, overrides), '')
+}
+
+/** Reads a stream's configuration, as {@link readBatchConfig} does a batch run's. */
+export function readStreamConfig(source: string, overrides: Overrides = {}): StreamSettings {
+  return STREAM.read(treeOf('stream', source, overrides), '')
+}
+
+function treeOf(kind: ConfigKind, source: string, overrides: Overrides): Tree {
+  const loaded = loadTree(source, overrides)
+  if (loaded.kind === kind) return loaded.tree
+  const key = loaded.form === 'original' ? 'kinesis_stream_name' : 'input.stream'
+  throw kind === 'batch'
+    ? new PseudolakeError('config/invalid', `${key}: expected a batch configuration, got a stream’s`, {
+        key,
+        hint: 'Streams are run by `pseudolake stream`.',
+      })
+    : new PseudolakeError('config/invalid', `${key}: expected the name of a Kinesis stream, got nothing`, {
+        key,
+        hint: 'Datasets are read by `pseudolake batch`.',
+      })
 }
 
 /** The first half of `readBatchConfig`. @throws PseudolakeError as it does, but for what is wrong with single values */
@@ -51,10 +82,12 @@ export function loadTree(source: string, overrides: Overrides = {}): ConfigTree 
     form === 'original' && below.length === 0 && isOriginalKey(word)
   const original: Tree = form === 'original' ? { ...given } : {}
   for (const { words, value } of assigned.filter(ofForm)) original[words[0] as string] = scalar(value)
-  const tree = withFormat(form === 'original' ? fromOriginal(original) : given)
   const native = assigned.filter((assignment) => !ofForm(assignment))
-  for (const assignment of native) assign(tree, assignment)
-  return { form, tree: withFormat(tree), assigned }
+  const named = native.some(({ words }) => words.join('.') === 'input.stream')
+  const kind = named || isStream(form === 'original' ? original : given) ? 'stream' : 'batch'
+  const tree = withFormat(form === 'original' ? fromOriginal(original) : given)
+  for (const assignment of native) assign(tree, assignment, specOf(kind))
+  return { form, kind, tree: withFormat(tree), assigned }
 }
 
 interface Assignment extends Assigned {
@@ -157,16 +190,16 @@ const SERVICES = {
   lambda: ['url', 'embedded'],
 } as const
 
-function assign(tree: Tree, { kind, words, value, name: origin }: Assignment): void {
+function assign(tree: Tree, { kind, words, value, name: origin }: Assignment, root: Spec<unknown>): void {
   let node = tree
-  let spec: Spec<unknown> | undefined = BATCH as Spec<unknown>
+  let spec: Spec<unknown> | undefined = root
   for (const [i, given] of words.entries()) {
     const word = kind === 'env' ? anyCase(node, given) : given
     // Assigning it would change every object instead of making a key.
     if (word === '__proto__') throw unknownKey(words.slice(0, i).join('.'), word, [])
     // `{ env } | { secret }`: the one that is set now takes the place of the one in the file.
     if (spec?.exclusive) for (const other of Object.keys(node)) if (other !== word) delete node[other]
-    if (spec === (BATCH.child?.('service') as unknown) && Object.hasOwn(SERVICES, word))
+    if (spec === root.child?.('service') && Object.hasOwn(SERVICES, word))
       for (const other of SERVICES[word as keyof typeof SERVICES]) delete node[other]
     spec = spec?.child?.(word)
     if (i === words.length - 1) node[word] = scalar(value)

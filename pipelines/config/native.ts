@@ -23,6 +23,13 @@ const LAMBDA_ARN = /^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9
 export const DOMAIN_PATTERN = /^[a-z0-9_-]{1,64}$/
 const MB = 2 ** 20
 const GB = 2 ** 30
+/** Iceberg's own advice is a commit a minute at most. */
+const COMMIT_EVERY_MS = 60_000
+const STREAM_ROWS = 10_000_000
+const UPKEEP_EVERY_MS = 3_600_000
+const REGION = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+const STREAM_NAME = /^(?:arn:[a-z0-9-]+:kinesis:[a-z0-9-]+:\d{12}:stream\/)?[A-Za-z0-9_.-]{1,128}$/
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/
 
 const secretName = text('the name or ARN of a secret')
 const apiKey = exactlyOne({ env: text('the name of an environment variable'), secret: secretName })
@@ -31,7 +38,7 @@ const endpoint = () => optional(text('an http or https URL', /^https?:\/\/./i))
 
 const aws = optional(
   object({
-    region: optional(text('a region such as eu-west-1', /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/)),
+    region: optional(text('a region such as eu-west-1', REGION)),
     role_arn: optional(text('the ARN of a role', /^arn:[a-z0-9-]+:iam::\d{12}:role\/\S+$/)),
     external_id: optional(text('the external id of the role’s trust policy', /^\S{2,1224}$/)),
     session_name: optional(text('2 to 64 of A-Z, a-z, 0-9 and _+=,.@-', /^[\w+=,.@-]{2,64}$/)),
@@ -100,8 +107,75 @@ const csv = optional(
   }),
 )
 
+/** What runs of both kinds have in common. */
+const job = text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/)
+const columns = mapOf('column names', /./, column)
+const unlistedColumns = withDefault(oneOf('copy', 'drop', 'fail'), 'copy')
+
+const service = object({
+  url: optional(text('an http or https URL', /^https?:\/\/./i)),
+  api_key: optional(apiKey),
+  auth: optional(oneOf('iam')),
+  lambda: optional(text('the ARN of a function', LAMBDA_ARN)),
+  embedded: optional(
+    object({
+      keyring: either(text('the path of a keyring'), object({ secret: secretName })),
+      kernel: optional(oneOf('wasm', 'noble')),
+    }),
+  ),
+  allow_http: withDefault(boolean(), false),
+  aws,
+})
+
+const output = object({
+  table: optional(text('db.table', /^[^.\s/]+(?:\.[^.\s/]+)+$/)),
+  path: optional(text('a folder or s3:// location')),
+  files: optional(integer()),
+  warehouse: optional(text('a folder or s3:// location')),
+  catalog: withDefault(catalog, CATALOG_DEFAULTS),
+  create: withDefault(oneOf('never', 'table', 'database'), 'table'),
+  state: optional(text('a folder or s3:// location')),
+  format: withDefault(oneOf('iceberg', 'parquet'), 'iceberg'),
+  encryption: optional(
+    object({
+      type: oneOf('AES256', 'aws:kms', 'aws:kms:dsse'),
+      kms_key_id: optional(text('the ID, ARN or alias of a key')),
+      bucket_key: optional(boolean()),
+    }),
+  ),
+  aws,
+})
+
+const limits = withDefault(
+  object({
+    max_identifiers: withDefault(integer(1, 1_000_000), 900),
+    max_request_bytes: withDefault(size(64), 4 * MB),
+    max_concurrency: withDefault(integer(1, 10_000), 64),
+    memory_mb: withDefault(integer(64), 512),
+    requests_per_second: optional(integer()),
+    threads: optional(integer(1, 1024)),
+  }),
+  {
+    max_identifiers: 900,
+    max_request_bytes: 4 * MB,
+    max_concurrency: 64,
+    memory_mb: 512,
+    requests_per_second: undefined,
+    threads: undefined,
+  },
+)
+
+const gate = withDefault(
+  object({
+    reidentify: withDefault(boolean(), false),
+    full: withDefault(boolean(), false),
+    max_match_ratio: withDefault(ratio(), 0.01),
+  }),
+  { reidentify: false, full: false, max_match_ratio: 0.01 },
+)
+
 export const BATCH = object({
-  job: text('1 to 128 of A-Z, a-z, 0-9, ., _ and -', /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/),
+  job,
   input: object({
     path: text('a file, a folder or a glob'),
     format: withDefault(oneOf('parquet', 'csv', 'auto'), 'parquet'),
@@ -111,41 +185,11 @@ export const BATCH = object({
     requester_pays: withDefault(boolean(), false),
     aws,
   }),
-  columns: mapOf('column names', /./, column),
-  unlisted_columns: withDefault(oneOf('copy', 'drop', 'fail'), 'copy'),
+  columns,
+  unlisted_columns: unlistedColumns,
   schema_changes: withDefault(oneOf('fail', 'add', 'drop'), 'fail'),
-  service: object({
-    url: optional(text('an http or https URL', /^https?:\/\/./i)),
-    api_key: optional(apiKey),
-    auth: optional(oneOf('iam')),
-    lambda: optional(text('the ARN of a function', LAMBDA_ARN)),
-    embedded: optional(
-      object({
-        keyring: either(text('the path of a keyring'), object({ secret: secretName })),
-        kernel: optional(oneOf('wasm', 'noble')),
-      }),
-    ),
-    allow_http: withDefault(boolean(), false),
-    aws,
-  }),
-  output: object({
-    table: optional(text('db.table', /^[^.\s/]+(?:\.[^.\s/]+)+$/)),
-    path: optional(text('a folder or s3:// location')),
-    files: optional(integer()),
-    warehouse: optional(text('a folder or s3:// location')),
-    catalog: withDefault(catalog, CATALOG_DEFAULTS),
-    create: withDefault(oneOf('never', 'table', 'database'), 'table'),
-    state: optional(text('a folder or s3:// location')),
-    format: withDefault(oneOf('iceberg', 'parquet'), 'iceberg'),
-    encryption: optional(
-      object({
-        type: oneOf('AES256', 'aws:kms', 'aws:kms:dsse'),
-        kms_key_id: optional(text('the ID, ARN or alias of a key')),
-        bucket_key: optional(boolean()),
-      }),
-    ),
-    aws,
-  }),
+  service,
+  output,
   commit: withDefault(
     object({
       max_files: withDefault(integer(), 1000),
@@ -156,33 +200,77 @@ export const BATCH = object({
     { max_files: 1000, max_bytes: 50 * GB, every: undefined, max_rows: undefined },
   ),
   aws,
-  limits: withDefault(
-    object({
-      max_identifiers: withDefault(integer(1, 1_000_000), 900),
-      max_request_bytes: withDefault(size(64), 4 * MB),
-      max_concurrency: withDefault(integer(1, 10_000), 64),
-      memory_mb: withDefault(integer(64), 512),
-      requests_per_second: optional(integer()),
-      threads: optional(integer(1, 1024)),
-    }),
-    {
-      max_identifiers: 900,
-      max_request_bytes: 4 * MB,
-      max_concurrency: 64,
-      memory_mb: 512,
-      requests_per_second: undefined,
-      threads: undefined,
-    },
-  ),
-  gate: withDefault(
-    object({
-      reidentify: withDefault(boolean(), false),
-      full: withDefault(boolean(), false),
-      max_match_ratio: withDefault(ratio(), 0.01),
-    }),
-    { reidentify: false, full: false, max_match_ratio: 0.01 },
-  ),
+  limits,
+  gate,
 })
 
 export type BatchSettings = Read<typeof BATCH>
 export type ColumnSettings = BatchSettings['columns'] extends ReadonlyMap<string, infer C> ? C : never
+
+/** Of a stream, whose rows come from Kinesis: docs/stream.md. */
+export const STREAM = object({
+  job,
+  input: object({
+    stream: text('the name or the ARN of a stream', STREAM_NAME),
+    region: optional(text('a region such as eu-west-1', REGION)),
+    endpoint_url: endpoint(),
+    start: withDefault(
+      either(oneOf('trim_horizon', 'latest'), object({ at: text('a time such as 2026-01-31T00:00:00Z', MOMENT) })),
+      'trim_horizon',
+    ),
+    aws,
+  }),
+  columns,
+  unlisted_columns: unlistedColumns,
+  schema: optional(mapOf('field names', /./, text('a type such as string, long or list<string>'))),
+  new_fields: withDefault(oneOf('ignore', 'fail', 'add'), 'ignore'),
+  record_columns: withDefault(
+    object({
+      arrival_time: optional(text('a column name')),
+      shard: optional(text('a column name')),
+      sequence_number: optional(text('a column name')),
+    }),
+    { arrival_time: undefined, shard: undefined, sequence_number: undefined },
+  ),
+  quarantine: optional(
+    object({
+      path: text('a folder or s3:// location'),
+      recipient: optional(text('an X25519 public key: 32 bytes in base64', /^[A-Za-z0-9+/]{43}=$/)),
+      kms_key_id: optional(text('the ID, ARN or alias of a key')),
+      max_records: optional(integer()),
+    }),
+  ),
+  dedupe: optional(object({ keys: list(text('a field')), window: withDefault(duration(), 3_600_000) })),
+  service,
+  output,
+  commit: withDefault(
+    object({
+      every: withDefault(duration(), COMMIT_EVERY_MS),
+      max_rows: withDefault(integer(), STREAM_ROWS),
+      max_bytes: withDefault(size(), GB),
+    }),
+    { every: COMMIT_EVERY_MS, max_rows: STREAM_ROWS, max_bytes: GB },
+  ),
+  upkeep: withDefault(
+    object({
+      every: withDefault(duration(), UPKEEP_EVERY_MS),
+      min_files: withDefault(integer(2), 30),
+      compact: withDefault(boolean(), true),
+      expire: withDefault(boolean(), true),
+    }),
+    { every: UPKEEP_EVERY_MS, min_files: 30, compact: true, expire: true },
+  ),
+  heartbeat: withDefault(
+    object({ every: withDefault(duration(), 5000), takeover_after: withDefault(duration(), 20_000) }),
+    { every: 5000, takeover_after: 20_000 },
+  ),
+  metrics: optional(
+    object({ port: integer(0, 65_535), host: withDefault(text('an address to listen on'), '127.0.0.1') }),
+  ),
+  alarms: withDefault(object({ iterator_age: withDefault(duration(), 600_000) }), { iterator_age: 600_000 }),
+  aws,
+  limits,
+  gate,
+})
+
+export type StreamSettings = Read<typeof STREAM>

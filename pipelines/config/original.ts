@@ -56,47 +56,76 @@ export function isOriginalKey(key: string): boolean {
  */
 export function fromOriginal(tree: Tree): Tree {
   for (const key of Object.keys(tree)) if (!isOriginalKey(key)) throw unknownKey('', key, KEYS)
-  if (tree.kinesis_stream_name !== undefined)
-    throw new PseudolakeError('config/invalid', 'kinesis_stream_name: expected a batch configuration, got a stream’s', {
-      key: 'kinesis_stream_name',
-      hint: 'Streams are run by `pseudolake stream`.',
-    })
   const required = (key: string) => text().read(tree[key], key)
   const given = (key: string) => optional(text()).read(tree[key], key)
   const column = required('input_column')
   const region = given('aws_region') ?? given('kinesis_region')
   const writers = optional(integer()).read(tree.repartition_no, 'repartition_no')
   const glue = tree.input_loc !== undefined || tree.output_loc !== undefined
+  const stream = isStream(tree)
   if (glue) notBoth(tree)
-  const { job, ...output } = glue && !hasTable(tree) ? folderOf(required) : tableOf(required, glue)
+  if (stream) noFiles(tree)
+  const { job, ...output } =
+    glue && !hasTable(tree) ? folderOf(required) : tableOf(required, glue, stream ? 'realtime' : 'batch')
+  const input = stream ? streamOf(tree) : filesOf(required, glue)
   return {
     job,
-    input: {
-      path: location(required(glue ? 'input_loc' : 'input_s3_path')),
-      // CSV with a header, or Parquet: the form has no key for it.
-      ...(glue && { format: 'auto' }),
-      partitioning: 'none',
-    },
+    input,
     columns: {
       [column.includes('.') ? `\`${column}\`` : column]: { mode: determinism(tree.determinism), as: `s_${column}` },
     },
     service: { url: serviceUrl(required('endpoint_url')), api_key: { secret: required('secret_name') } },
-    output: { ...output, ...(writers !== undefined && { files: writers }) },
-    ...(writers !== undefined && { limits: { threads: Math.min(writers, MOST_THREADS) } }),
+    output: { ...output, ...(writers !== undefined && !stream && { files: writers }) },
+    ...(writers !== undefined && !stream && { limits: { threads: Math.min(writers, MOST_THREADS) } }),
     ...(region === undefined ? {} : { aws: { region } }),
   }
 }
 
 type Required = (key: string) => string
 
+/** Whether the original form names a stream, or the native one has it as its input. */
+export function isStream(tree: Tree): boolean {
+  const { input } = tree
+  const native = typeof input === 'object' && input !== null && Object.hasOwn(input, 'stream')
+  return native || isGiven(tree.kinesis_stream_name)
+}
+
+function filesOf(required: Required, glue: boolean): Tree {
+  return {
+    path: location(required(glue ? 'input_loc' : 'input_s3_path')),
+    // CSV with a header, or Parquet: the form has no key for it.
+    ...(glue && { format: 'auto' }),
+    partitioning: 'none',
+  }
+}
+
+/** The original begins with what comes from now on; the rest of its configuration is a batch run's. */
+function streamOf(tree: Tree): Tree {
+  const given = (key: string) => optional(text()).read(tree[key], key)
+  const [endpoint, region] = [given('kinesis_endpoint_url'), given('kinesis_region')]
+  return {
+    stream: text().read(tree.kinesis_stream_name, 'kinesis_stream_name'),
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint_url: serviceUrl(endpoint) }),
+    start: 'latest',
+  }
+}
+
+/** The EMR jobs of the original share a file of settings, but a stream has no files to read. */
+function noFiles(tree: Tree): void {
+  const other = ['input_loc', 'output_loc'].find((key) => isGiven(tree[key]))
+  if (other === undefined) return
+  throw new PseudolakeError('config/invalid', `${other} does not go with kinesis_stream_name`, { key: other })
+}
+
 /** A table in Glue; of the Glue form where it names one, below its output location. */
-function tableOf(required: Required, glue: boolean) {
+function tableOf(required: Required, glue: boolean, kind: 'batch' | 'realtime') {
   const [database, table] = [required('db_name'), required('table_name')]
   const place = location(required(glue ? 'output_loc' : 'output_bucket_name')).replace(/\/+$/, '')
   return {
     job: `${database}.${table}`,
     table: `${database}.${table}`,
-    warehouse: `${place}/batch/warehouse`,
+    warehouse: `${place}/${kind}/warehouse`,
     catalog: { type: 'glue' },
     create: 'database',
   }
@@ -129,6 +158,9 @@ function notBoth(tree: Tree): void {
 const ORIGINS: Readonly<Record<string, string | readonly string[]>> = {
   job: ['db_name', 'output_loc'],
   'input.path': ['input_s3_path', 'input_loc'],
+  'input.stream': 'kinesis_stream_name',
+  'input.region': 'kinesis_region',
+  'input.endpoint_url': 'kinesis_endpoint_url',
   'output.path': 'output_loc',
   'output.files': 'repartition_no',
   'limits.threads': 'repartition_no',

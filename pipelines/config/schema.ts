@@ -1,4 +1,4 @@
-import { BATCH } from './native.ts'
+import { BATCH, STREAM } from './native.ts'
 import type { JsonSchema } from './spec.ts'
 
 /**
@@ -10,5 +10,14 @@ export function batchSchema(): JsonSchema {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'pseudolake batch configuration',
     ...BATCH.schema,
+  }
+}
+
+/** The same of a stream's. */
+export function streamSchema(): JsonSchema {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'pseudolake stream configuration',
+    ...STREAM.schema,
   }
 }

@@ -31,6 +31,7 @@ import { serve } from '../client/transports/server.ts'
 import { awsError, type Behave, fakeAws } from '../helpers/aws.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import { type GlueFault, glueFake } from '../helpers/glue-fake.ts'
+import { aggregate } from '../helpers/kinesis/aggregate.ts'
 import { type KinesisFake, kinesisFake } from '../helpers/kinesis/fake.ts'
 import type { Lake } from '../helpers/lake.ts'
 import { type FakeOptions, fakeS3 } from '../helpers/s3/fake.ts'
@@ -38,6 +39,7 @@ import { s3Over } from '../helpers/s3/open.ts'
 import { waitlessClock } from '../iceberg/clock.ts'
 import { namedFile, SIMPLE } from '../iceberg/tables.ts'
 import { firstTable, open as openStream, stage } from '../kinesis/reading.ts'
+import { stage as lakeAndStream, recipient } from '../pipelines/stream/stage.ts'
 import * as damage from '../pipelines/verify/damage.ts'
 import {
   API_KEY,
@@ -396,6 +398,20 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     const tables = new Map([['t', { state: await catalog.load(table), storage }]])
     return runQuery(`select '${PLANTED}' from t`, { storage, tables, maxFetchBytes: 10 })
   },
+  'stream/bad-record': async () => {
+    const on = await lakeAndStream(1)
+    await on.put([`{"vin": ${PLANTED}`])
+    return on.run()
+  },
+  'stream/too-many-bad': async () => {
+    const on = await lakeAndStream(1)
+    const bad = { partitionKey: PLANTED, data: Buffer.from(PLANTED) }
+    // Both at one place, so that nothing can be committed between them.
+    await on.put([aggregate([bad, bad])])
+    return on.run({ quarantine: { path: `${on.dir}/quarantine`, recipient: recipient().publicKey, max_records: 1 } })
+  },
+  'quarantine/unreadable': async () =>
+    (await place()).cli('quarantine', 'open', '--config', 'job.yaml', '--key', 'keys.json'),
   'run/interrupted': async () => {
     const home = await place()
     const signal = AbortSignal.abort(new Error(PLANTED))

@@ -23,7 +23,7 @@ import { type MadeRowGroup, Pieces } from './pieces.ts'
 import { rowGroupLimits, rowGroups } from './row-groups.ts'
 
 /** What the row groups of a file have in common. */
-interface Work extends InputWork {
+export interface Work extends InputWork {
   readonly shape: Shape
   readonly fieldIds: (path: readonly string[]) => number
   readonly constants: readonly ConstantColumn[]
@@ -47,8 +47,8 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
     const limits = { ...rowGroupLimits(job, share), ends: () => csv.source.bytesRead >= cut }
     for await (const held of rowGroups(csv, shape, limits)) {
       signal.throwIfAborted()
-      const made = await make(held, work)
-      await input.timings.time('gate', () => look(held, made, work, `${input.output}#${rows}`))
+      const made = await makeHeld(held, work)
+      await input.timings.time('gate', () => lookAtHeld(held, made, work, `${input.output}#${rows}`))
       await pieces.add(made)
       rows += made.written.rows
       if (limits.ends()) {
@@ -67,14 +67,14 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
   }
 }
 
-interface Made extends MadeRowGroup {
+export interface Made extends MadeRowGroup {
   readonly file: Uint8Array
   readonly provenance: ReturnType<InputWork['gate']['provenance']>
   readonly known: (leaf: LeafNode, group: number) => Known | undefined
 }
 
-/** A row group as a file in memory. */
-async function make({ file, storage }: HeldFile, work: Work): Promise<Made> {
+/** A row group as a file in memory. @throws PseudolakeError those of lib/parquet and of the client */
+export async function makeHeld({ file, storage }: HeldFile, work: Work): Promise<Made> {
   const { shape, fieldIds, constants, replacers, signal, gate, timings, createdBy } = work
   const plan = planRewrite(file, shape.treatments, { fieldIds, constants, renames: shape.renames })
   const gathering = gatheringOf(plan, { storage, file, replacers, signal })
@@ -122,8 +122,8 @@ function into(parts: Uint8Array[]): ObjectWriter {
   }
 }
 
-/** Holds what was made against what it was made of. */
-async function look({ file, storage }: HeldFile, made: Made, work: Work, name: string): Promise<void> {
+/** Holds what was made against what it was made of. @throws PseudolakeError `gate/failed` */
+export async function lookAtHeld({ file, storage }: HeldFile, made: Made, work: Work, name: string): Promise<void> {
   const { gate, input, shape, pinned } = work
   const object = { location: name, bytes: made.file.length, version: 'held' as Version, modified: 0 }
   const held = [

@@ -297,10 +297,9 @@ test.each([
   expect(yaml).toContain('# was endpoint_url')
 })
 
-test('what cannot be converted honestly is refused: native, a stream’s, plain Parquet output', () => {
+test('what cannot be converted honestly is refused: native, plain Parquet output', () => {
   const invalid = expect.objectContaining({ code: 'config/invalid' })
   expect(() => convertConfig(NATIVE)).toThrow(invalid)
-  expect(() => convertConfig(`${ORIGINAL}kinesis_stream_name: s\n`)).toThrow(invalid)
   expect(() => convertConfig('input_loc: s3://a\noutput_loc: s3://b\ninput_column: VIN\n')).toThrow(invalid)
   expect(() => convertConfig(ORIGINAL.replace('db_name', 'db_nam'))).toThrow(
     expect.objectContaining({ code: 'config/unknown-key' }),

@@ -1,0 +1,85 @@
+/** From a stream's configuration to what its run works with: the places, as the identities that are named for them. */
+import type { Clock } from '../../lib/core/clock.ts'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { RandomBytes } from '../../lib/crypto/kernel.ts'
+import type { Kinesis } from '../../lib/kinesis/kinesis.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
+import { awsOf, lazyAws, type PlacesOutside } from '../aws.ts'
+import type { TargetOutside } from '../batch/target.ts'
+import { jobCatalog } from '../catalog.ts'
+import type { StreamSettings } from '../config/native.ts'
+import { connectService, requireService } from '../service.ts'
+import { outputStorage } from '../storages.ts'
+import { asBatch, type StreamJob } from './job.ts'
+import type { StreamOutside } from './outside.ts'
+import { type Sealer, x25519Sealer } from './quarantine/sealer.ts'
+
+export interface OpenOutside {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly clock: Clock
+  readonly random: () => number
+  readonly randomBytes: RandomBytes
+  readonly uuid: () => string
+  readonly signal: AbortSignal
+  readonly say: (note: string) => void
+}
+
+/** The table of a stream, and what lies beside it. */
+export interface StreamPlaces extends TargetOutside {
+  readonly storage: Storage
+  /** Asked for when it is needed: what only looks at the table needs no stream. */
+  readonly kinesis: () => Promise<Kinesis>
+  readonly connect: StreamOutside['connect']
+}
+
+/** Opens the places for as long as `work` takes. @throws PseudolakeError `config/invalid`, and what `work` throws */
+export async function withPlaces<T>(
+  settings: StreamSettings,
+  job: StreamJob,
+  outside: OpenOutside,
+  work: (places: StreamPlaces) => Promise<T>,
+): Promise<T> {
+  const { env, clock, random, uuid, signal } = outside
+  const batch = asBatch(settings)
+  requireService(batch, env)
+  const { aws, close } = lazyAws(env)
+  const places: PlacesOutside = { env, clock, random, uuid, aws }
+  try {
+    const catalog = await jobCatalog(batch, job.table.warehouse, places)
+    const vended = settings.output.catalog.access === 'vended'
+    return await work({
+      catalog,
+      storage: vended ? catalog.storage : outputStorage(batch, places),
+      kinesis: async () => {
+        const [{ awsKinesis }, clients] = await Promise.all([import('../../lib/kinesis/aws.ts'), aws()])
+        const identity = awsOf(batch, 'input')
+        const [client, sign] = await Promise.all([clients.kinesis(identity), clients.sign(identity, 'kinesis')])
+        return awsKinesis({ client, sign })
+      },
+      connect: () => connectService(batch, { ...outside, aws }),
+      clock,
+      random,
+      uuid,
+      signal,
+    })
+  } finally {
+    await close()
+  }
+}
+
+/** The API takes the name; an ARN ends with it. */
+export function streamNameOf({ stream }: StreamJob): string {
+  return stream.slice(stream.lastIndexOf('/') + 1)
+}
+
+/** @throws PseudolakeError `config/invalid` for a recipient that this version cannot seal for */
+export function sealerOf({ quarantine }: StreamJob): Sealer | undefined {
+  if (!quarantine) return undefined
+  if ('x25519' in quarantine.recipient) return x25519Sealer(quarantine.recipient.x25519)
+  throw new PseudolakeError(
+    'config/invalid',
+    'quarantine.kms_key_id: this version seals for an X25519 recipient only',
+    { key: 'quarantine.kms_key_id', hint: 'Give quarantine.recipient; docs/stream.md says how a key is made.' },
+  )
+}

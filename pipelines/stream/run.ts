@@ -1,0 +1,331 @@
+/**
+ * A stream's run: sessions one after the other, each the owner of the stream from a commit of its own on; standby while another one is; and
+ * waiting where a service or a storage is away. docs/stream.md has the promises.
+ */
+import type { Client } from '../../lib/client/compose.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import { gateWith } from '../batch/gate/open.ts'
+import { calledOf } from '../batch/job.ts'
+import { replacersFor } from '../batch/replacer.ts'
+import { Timings } from '../batch/timings.ts'
+import { Dedupe } from './dedupe.ts'
+import { Heartbeat } from './heartbeat.ts'
+import type { StreamJob } from './job.ts'
+import type { StreamOptions, StreamOutside } from './outside.ts'
+import { Sealing } from './quarantine/sealing.ts'
+import type { StreamEvent, StreamGauges, StreamReport, StreamStatus } from './report.ts'
+import { Session, type SessionShared } from './session.ts'
+import { add, type Counts, noCounts, shownPositions } from './totals.ts'
+
+/** Between two tries where something is away that a run needs. */
+const RETRY = { firstMs: 500, mostMs: 30_000 } as const
+/** How long something may be away without a commit in between. */
+const OUTAGE_MS = 30 * 60_000
+/** Of the memory that a run may use, what keys may take that were seen. */
+const DEDUPE_SHARE = 1 / 8
+/** Names of fields that are told apart. */
+const MOST_FIELDS = 1000
+
+/** @throws PseudolakeError of the table in lib/core/errors.ts; `context.outcome` says whether anything was published */
+export async function runStream(
+  job: StreamJob,
+  outside: StreamOutside,
+  options: StreamOptions = {},
+): Promise<StreamReport> {
+  return new StreamRun(job, outside, options).run()
+}
+
+export class StreamRun {
+  readonly #job: StreamJob
+  readonly #outside: StreamOutside
+  readonly #options: StreamOptions
+  readonly #counts: Counts = noCounts()
+  readonly #notes = new Set<string>()
+  readonly #started: number
+  readonly #heartbeat: Heartbeat
+  #state: StreamGauges['state'] = 'starting'
+  #session: Session | undefined
+  #client: Client | undefined
+  #shared: SessionShared | undefined
+  #throttled = 0
+  readonly #ignored = new Set<string>()
+  #failures = 0
+  #failingSince: number | undefined
+  #lastCommit: number | undefined
+  #alarmed = false
+
+  constructor(job: StreamJob, outside: StreamOutside, options: StreamOptions) {
+    this.#job = job
+    this.#outside = outside
+    this.#options = options
+    const { clock, storage, runId: run } = outside
+    this.#started = clock.now()
+    const { every: everyMs, takeover_after: takeoverAfterMs } = job.settings.heartbeat
+    const location = `${stateFolder(job)}/heartbeat.json`
+    this.#heartbeat = new Heartbeat({ storage, location, run, clock, everyMs, takeoverAfterMs })
+  }
+
+  async run(): Promise<StreamReport> {
+    try {
+      for (;;) {
+        const ended = await this.#own()
+        if (ended) return this.#report(ended)
+      }
+    } catch (error) {
+      throw this.#explained(error)
+    } finally {
+      this.#state = 'ended'
+      await this.#session?.drop()
+      await this.#client?.close()
+    }
+  }
+
+  /** A session from its beginning to its end. @returns how the run ended; undefined where it goes on with another one */
+  async #own(): Promise<StreamStatus | undefined> {
+    const { signal, clock } = this.#outside
+    let because: unknown
+    let session: Session | undefined
+    const life = new AbortController()
+    let beating: Promise<void> | undefined
+    try {
+      const shared = await this.#share()
+      session = await Session.begin(this.#job, this.#outside, this.#options, {
+        ...shared,
+        signal: AbortSignal.any([shared.signal, life.signal]),
+      })
+      this.#session = session
+      this.#state = 'owner'
+      this.#tell({ event: 'owner', epoch: session.epoch, shards: session.shards().reading + session.shards().waiting })
+      this.#failingSince = undefined
+      beating = this.#beat(session, life)
+      const most = this.#options.maxRecords ?? Number.POSITIVE_INFINITY
+      const current = session
+      return await session.run(() => most - this.#counts.records - current.pending.records)
+    } catch (error) {
+      // The sign of another owner ended it.
+      because = life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error
+      return await this.#after(because)
+    } finally {
+      const clean = because === undefined
+      life.abort()
+      await beating?.catch(() => undefined)
+      if (session) {
+        this.#throttled += session.consumer.stats().throttled
+        await session.drop()
+        this.#shared?.sealing?.drop()
+        if (clean) await this.#heartbeat.beat(session.epoch, true)
+      }
+      if (signal.aborted) this.#failingSince = undefined
+      this.#lastCommit ??= clock.now()
+    }
+  }
+
+  /** What the sessions of a run have in common: made once, with the first. */
+  async #share(): Promise<SessionShared> {
+    if (this.#shared) return this.#shared
+    const { connect, storage, random, clock, sealer, runId: run } = this.#outside
+    const { table, dedupe, quarantine, name } = this.#job
+    this.#client ??= await connect()
+    const work = new AbortController()
+    this.#shared = {
+      client: this.#client,
+      replacers: replacersFor(table, this.#client.client, { share: 1, alone: true }, work.signal),
+      gate: gateWith(table, { storage, signal: work.signal, seed: random() * 2 ** 32 }),
+      timings: new Timings(clock),
+      sealing:
+        sealer && quarantine
+          ? new Sealing({ ...quarantine, sealer, storage, job: name, run, wall: () => clock.wall() })
+          : undefined,
+      dedupe:
+        dedupe &&
+        new Dedupe({
+          ...dedupe,
+          memoryBytes: table.settings.limits.memory_mb * 2 ** 20 * DEDUPE_SHARE,
+          storage,
+          folder: `${stateFolder(this.#job)}/keys`,
+          run,
+        }),
+      signal: work.signal,
+      onCommit: (event, counts) => {
+        add(this.#counts, counts)
+        this.#failures = 0
+        this.#failingSince = undefined
+        this.#lastCommit = clock.now()
+        this.#tell(event)
+      },
+      onNote: (message) => this.#note(message),
+      onIgnoredField: (field) => {
+        if (this.#ignored.size < MOST_FIELDS) this.#ignored.add(field)
+      },
+    }
+    return this.#shared
+  }
+
+  /** Gives signs of life, and looks for those of another owner. */
+  async #beat(session: Session, life: AbortController): Promise<void> {
+    const { clock, signal } = this.#outside
+    const { every } = this.#job.settings.heartbeat
+    while (!life.signal.aborted) {
+      const other = await this.#heartbeat.beat(session.epoch)
+      // Advice: only the table says who owns it, and a draining run may still be first with its commit.
+      if (other && !signal.aborted) {
+        life.abort(overtaken(this.#job.name, other.epoch))
+        return
+      }
+      this.#watchLag(session)
+      await clock.sleep(every, life.signal).catch(() => undefined)
+    }
+  }
+
+  #watchLag(session: Session): void {
+    const { iterator_age: most } = this.#job.settings.alarms
+    const [shard, lag] = furthest(session.consumer.lag())
+    if (lag >= most && !this.#alarmed) this.#tell({ event: 'alarm', lag_ms: lag, shard })
+    this.#alarmed = lag >= most
+  }
+
+  /** Whether and how a run goes on after a session that failed. */
+  async #after(error: unknown): Promise<undefined> {
+    const { clock, signal } = this.#outside
+    if (isPseudolakeError(error, 'table/mark-changed')) {
+      if (this.#options.untilCaughtUp) throw error
+      await this.#standBy(Number(error.context.epoch ?? 0))
+      return undefined
+    }
+    if (signal.aborted && !isPseudolakeError(error)) throw interrupted()
+    this.#failingSince ??= clock.now()
+    if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > OUTAGE_MS) throw error
+    const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)
+    this.#state = 'retrying'
+    this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })
+    await clock.sleep(wait, signal).catch(() => undefined)
+    return undefined
+  }
+
+  /** Until the owner gives no sign of life any more. */
+  async #standBy(epoch: number): Promise<void> {
+    const { clock, signal } = this.#outside
+    this.#state = 'standby'
+    this.#tell({ event: 'standby', epoch })
+    this.#heartbeat.watch()
+    while (!signal.aborted && !(await this.#heartbeat.isStale()))
+      await clock.sleep(this.#job.settings.heartbeat.every, signal).catch(() => undefined)
+    if (signal.aborted) throw interrupted()
+  }
+
+  #tell(event: StreamEvent): void {
+    this.#outside.onEvent?.(event)
+  }
+
+  #note(message: string): void {
+    if (this.#notes.has(message)) return
+    this.#notes.add(message)
+    this.#tell({ event: 'note', message })
+  }
+
+  #explained(error: unknown): unknown {
+    const outcome = { outcome: this.#counts.commits > 0 ? 'partly-published' : 'nothing-published' }
+    if (!isPseudolakeError(error)) return error
+    const hint = isPseudolakeError(error, 'kinesis/trimmed', 'kinesis/stream-changed')
+      ? { hint: `Find out what is missing, then say where to go on: ${this.#outside.resetCommand}` }
+      : {}
+    return new PseudolakeError(
+      error.code,
+      error.message,
+      { ...error.context, ...hint, ...outcome },
+      { cause: error.cause },
+    )
+  }
+
+  /** For a status line and for metrics. */
+  gauges(): StreamGauges {
+    const { clock } = this.#outside
+    const stats = this.#session?.consumer.stats()
+    const client = this.#client?.stats()
+    return {
+      state: this.#state,
+      epoch: this.#session?.epoch ?? 0,
+      records: this.#counts.records + (this.#session?.pending.records ?? 0),
+      rows: this.#counts.rows,
+      quarantined: this.#counts.quarantined,
+      duplicates: this.#counts.duplicates,
+      commits: this.#counts.commits,
+      pendingRecords: this.#session?.pending.records ?? 0,
+      lag: this.#session?.consumer.lag() ?? new Map(),
+      shards: stats?.shards ?? { reading: 0, waiting: 0, ended: 0 },
+      throttled: this.#throttled + (stats?.throttled ?? 0),
+      failed: stats?.failed ?? 0,
+      requests: client?.requests ?? 0,
+      retries: client?.retries ?? 0,
+      sinceCommitMs: this.#lastCommit === undefined ? undefined : clock.now() - this.#lastCommit,
+    }
+  }
+
+  #report(status: StreamStatus): StreamReport {
+    const { clock, runId, usage } = this.#outside
+    const session = this.#session as Session
+    const { cpuSeconds, peakRssBytes } = usage()
+    const { requests = 0, identifiers = 0, retries = 0 } = this.#client?.stats() ?? {}
+    const { target, mark, consumer } = session
+    const { forgotten = 0 } = this.#shared?.dedupe ?? {}
+    const notes = [...this.#notes]
+    if (this.#ignored.size > 0)
+      notes.push(
+        `${this.#ignored.size === MOST_FIELDS ? 'at least ' : ''}${this.#ignored.size} fields of records are not in the schema, and were ignored`,
+      )
+    if (forgotten > 0)
+      notes.push(`${forgotten} keys were forgotten before their time, as limits.memory_mb has no room for more`)
+    return {
+      job: this.#job.name,
+      run_id: runId,
+      status,
+      records: this.#counts.records,
+      rows: this.#counts.rows,
+      quarantined: this.#counts.quarantined,
+      duplicates: this.#counts.duplicates,
+      ignored_fields: this.#ignored.size,
+      commits: this.#counts.commits,
+      shards: consumer.stats().shards,
+      lag_ms: furthest(consumer.lag())[1],
+      positions: shownPositions(mark.positions),
+      service: { requests, identifiers, retries },
+      throttled: this.#throttled,
+      seconds: (clock.now() - this.#started) / 1000,
+      cpu_seconds: cpuSeconds,
+      peak_rss_bytes: peakRssBytes,
+      table: calledOf(this.#job.table),
+      location: target.location,
+      snapshot_id: target.metadata?.['current-snapshot-id']?.toString() ?? null,
+      notes,
+    }
+  }
+}
+
+/** Of what lies beside the table: signs of life, and keys that were seen. */
+export function stateFolder({ table, name }: StreamJob): string {
+  return `${table.state}/streams/${table.database}.${table.table}/${name}`
+}
+
+function furthest(lag: ReadonlyMap<string, number>): [string, number] {
+  let most: [string, number] = ['', 0]
+  for (const [shard, ms] of lag) if (ms > most[1]) most = [shard, ms]
+  return most
+}
+
+/** What a run may wait for. The answer of a commit was lost: the table's mark tells, when it can be read. */
+function isPassing(error: unknown): error is PseudolakeError {
+  if (!(error instanceof PseudolakeError)) return false
+  if (error.code === 'table/changed') return error.context.property !== undefined
+  return error.retryable || error.code === 'table/commit-unknown'
+}
+
+function interrupted(): PseudolakeError {
+  return new PseudolakeError('run/interrupted', 'the run was told to stop before it was the owner of the stream', {})
+}
+
+function overtaken(job: string, epoch: number): PseudolakeError {
+  return new PseudolakeError('table/mark-changed', `stream job ${job} is at epoch ${epoch}: another consumer owns it`, {
+    job,
+    epoch,
+  })
+}
