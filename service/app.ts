@@ -183,7 +183,8 @@ export function createApp(options: AppOptions): App {
       return refuse(call, { code: body, ...(body === 'service/busy' && { retryAfterSeconds: 1 }) })
     const field = FIELDS[call.direction]
     const values = readList(body, field.request)
-    if ('wrong' in values) return refuse(call, { code: 'request/malformed', detail: values.wrong })
+    if ('wrong' in values)
+      return refuse(call, { code: values.tooMany ? 'request/too-many' : 'request/malformed', detail: values.wrong })
     call.values = values.length
 
     let answer: OperationAnswer

@@ -4,17 +4,28 @@
  * texts, the reviver's context, is missing in Node 22 and takes twenty times as long.)
  */
 
+import { MAX_VALUES } from './contract.ts'
+
 /** A value of the list: its text, null as it was sent, or undefined for an array or an object, which have no text. */
 export type Listed = string | null | undefined
 
 /** Nesting deeper than this is no request of anybody's. */
 const MAX_DEPTH = 64
+/** Fields beside the one that counts, which are ignored; a body made of a million is no request either. */
+const MAX_FIELDS = 256
+
+/** What is wrong with a body, never with a value of it. */
+export interface Unreadable {
+  readonly wrong: string
+  /** It may be well-formed, and has more than is taken. */
+  readonly tooMany?: boolean
+}
 
 /**
- * Reads `{"<field>": [ … ]}`. Other fields are ignored. Numbers and booleans count as their JSON source text.
- * @returns the list, or what is wrong with the body (never a value)
+ * Reads `{"<field>": [ … ]}`, of {@link MAX_VALUES} at most. Other fields are ignored, but none may come twice: which of the two counts
+ * depends on who reads it. Numbers and booleans count as their JSON source text.
  */
-export function readList(body: Uint8Array, field: string): readonly Listed[] | { readonly wrong: string } {
+export function readList(body: Uint8Array, field: string): readonly Listed[] | Unreadable {
   let text: string
   try {
     text = UTF8.decode(body)
@@ -22,7 +33,7 @@ export function readList(body: Uint8Array, field: string): readonly Listed[] | {
     return { wrong: 'the body is not UTF-8' }
   }
   const walked = walk(text, field)
-  if (typeof walked === 'string') return { wrong: walked }
+  if ('wrong' in walked) return walked
   let parsed: unknown
   try {
     parsed = JSON.parse(text)
@@ -48,11 +59,11 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * The source texts of the numbers and booleans in the field's list, by index; or what is wrong. The text need not be JSON: what
  * comes out for a text that is none does not matter, as long as it comes out.
  */
-function walk(text: string, field: string): Map<number, string> | string {
+function walk(text: string, field: string): Map<number, string> | Unreadable {
   const scalars = new Map<number, string>()
+  const fields = new Set<string | undefined>()
   let depth = 0
   let key: string | undefined
-  let seen = 0
   /** The place in the list; undefined outside of it. */
   let index: number | undefined
   for (let i = 0; i < text.length; ) {
@@ -65,14 +76,19 @@ function walk(text: string, field: string): Map<number, string> | string {
       }
       i = end
     } else if (c === COMMA) {
-      if (depth === 2 && index !== undefined) index++
+      if (depth === 2 && index !== undefined && ++index >= MAX_VALUES)
+        return { wrong: `there are more than ${MAX_VALUES} values`, tooMany: true }
       i++
     } else if (c === COLON) {
       // At depth 1 the string before a colon is a key; strings that are values have a comma or the end after them.
-      if (depth === 1 && key === field && ++seen > 1) return `the field ${field} comes twice`
+      if (depth === 1) {
+        if (fields.has(key)) return { wrong: key === field ? `the field ${field} comes twice` : 'a field comes twice' }
+        if (fields.size === MAX_FIELDS) return { wrong: `the body has more than ${MAX_FIELDS} fields` }
+        fields.add(key)
+      }
       i++
     } else if (c === OPEN_LIST || c === OPEN_OBJECT) {
-      if (++depth > MAX_DEPTH) return `the body nests deeper than ${MAX_DEPTH}`
+      if (++depth > MAX_DEPTH) return { wrong: `the body nests deeper than ${MAX_DEPTH}` }
       if (depth === 2 && key === field && c === OPEN_LIST) index = 0
       i++
     } else if (c === CLOSE_LIST || c === CLOSE_OBJECT) {

@@ -35,6 +35,12 @@ export const DEFAULT_DOMAIN = 'default'
 /** Most bytes of a body, in either direction: what an AWS Lambda function takes and gives. */
 export const MAX_BODY_BYTES = 6_291_456
 
+/**
+ * Most values of one request, in either direction. The shortest pseudonym with its quotes and comma has 43 bytes, so that no body or
+ * answer of {@link MAX_BODY_BYTES} holds as many; what has more is made of next to nothing, and would be dear to look at.
+ */
+export const MAX_VALUES = 150_000
+
 /** Most bytes of UTF-8 of one identifier. */
 export const MAX_IDENTIFIER_BYTES = 65_536
 

@@ -13,6 +13,7 @@ export const PROBLEMS = {
   'request/method': { status: 405, says: 'The path does not take this method' },
   'request/timeout': { status: 408, says: 'The request did not arrive in time' },
   'request/too-large': { status: 413, says: 'The body is too large' },
+  'request/too-many': { status: 413, says: 'There are more values than are taken in one request' },
   'request/head-too-large': { status: 431, says: 'The head of the request is too large' },
   'answer/too-large': { status: 413, says: 'The answer would be too large' },
   'request/media-type': { status: 415, says: 'The body is not in a form that is read here' },

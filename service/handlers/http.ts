@@ -19,6 +19,8 @@ export interface ListenOptions {
   readonly headersTimeoutMs?: number
   /** How long a connection may lie idle; longer than a load balancer keeps it (60 s), so that the balancer closes first. @default 65_000 */
   readonly keepAliveTimeoutMs?: number
+  /** Open at once; further ones are closed as they come. @default 4_096 */
+  readonly maxConnections?: number
   /** How long `close` waits for answers under way. @default 10_000 */
   readonly graceMs?: number
 }
@@ -43,6 +45,7 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
     connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs ?? 5_000),
     maxHeaderSize: 16_384,
   })
+  server.maxConnections = options.maxConnections ?? 4_096
   // A caller that stops reading its answer holds memory until then.
   server.setTimeout((options.requestTimeoutMs ?? 60_000) * 2)
   server.on('request', (request, response) => void serve(app, request, response, server, buffered))
@@ -146,24 +149,74 @@ async function readBody(
   take: (bytes: number) => boolean,
 ): Promise<Uint8Array | ProblemCode> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return 'request/too-large'
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const parts = gathered()
   return new Promise((resolve, reject) => {
     request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      const problem = bytes > MAX_BODY_BYTES ? 'request/too-large' : take(chunk.length) ? undefined : 'service/busy'
-      if (!problem) return void chunks.push(chunk)
+      const problem =
+        parts.bytes + chunk.length > MAX_BODY_BYTES
+          ? 'request/too-large'
+          : take(chunk.length)
+            ? undefined
+            : 'service/busy'
+      if (!problem) return parts.add(chunk)
       request.removeAllListeners('data')
-      chunks.length = 0
+      parts.clear()
       // The rest is read and thrown away, so that the caller gets to reading the answer; the request's timeout bounds it.
       request.resume()
       resolve(problem)
     })
-    request.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)))
+    request.once('end', () => resolve(parts.whole()))
     request.once('error', reject)
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     if (signal.aborted) reject(signal.reason)
   })
+}
+
+/** Chunks of at least so many bytes are kept as they come. */
+const LARGE_CHUNK = 4096
+const BLOCK = 65_536
+
+/** The chunks of a body. Small ones are put together: a body of six million chunks of a byte each would take a hundred times its size. */
+function gathered() {
+  let parts: Buffer[] = []
+  let block = Buffer.alloc(0)
+  let used = 0
+  let bytes = 0
+  const closeBlock = () => {
+    // A copy, as far as it was used, so that one byte does not keep a block.
+    if (used > 0) parts.push(used === block.length ? block : Buffer.from(block.subarray(0, used)))
+    used = 0
+    block = Buffer.alloc(0)
+  }
+  return {
+    get bytes() {
+      return bytes
+    },
+    add(chunk: Buffer): void {
+      bytes += chunk.length
+      if (chunk.length >= LARGE_CHUNK) {
+        closeBlock()
+        parts.push(chunk)
+        return
+      }
+      if (used + chunk.length > block.length) {
+        closeBlock()
+        block = Buffer.allocUnsafeSlow(BLOCK)
+      }
+      chunk.copy(block, used)
+      used += chunk.length
+    },
+    clear(): void {
+      parts = []
+      block = Buffer.alloc(0)
+      used = 0
+    },
+    whole(): Buffer {
+      if (parts.length === 0) return block.subarray(0, used)
+      closeBlock()
+      return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, bytes)
+    },
+  }
 }
 
 /** Two API keys come joined by a comma, and so are nobody's. */
@@ -188,7 +241,12 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(
     `HTTP/1.1 ${line}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
+  // Whoever was slow on purpose does not close its side either.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
+
+/** For the other side to read why. */
+const LINGER_MS = 1_000
 
 const UNREADABLE: Readonly<Record<string, readonly [line: string, code: ProblemCode]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'request/head-too-large'],
