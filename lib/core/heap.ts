@@ -8,6 +8,11 @@ const OLD_GROWTH_PERCENT = 300
 /** Of the young generation's two halves together; from here on it stays as it is. */
 const YOUNG_BYTES = 8 << 20
 const LOOK_EVERY_MS = 5
+/**
+ * Under other flags than its defaults V8 refuses the code that comes with Node, 17 ms of CPU at a start; so they are set once most is loaded, and
+ * set again, since the command line takes them back where it loads something (bin/pseudolake.js).
+ */
+const SET_EVERY_MS = 1000
 
 /**
  * Keeps V8's young generation small. Left alone it grows to tens of megabytes under a stream of short-lived strings, and half of what passes
@@ -16,11 +21,13 @@ const LOOK_EVERY_MS = 5
  * it is watched until it is there. Called first by a program's composition root; it is the process's setting.
  */
 export function keepHeapSmall(): void {
-  setFlagsFromString(`--heap-growing-percent=${OLD_GROWTH_PERCENT}`)
+  let flags = `--heap-growing-percent=${OLD_GROWTH_PERCENT}`
+  setInterval(() => setFlagsFromString(flags), SET_EVERY_MS).unref()
   const look = setInterval(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if (young && young.space_size < YOUNG_BYTES) return
-    setFlagsFromString('--semi-space-growth-factor=1')
+    flags += ' --semi-space-growth-factor=1'
+    setFlagsFromString(flags)
     clearInterval(look)
   }, LOOK_EVERY_MS)
   look.unref()

@@ -1,6 +1,6 @@
 /** What a command loads: a package that a run has no use for is paid for at each start (docs/evidence.md, Start-up). */
 import { execFile } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
@@ -132,4 +132,38 @@ test('tables and queries on a disk have no use for AWS, and a bucket only for wh
     'credential-providers',
   ])
     expect(inBucket).not.toContain(`@aws-sdk/${unused}`)
+}, 60_000)
+
+test('what one start has compiled the next one takes as it is', async () => {
+  const { dir, sql } = await lake()
+  mkdirSync(join(dir, 'in'))
+  mkdirSync(join(dir, 'tmp'))
+  await sql(`copy (select 'VIN' || (i % 40) as vin, i as n from range(1000) r(i)) to '{dir}/in/a.parquet'`)
+  writeFileSync(
+    join(dir, 'job.json'),
+    JSON.stringify({
+      job: 'start',
+      input: { path: 'in' },
+      columns: { vin: { mode: 'deterministic' } },
+      service: { embedded: { keyring: 'keys.json' } },
+      output: { table: 'db.t', warehouse: 'warehouse' },
+    }),
+  )
+  const { NODE_COMPILE_CACHE: _, ...env } = process.env
+  const said = async () => {
+    rmSync(join(dir, 'warehouse'), { recursive: true, force: true })
+    const { stderr } = await promisify(execFile)(process.execPath, [BIN, 'batch', '--config', 'job.json', '--quiet'], {
+      cwd: dir,
+      env: { ...env, TMPDIR: join(dir, 'tmp'), NODE_DEBUG_NATIVE: 'COMPILE_CACHE' },
+      maxBuffer: 64 << 20,
+    })
+    const count = (text: string) => stderr.split(text).length - 1
+    return { accepted: count(' was accepted'), refused: count(' was rejected'), written: count('writing cache for') }
+  }
+  const first = await said()
+  expect(first.accepted).toBe(0)
+  expect(first.written).toBeGreaterThan(100)
+  const { accepted, ...second } = await said()
+  expect(accepted).toBeGreaterThan(100)
+  expect(second).toEqual({ refused: 0, written: 0 })
 }, 60_000)
