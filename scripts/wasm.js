@@ -7,6 +7,7 @@ const MODULES = [
   ['lib/core/wasm', 'texts.wasm'],
   ['lib/crypto/wasm', 'kernel.wasm'],
   ['lib/parquet/wasm', 'pages.wasm'],
+  ['pipelines/batch/gate/wasm', 'judge.wasm'],
 ]
 
 for (const [folder, name] of MODULES) {

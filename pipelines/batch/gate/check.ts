@@ -88,7 +88,7 @@ export class Tally {
 
   /** Counts that are worth telling, though they are not what was looked at. */
   know(counts: Readonly<Record<string, number>>): void {
-    for (const [name, n] of Object.entries(counts)) this.#counts[name] = (this.#counts[name] ?? 0) + n
+    for (const name in counts) this.#counts[name] = (this.#counts[name] ?? 0) + (counts[name] as number)
   }
 
   /** Something was not looked at. */

@@ -91,6 +91,7 @@ export class CopiedColumn {
   readonly #options: CopiedOptions
   /** For the dictionary of one chunk after the other. */
   readonly #scratch = new Scratch()
+  #found = new Int32Array(0)
   #plainBytes = 0
   #sampledBytes = 0
   #samples = 0
@@ -204,10 +205,12 @@ export class CopiedColumn {
   /** 1 for each entry that is an original; undefined where none is. */
   #matching(entries: Entries): Uint8Array | undefined {
     const { originals } = this.#options
+    const { count } = entries
+    if (this.#found.length < count) this.#found = new Int32Array(count)
     let matching: Uint8Array | undefined
-    for (let i = 0; i < entries.count; i++) {
-      if (!originals.has(entries.a[i] as number, entries.b[i] as number) || !isLong(entries, i)) continue
-      matching ??= new Uint8Array(entries.count)
+    for (const i of this.#found.subarray(0, originals.present(entries, count, this.#found))) {
+      if (!isLong(entries, i)) continue
+      matching ??= new Uint8Array(count)
       matching[i] = 1
     }
     return matching

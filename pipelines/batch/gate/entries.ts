@@ -19,6 +19,8 @@ export interface Entries extends ValueHashes {
   readonly count: number
   /** `KIND`; NULL for a value that the rule makes null. */
   readonly kind: Uint8Array
+  /** Whether each is a `KIND.VALUE`. */
+  readonly allValues: boolean
   readonly bytes: Uint8Array
 }
 
@@ -85,7 +87,7 @@ export class Scratch {
   entries(count: number, bytes: Uint8Array): Entries {
     if (this.#entries.a.length < count) this.#entries = emptyEntries(2 * count, bytes)
     this.#entries.kind.fill(0, 0, count)
-    return { ...this.#entries, count, bytes }
+    return { ...this.#entries, count, bytes, allValues: false }
   }
 
   copy(bytes: Uint8Array): Uint8Array {
@@ -159,7 +161,7 @@ function plainEntries(bytes: Uint8Array, count: number, seed: number, scratch: S
   const { kind, from, to } = entries
   const empty = hashByteArrays(bytes, count, seed, entries)
   if (empty > 0) for (let i = 0; i < count; i++) if (from[i] === to[i]) kind[i] = KIND.EMPTY
-  return entries
+  return { ...entries, allValues: empty === 0 }
 }
 
 /** An input's dictionary; its entries are as the rule has them sent. @param plain the page's bytes */
@@ -254,7 +256,7 @@ function hashedTexts(texts: readonly (string | null)[], seed: number): Entries {
 }
 
 function emptyEntries(count: number, bytes: Uint8Array): Entries {
-  return { ...emptyHashes(count), count, kind: new Uint8Array(count), bytes }
+  return { ...emptyHashes(count), count, kind: new Uint8Array(count), allValues: false, bytes }
 }
 
 /** Whether a data page refers to the chunk's dictionary. */

@@ -20,7 +20,7 @@ import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assem
 import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
-import { type Entries, isLong, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
+import { type Entries, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
 import { FooterCheck } from './headers.ts'
 import { Held } from './held.ts'
 import type { GatePart, GateRule } from './part.ts'
@@ -281,13 +281,12 @@ export class Gate {
       perCell: source !== undefined && given.rule.mode === 'random',
       pairs: source && given.rule.mode === 'deterministic' ? this.#seen.pairsOf(given, source) : undefined,
       known: source && work.known?.(source, inputGroup),
-      pair: this.#seen.pair(group, malformed, source === undefined),
-      unseen: (input, output, from) =>
-        given.rule.mode === 'random' ? from : group.mapping.unseen(input, output, from),
+      judge: this.#seen.judge(group, malformed, source === undefined),
       checkEntries: (entries) => {
-        for (let i = 0; i < entries.count; i++)
-          if (entries.kind[i] === KIND.VALUE && !group.mapping.knows(entries.a[i] as number, entries.b[i] as number))
-            if (!isPseudonym(entries, i)) malformed(entries, i)
+        const unseen = new Int32Array(entries.count)
+        const count = group.mapping.unseen(entries, entries.count, unseen)
+        for (const i of unseen.subarray(0, count))
+          if (entries.kind[i] === KIND.VALUE && !isPseudonym(entries, i)) malformed(entries, i)
       },
       copiedFrom: (start) => copies.get(start),
     })
@@ -311,8 +310,10 @@ export class Gate {
       nulls: new Set(rule.nullValues),
       ...(changes && {
         onRaw: (raw: Entries) => {
-          for (let i = 0; i < raw.count; i++)
-            if (isLong(raw, i)) this.#seen.remember(raw.a[i] as number, raw.b[i] as number)
+          this.#seen.remember(
+            raw,
+            Int32Array.from({ length: raw.count }, (_, i) => i),
+          )
         },
       }),
     }

@@ -1,109 +1,140 @@
 /** Hashes (lib/parquet/value-hashes.ts) that are remembered. Pure. */
+import { LANE, newEngine } from './wasm/engine.ts'
 
 /** What all tables of a run may take together. */
 export interface Budget {
   bytes: number
 }
 
-const FIRST_SLOTS = 1 << 12
+/** Of values, by their numbers. */
+export interface Hashes {
+  readonly a: Int32Array
+  readonly b: Int32Array
+}
 
-/** A set of hashes, or a map from hashes to 32 bits: open addressing in one typed array. */
+/** What came of many hashes. */
+export interface Merged {
+  /** The first that was refused, or how many there are. */
+  readonly end: number
+  /** How many were not there before, and how many of these, the first of them, there was room for. */
+  readonly fresh: number
+  readonly kept: number
+  /** How many of those that were not there before have the second half of their hash for a value. */
+  readonly alike: number
+}
+
+/** Puts what is at the first `count` of some positions one behind the other. */
+export function gather(of: Int32Array, chosen: Int32Array, count: number, into: Int32Array): void {
+  for (let k = 0; k < count; k++) into[k] = of[chosen[k] as number] as number
+}
+
+const FIRST_PLACES = 1 << 12
+const MODE = { MAP: 0, ONCE: 1, MANY: 2, PRESENT: 3, ABSENT: 4 } as const
+const WHY = { MUST_GROW: 1, REFUSED: 2 } as const
+const WORD_BYTES = 4
+
+/** A set of hashes, or a map from hashes to 32 bits. Its memory grows where it is, and is given back with the table. */
 export class HashTable {
-  readonly #stride: 2 | 3
+  readonly #engine = newEngine()
+  readonly #placeBytes: number
   readonly #budget: Budget
-  #slots: Int32Array
-  #mask: number
-  #size = 0
+  readonly #isMap: boolean
+  /** Where hashes, their values, and the positions that come out of a call are, in words. */
+  readonly #lanes: { readonly a: number; readonly b: number; readonly values: number; readonly listed: number }
 
   constructor(kind: 'set' | 'map', budget: Budget) {
-    this.#stride = kind === 'map' ? 3 : 2
+    this.#isMap = kind === 'map'
     this.#budget = budget
-    this.#slots = new Int32Array(FIRST_SLOTS * this.#stride)
-    this.#mask = FIRST_SLOTS - 1
-    budget.bytes -= this.#slots.byteLength
+    const { functions } = this.#engine
+    const words = this.#isMap ? 3 : 2
+    functions.setup(words, FIRST_PLACES)
+    this.#engine.reserve(functions.tableBytes(FIRST_PLACES))
+    this.#placeBytes = words * WORD_BYTES
+    budget.bytes -= FIRST_PLACES * this.#placeBytes
+    const [a, b, values, listed] = [0, 1, 2, 3].map((lane) => functions.laneAt(lane) / WORD_BYTES) as [
+      number,
+      number,
+      number,
+      number,
+    ]
+    this.#lanes = { a, b, values, listed }
   }
 
   get size(): number {
-    return this.#size
+    return this.#engine.functions.entries()
   }
 
-  has(a: number, b: number): boolean {
-    return this.#slots[this.#find(a, b) + 1] !== 0
+  /**
+   * Of a map: adds what is not there, with its value. One that is there with another value is refused.
+   * @param fresh gets the positions of those that were not there
+   */
+  merge(hashes: Hashes, values: Int32Array, count: number, fresh: Int32Array): Merged {
+    return this.#run(hashes, values, count, fresh, MODE.MAP)
   }
 
-  /** The value, or undefined where the hash is not there. */
-  get(a: number, b: number): number | undefined {
-    const slot = this.#find(a, b)
-    return this.#slots[slot + 1] === 0 ? undefined : this.#slots[slot + 2]
+  /** Of a set: adds what is not there. @param once refuses one that is there */
+  add(hashes: Hashes, count: number, fresh: Int32Array, once: boolean): Merged {
+    return this.#run(hashes, undefined, count, fresh, once ? MODE.ONCE : MODE.MANY)
   }
 
-  /** @returns the first of `[from, count)` whose hash is not there, or with another value; `count` where there is none */
-  unlike(a: Int32Array, b: Int32Array, values: Int32Array, from: number, count: number): number {
-    const slots = this.#slots
-    const mask = this.#mask
-    for (let i = from; i < count; i++) {
-      const first = a[i] as number
-      const second = b[i] as number
-      let at = first & mask
-      for (;;) {
-        const slot = at * 3
-        const found = slots[slot + 1]
-        if (found === 0) return i
-        if (found === second && slots[slot] === first) {
-          if (slots[slot + 2] !== values[i]) return i
-          break
-        }
-        at = (at + 1) & mask
+  /** @param found gets the positions of those that are there @returns how many they are */
+  present(hashes: Hashes, count: number, found: Int32Array): number {
+    return this.#run(hashes, undefined, count, found, MODE.PRESENT).fresh
+  }
+
+  /** @param found gets the positions of those that are not there @returns how many they are */
+  absent(hashes: Hashes, count: number, found: Int32Array): number {
+    return this.#run(hashes, undefined, count, found, MODE.ABSENT).fresh
+  }
+
+  #run(
+    { a, b }: Hashes,
+    values: Int32Array | undefined,
+    count: number,
+    out: Int32Array,
+    mode: (typeof MODE)[keyof typeof MODE],
+  ): Merged {
+    const { functions } = this.#engine
+    const lanes = this.#lanes
+    let fresh = 0
+    let kept = 0
+    let alike = 0
+    for (let base = 0; base < count; base += LANE) {
+      const to = Math.min(count, base + LANE)
+      const { words } = this.#engine
+      words.set(a.subarray(base, to), lanes.a)
+      words.set(b.subarray(base, to), lanes.b)
+      if (values) words.set(values.subarray(base, to), lanes.values)
+      let end = functions.merge(to - base, 0, mode, base)
+      while (functions.why() === WHY.MUST_GROW) {
+        // Once there is no room there never will be.
+        if (!this.#grow()) functions.setFull()
+        end = functions.merge(to - base, end, mode, base)
       }
+      const listed = functions.listed()
+      out.set(this.#engine.words.subarray(lanes.listed, lanes.listed + listed), fresh)
+      fresh += listed
+      kept += functions.kept()
+      alike += functions.alike()
+      if (functions.why() === WHY.REFUSED) return { end: base + end, fresh, kept, alike }
     }
-    return count
-  }
-
-  /** @returns false where there is no room; nothing has changed then */
-  add(a: number, b: number, value = 0): boolean {
-    if (this.#size * 4 > this.#mask * 3 && !this.#grow()) return false
-    const slot = this.#find(a, b)
-    if (this.#slots[slot + 1] === 0) this.#size++
-    this.#slots[slot] = a
-    this.#slots[slot + 1] = b
-    if (this.#stride === 3) this.#slots[slot + 2] = value
-    return true
-  }
-
-  #find(a: number, b: number): number {
-    const slots = this.#slots
-    for (let i = a & this.#mask; ; i = (i + 1) & this.#mask) {
-      const slot = i * this.#stride
-      const found = slots[slot + 1]
-      if (found === 0 || (found === b && slots[slot] === a)) return slot
-    }
+    return { end: count, fresh, kept, alike }
   }
 
   /** So many may come: an empty table is made for them at once, where there is room, and does not grow in between. */
   expect(count: number): void {
-    if (this.#size > 0) return
-    let factor = 1
-    while (count * 4 > ((this.#mask + 1) * factor - 1) * 3) factor *= 2
-    if (factor > 1) this.#grow(factor)
+    if (this.size > 0) return
+    while (count * 4 > (this.#engine.functions.capacity() - 1) * 3) if (!this.#grow()) return
   }
 
-  #grow(factor = 2): boolean {
-    const before = this.#slots
-    // Old and new stand side by side for a moment.
-    if (before.byteLength * factor > this.#budget.bytes) return false
-    this.#budget.bytes -= before.byteLength * (factor - 1)
-    this.#slots = new Int32Array(before.length * factor)
-    this.#mask = (this.#mask + 1) * factor - 1
-    const stride = this.#stride
-    for (let slot = 0; slot < before.length; slot += stride) {
-      const b = before[slot + 1] as number
-      if (b === 0) continue
-      const a = before[slot] as number
-      const to = this.#find(a, b)
-      this.#slots[to] = a
-      this.#slots[to + 1] = b
-      if (stride === 3) this.#slots[to + 2] = before[slot + 2] as number
-    }
+  #grow(): boolean {
+    const { functions, reserve } = this.#engine
+    const places = functions.capacity()
+    const more = places * this.#placeBytes
+    if (more > this.#budget.bytes) return false
+    reserve(functions.tableBytes(2 * places))
+    this.#budget.bytes -= more
+    functions.grow()
     return true
   }
 }

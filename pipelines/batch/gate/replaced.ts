@@ -14,7 +14,7 @@ import {
 import { rangeReader, Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
-import { type Cursor, compareCells, compareDictionaries, type Levels, type Pair } from './compare.ts'
+import { type Cursor, compareCells, compareDictionaries, type Judge, type Levels } from './compare.ts'
 import {
   byteDictionary,
   type Dictionary,
@@ -47,13 +47,11 @@ export interface ReplacedChunk {
   readonly reading: Reading
   /** Every cell has a pseudonym of its own: a dictionary would give one to many. */
   readonly perCell: boolean
-  readonly pair: Pair
+  readonly judge: Judge
   /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
   readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
   /** The input's dictionary as it was read a moment ago, and numbers that its values may have in the table of pairs. */
   readonly known: Known | undefined
-  /** The first pair of entries from a position that has to be looked at. */
-  readonly unseen: (input: Entries, output: Entries, from: number) => number
   /** Called with an output's dictionary of which not each entry was paired. */
   readonly checkEntries: (dictionary: Entries) => void
   /** Called for pages that stand in a file with the input's own bytes. */
@@ -126,7 +124,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     while (wrong === undefined && cursor.cell < cells.count) {
       const before = source ? await source.cells() : constantCells(work.constant, cells.count)
       wrong = before
-        ? compareCells(before, cursor, levels, work.pair)
+        ? compareCells(before, cursor, levels, work.judge)
         : 'more cells than the input has, or in another order'
     }
   }
@@ -153,7 +151,7 @@ function outputDictionary(
 }
 
 function constantCells(constant: Entries | undefined, count: number): Cursor {
-  const none = { a: NO_INTS, b: NO_INTS, kind: NO_BYTES, bytes: NO_BYTES, from: NO_INTS, to: NO_INTS, count: 0 }
+  const none = { ...NO_HASHES, kind: NO_BYTES, bytes: NO_BYTES, allValues: true, count: 0 }
   return {
     page: constant
       ? { count, indices: new Int32Array(count), entries: constant }
@@ -163,6 +161,7 @@ function constantCells(constant: Entries | undefined, count: number): Cursor {
   }
 }
 const NO_INTS = new Int32Array(0)
+const NO_HASHES = { a: NO_INTS, b: NO_INTS, from: NO_INTS, to: NO_INTS }
 const NO_BYTES = new Uint8Array(0)
 
 /**
@@ -171,7 +170,7 @@ const NO_BYTES = new Uint8Array(0)
  * @returns what is wrong
  */
 function comparePairs(
-  { pairs, known, pair, unseen }: ReplacedChunk,
+  { pairs, known, judge }: ReplacedChunk,
   input: Dictionary,
   output: Dictionary,
   held: Pairs | undefined,
@@ -181,7 +180,7 @@ function comparePairs(
   const keys = held && input.count === count ? input.plain() : undefined
   const unknown = keys && guardedRange(() => held?.unknown(keys, count, width, known?.slots))
   if (unknown?.length === 0) return undefined
-  const wrong = compareDictionaries(input.entries(), output.entries(), pair, unseen)
+  const wrong = compareDictionaries(input.entries(), output.entries(), judge)
   if (wrong === undefined && unknown) held?.remember(keys, count, width)
   return wrong
 }

@@ -3,12 +3,13 @@
 import { plainWidth } from '../../../lib/parquet/plain.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Tally } from './check.ts'
-import type { Pair } from './compare.ts'
-import { type Entries, isLong, isPseudonym, sameBytes, textOf } from './entries.ts'
-import { type Budget, HashTable } from './hash-table.ts'
-import { Mapping, type Verdict } from './mapping.ts'
+import type { Judge, Places } from './compare.ts'
+import { type Entries, sameBytes, textOf } from './entries.ts'
+import { type Budget, gather, type Hashes, HashTable } from './hash-table.ts'
+import { Mapping, type Wrongness } from './mapping.ts'
 import { Pairs } from './pairs.ts'
 import { type GateRule, type GroupPart, Numbers } from './part.ts'
+import { longOnes, notPseudonyms } from './texts.ts'
 
 export interface SeenOptions {
   /** What the tables of hashes may take. */
@@ -40,6 +41,8 @@ export class Seen {
   readonly #newOriginals = new Numbers()
   readonly #groups = new Map<string, Group>()
   readonly #pairs = new Map<string, Pairs>()
+  /** For the hashes of pairs that are judged together. */
+  #room = new Int32Array(0)
 
   constructor(options: SeenOptions) {
     this.#options = options
@@ -81,36 +84,89 @@ export class Seen {
     return { table, width: plainWidth(source) }
   }
 
-  remember(a: number, b: number): void {
-    if (this.#options.part && !this.#originals.has(a, b)) this.#newOriginals.push(a, b)
-    if (!this.#originals.add(a, b))
-      this.#options.tallies.originals.missed('more originals than the memory limit lets be remembered')
+  /** Those of some entries that are long enough to be searched for. */
+  remember(entries: Entries, chosen: Int32Array): void {
+    const long = longOnes(entries, chosen)
+    if (long.length === 0) return
+    gather(chosen, long, long.length, long)
+    const [a, b] = [new Int32Array(long.length), new Int32Array(long.length)]
+    gather(entries.a, long, long.length, a)
+    gather(entries.b, long, long.length, b)
+    this.#remember({ a, b }, long.length)
+  }
+
+  #remember(hashes: Hashes, count: number): void {
+    const news = new Int32Array(count)
+    const { fresh, kept } = this.#originals.add(hashes, count, news, false)
+    if (kept < fresh) this.#options.tallies.originals.missed('more originals than the memory limit lets be remembered')
+    if (this.#options.part)
+      for (const k of news.subarray(0, fresh)) this.#newOriginals.push(hashes.a[k] as number, hashes.b[k] as number)
   }
 
   /**
    * @param malformed called with what is no pseudonym
    * @param repeated one pseudonym stands for many cells, also in mode random
    */
-  pair(group: Group, malformed: (entries: Entries, i: number) => void, repeated: boolean): Pair {
-    const { mapping, samples, rule, news } = group
-    const { part, samples: keepSamples, tallies } = this.#options
-    const random = rule.mode === 'random'
-    return (input, i, output, o) => {
-      const a = input.a[i] as number
-      const b = input.b[i] as number
-      const pa = output.a[o] as number
-      const pb = output.b[o] as number
-      if (random && repeated && mapping.knows(pa, pb)) return undefined
-      const verdict = random ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
-      if (verdict === 'known') return undefined
-      if (verdict === 'forgotten') tallies.one_to_one.missed(FORGOTTEN)
-      else if (part && verdict === 'new') news.push(random ? 0 : a, random ? 0 : b, pa, pb)
-      if (!isPseudonym(output, o) || sameBytes(input, i, output, o)) malformed(output, o)
-      if (isLong(input, i)) this.remember(a, b)
-      if (keepSamples && samples.length < ROUND_TRIPS && verdict === 'new')
-        samples.push({ value: textOf(input, i), pseudonym: textOf(output, o) })
-      return WRONG[verdict]
+  judge(group: Group, malformed: (entries: Entries, i: number) => void, repeated: boolean): Judge {
+    const { mapping, rule } = group
+    const { tallies } = this.#options
+    return (input, output, places) => {
+      const { count } = places
+      const lanes = this.#lanesOf(input, output, places)
+      const { values, pseudonyms, fresh: news } = lanes
+      if (count === input.count) mapping.expect(count)
+      const { fresh, kept, alike, wrong } =
+        rule.mode === 'random'
+          ? mapping.each(pseudonyms, count, news, repeated)
+          : mapping.pairs(values, pseudonyms, count, news)
+      if (kept < fresh) tallies.one_to_one.missed(FORGOTTEN)
+      if (fresh > 0) {
+        const from = entriesAt(news, fresh, places.input, places.inputFrom)
+        const to = entriesAt(news, fresh, places.output, places.outputFrom)
+        for (const j of notPseudonyms(output, to)) malformed(output, to[j] as number)
+        for (let j = 0; alike && j < fresh; j++)
+          if (sameBytes(input, from[j] as number, output, to[j] as number)) malformed(output, to[j] as number)
+        this.remember(input, from)
+        this.#hand(group, input, from.subarray(0, kept), output, to.subarray(0, kept))
+      }
+      return wrong && { at: entryAt(wrong.at, places.input, places.inputFrom), message: WRONG[wrong.verdict] }
     }
+  }
+
+  /** Hashes of pairs, one behind the other; valid until the next. */
+  #lanesOf(input: Entries, output: Entries, places: Places): Lanes {
+    const { count } = places
+    if (this.#room.length < 5 * count) this.#room = new Int32Array(5 * count)
+    const lane = (of: Int32Array, chosen: Int32Array | undefined, from: number, into: number) => {
+      if (!chosen) return of.subarray(from, from + count)
+      const room = this.#room.subarray(into * count, (into + 1) * count)
+      gather(of, chosen, count, room)
+      return room
+    }
+    return {
+      values: {
+        a: lane(input.a, places.input, places.inputFrom, 0),
+        b: lane(input.b, places.input, places.inputFrom, 1),
+      },
+      pseudonyms: {
+        a: lane(output.a, places.output, places.outputFrom, 2),
+        b: lane(output.b, places.output, places.outputFrom, 3),
+      },
+      fresh: this.#room.subarray(4 * count, 5 * count),
+    }
+  }
+
+  /** Of what is new, what others need of it. */
+  #hand({ news, samples, rule }: Group, input: Entries, from: Int32Array, output: Entries, to: Int32Array): void {
+    const { part, samples: keepSamples } = this.#options
+    const random = rule.mode === 'random'
+    for (let j = 0; part && j < to.length; j++) {
+      const [i, o] = [from[j] as number, to[j] as number]
+      const [a, b] = random ? NOTHING : [input.a[i] as number, input.b[i] as number]
+      news.push(a, b, output.a[o] as number, output.b[o] as number)
+    }
+    for (let j = 0; keepSamples && j < to.length && samples.length < ROUND_TRIPS; j++)
+      samples.push({ value: textOf(input, from[j] as number), pseudonym: textOf(output, to[j] as number) })
   }
 
   /** What is new since the last time. */
@@ -128,28 +184,59 @@ export class Seen {
   /** @returns what is wrong with what another gate has seen, beside what this one has */
   add({ groups, originals }: ReturnType<Seen['take']>): string[] {
     const wrong: string[] = []
-    for (let i = 0; i < originals.length; i += 2) this.remember(originals[i] as number, originals[i + 1] as number)
+    this.#remember({ a: everyNth(originals, 2, 0), b: everyNth(originals, 2, 1) }, originals.length / 2)
     for (const { given, pairs, samples } of groups) {
       const { mapping, samples: kept, rule } = this.group(given)
       kept.push(...samples.slice(0, ROUND_TRIPS - kept.length))
-      for (let i = 0; i < pairs.length; i += 4) {
-        const [a, b, pa, pb] = pairs.subarray(i, i + 4) as unknown as [number, number, number, number]
-        const verdict = rule.mode === 'random' ? mapping.once(pa, pb) : mapping.pair(a, b, pa, pb)
-        if (verdict === 'forgotten') this.#options.tallies.one_to_one.missed(FORGOTTEN)
-        const message = WRONG[verdict]
-        if (message !== undefined) wrong.push(message)
-      }
+      const [a, b, pa, pb] = [0, 1, 2, 3].map((lane) => everyNth(pairs, 4, lane)) as [
+        Int32Array,
+        Int32Array,
+        Int32Array,
+        Int32Array,
+      ]
+      const news = new Int32Array(a.length)
+      const found =
+        rule.mode === 'random'
+          ? mapping.each({ a: pa, b: pb }, a.length, news, false)
+          : mapping.pairs({ a, b }, { a: pa, b: pb }, a.length, news)
+      if (found.kept < found.fresh) this.#options.tallies.one_to_one.missed(FORGOTTEN)
+      if (found.wrong) wrong.push(WRONG[found.wrong.verdict])
     }
     return wrong
   }
 }
 
+/** In the place of a value's hash. */
+const NOTHING = [0, 0] as const
+
 const FORGOTTEN = 'more distinct values than the memory limit lets be remembered'
 
-const WRONG: Readonly<Record<Verdict, string | undefined>> = {
-  known: undefined,
-  new: undefined,
-  forgotten: undefined,
+const WRONG: Readonly<Record<Wrongness, string>> = {
   'two-pseudonyms': 'a value has two pseudonyms',
   'two-values': 'a pseudonym stands for two values',
+}
+
+interface Lanes {
+  readonly values: Hashes
+  readonly pseudonyms: Hashes
+  /** For positions of what is new. */
+  readonly fresh: Int32Array
+}
+
+function entryAt(k: number, chosen: Int32Array | undefined, from: number): number {
+  return chosen ? (chosen[k] as number) : from + k
+}
+
+/** The entries at the first `count` positions. */
+function entriesAt(positions: Int32Array, count: number, chosen: Int32Array | undefined, from: number): Int32Array {
+  const entries = positions.slice(0, count)
+  if (chosen) gather(chosen, entries, count, entries)
+  else if (from !== 0) for (let j = 0; j < count; j++) entries[j] = (entries[j] as number) + from
+  return entries
+}
+
+function everyNth(of: Int32Array, n: number, first: number): Int32Array {
+  const every = new Int32Array(of.length / n)
+  for (let i = 0, at = first; i < every.length; i++, at += n) every[i] = of[at] as number
+  return every
 }

@@ -19,7 +19,7 @@ export function forms(bytes: usize, offsets: usize, count: u32, out: usize): voi
   }
 }
 
-function form(from: usize, to: usize): u8 {
+export function form(from: usize, to: usize): u8 {
   const length = u32(to - from)
   if (length < MIN_DIGITS) return NONE
   if (startsV2(from)) return length >= PREFIX + MIN_DIGITS && canonical(from + PREFIX, to, true) ? V2 : NONE
