@@ -4,13 +4,15 @@
  *
  *   node benchmarks/crypto/kernels.ts [--json] [--quick] [--threads]      (make bench-crypto; --threads: one and two threads only)
  *
- * Nanoseconds for an identifier: the least of many runs, and in brackets the least of processor time, of all threads, the collector's too.
- * Compare ratios: the machine may be busy.
+ * Nanoseconds for an identifier: the least and the median of many runs, and in brackets the least of processor time, of all threads, the
+ * collector's too. Compare ratios: the machine may be busy. Where one thread and two are compared, each run ends with a turn of the event
+ * loop, as in the service: V8 leaves much of the collecting to that turn, and else it would all fall to the work that waits for others.
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { cpus } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
+import { discard, packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import type { KeyMaterial, OpenKernel, PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { nobleKernel } from '../../lib/crypto/noble.ts'
 import { wasmKernel } from '../../lib/crypto/wasm.ts'
@@ -40,6 +42,7 @@ const V2: KeyMaterial = {
 
 interface Time {
   readonly best: number
+  readonly median: number
   readonly cpu: number
 }
 
@@ -49,6 +52,8 @@ interface Figure {
   readonly batch: number
   readonly forward: Time
   readonly back?: Time
+  /** How many times as fast as these, there and back. */
+  readonly times?: readonly [Time, Time]
 }
 
 const figures: Figure[] = []
@@ -139,23 +144,24 @@ async function measureThreads(what: string, key: KeyMaterial, batch: number): Pr
   same(unpackTexts(await threads.runBytes(kernel, idBytes, there)), made, what)
   same(unpackTexts(await threads.runBytes(kernel, madeBytes, back)), ids, what)
   if (threads.shared < batch) throw new Error(`${what}: the other thread has made ${threads.shared} of ${4 * batch}`)
-  const [one, two, oneBack, twoBack] = await timeInTurns(batch, [
+  const strings = [
     () => kernel.pseudonymize(ids, { deterministic: true }),
     () => threads.run(kernel, ids, there),
     () => kernel.reidentify(made),
     () => threads.run(kernel, made, back),
-  ])
-  const [oneB, twoB, oneBackB, twoBackB] = await timeInTurns(batch, [
+  ]
+  const bytes = [
     () => kernel.pseudonymizeBytes(idBytes, { deterministic: true }),
     () => threads.runBytes(kernel, idBytes, there),
     () => kernel.reidentifyBytes(madeBytes),
     () => threads.runBytes(kernel, madeBytes, back),
-  ])
-  const shape = { bytes: 17, batch }
-  report({ what: `${what}, strings, 1 thread`, ...shape, forward: one as Time, back: oneBack as Time })
-  report({ what: `${what}, strings, 2 threads`, ...shape, forward: two as Time, back: twoBack as Time })
-  report({ what: `${what}, bytes, 1 thread`, ...shape, forward: oneB as Time, back: oneBackB as Time })
-  report({ what: `${what}, bytes, 2 threads`, ...shape, forward: twoB as Time, back: twoBackB as Time })
+  ]
+  for (const [shape, works] of Object.entries({ strings, bytes })) {
+    const [one, two, oneBack, twoBack] = (await timeInTurns(batch, works, true)) as [Time, Time, Time, Time]
+    const of = { bytes: 17, batch }
+    report({ what: `${what}, ${shape}, 1 thread`, ...of, forward: one, back: oneBack })
+    report({ what: `${what}, ${shape}, 2 threads`, ...of, forward: two, back: twoBack, times: [one, oneBack] })
+  }
   kernel.dispose()
   await threads.close()
 }
@@ -197,36 +203,57 @@ async function time(count: number, work: () => unknown): Promise<Time> {
   return only as Time
 }
 
-/** Nanoseconds for each of `count`. */
-async function timeInTurns(count: number, works: readonly (() => unknown)[]): Promise<Time[]> {
-  const least = works.map(() => ({ best: Number.POSITIVE_INFINITY, cpu: Number.POSITIVE_INFINITY }))
+/**
+ * Nanoseconds for each of `count`.
+ * @param withTurn each run takes a turn of the event loop too, and what it answered is given back before the next, as its user would
+ */
+async function timeInTurns(count: number, works: readonly (() => unknown)[], withTurn = false): Promise<Time[]> {
+  const times = works.map((work) => ({ work, runs: [] as number[], cpu: Number.POSITIVE_INFINITY }))
   // Batches so short that the clock would be measured are repeated, and more for the clock of the processor, which is coarser.
   const repeat = Math.max(1, Math.round(1_000 / count))
   const cpuRuns = Math.max(1, Math.round(50_000 / count / repeat))
-  const end = performance.now() + BUDGET_MS * works.length
-  for (let rounds = 0; performance.now() < end || rounds < 3; rounds++)
-    for (const [w, work] of works.entries()) {
-      const entry = least[w] as { best: number; cpu: number }
-      const cpuStart = process.cpuUsage()
+  const end = performance.now() + BUDGET_MS * works.length * (withTurn ? 3 : 1)
+  for (let rounds = 0; performance.now() < end || rounds < 3; rounds++) {
+    // In another order each time, so that the collector's rhythm does not meet the same one always.
+    if (withTurn) times.sort(() => Math.random() - 0.5)
+    for (const entry of times) {
+      let cpu = 0
       for (let run = 0; run < cpuRuns; run++) {
+        const cpuStart = process.cpuUsage()
         const start = process.hrtime.bigint()
+        let answer: unknown
         for (let i = 0; i < repeat; i++) {
-          const answer = work()
-          if (answer instanceof Promise) await answer
+          answer = entry.work()
+          if (answer instanceof Promise) answer = await answer
         }
-        entry.best = Math.min(entry.best, Number(process.hrtime.bigint() - start) / count / repeat)
+        if (withTurn) await setImmediate()
+        entry.runs.push(Number(process.hrtime.bigint() - start) / count / repeat)
+        const { user, system } = process.cpuUsage(cpuStart)
+        cpu += user + system
+        if (withTurn && !Array.isArray(answer)) discard((answer as TextBatch).bytes)
       }
-      const { user, system } = process.cpuUsage(cpuStart)
-      entry.cpu = Math.min(entry.cpu, ((user + system) * 1_000) / count / repeat / cpuRuns)
+      entry.cpu = Math.min(entry.cpu, (cpu * 1_000) / count / repeat / cpuRuns)
     }
-  return least.map(({ best, cpu }) => ({ best: Math.round(best), cpu: Math.round(cpu) }))
+  }
+  return works.map((work) => {
+    const { runs, cpu } = times.find((entry) => entry.work === work) as (typeof times)[0]
+    runs.sort((a, b) => a - b)
+    const [best = 0, median = 0] = [runs[0], runs[runs.length >> 1]]
+    return { best: Math.round(best), median: Math.round(median), cpu: Math.round(cpu) }
+  })
 }
 
 function report(figure: Figure): void {
   figures.push(figure)
   if (flags.json) return
-  const show = (t?: Time) => (t ? `${t.best} (${t.cpu})` : '–').padStart(15)
+  const show = (t?: Time, than?: Time) => {
+    if (!t) return '–'.padStart(19)
+    const times = than
+      ? `: ${(than.best / t.best).toFixed(2)} times, by the median ${(than.median / t.median).toFixed(2)}`
+      : ''
+    return `${`${t.best} ${t.median} (${t.cpu})`.padStart(19)} ns${times}`
+  }
   console.log(
-    `${figure.what.padEnd(34)}${`${figure.bytes} B`.padStart(6)} × ${String(figure.batch).padEnd(7)} forward ${show(figure.forward)} ns  back ${show(figure.back)} ns`,
+    `${figure.what.padEnd(34)}${`${figure.bytes} B`.padStart(6)} × ${String(figure.batch).padEnd(7)} forward ${show(figure.forward, figure.times?.[0])}  back ${show(figure.back, figure.times?.[1])}`,
   )
 }

@@ -1,3 +1,4 @@
+import type { TextBatch } from '../core/texts.ts'
 import type { KeyMaterial, OriginalMaterial, V2Material } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
 import { secretCopy } from './secret-bytes.ts'
@@ -32,6 +33,8 @@ export interface PseudonymFormat {
   read(text: string): Buffer | undefined
   /** Characters of a pseudonym over so many bytes of identifier. */
   length(bytes: number): number
+  /** Bytes of the identifier of a pseudonym of so many characters, padding not counted; 0 where they are too few. */
+  plainLength(digits: number): number
 }
 
 /** Copies the keys: wiping `cipherKey` and `macKey` wipes all there is. @throws RangeError where the material has another shape */
@@ -66,6 +69,7 @@ function original({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): Pseud
     write: (sealed) => sealed.toString('base64'),
     read: (text) => decode(text, 'base64'),
     length: (bytes) => Math.ceil((bytes + OVERHEAD_BYTES) / 3) * 4,
+    plainLength,
   }
 }
 
@@ -94,8 +98,22 @@ function v2({ id, domain, aead, mac }: V2Material): PseudonymFormat {
     write: (sealed) => prefix + sealed.toString('base64url'),
     read: (text) => (text.startsWith(prefix) ? decode(text.slice(prefix.length), 'base64url') : undefined),
     length: (bytes) => prefix.length + Math.ceil(((bytes + OVERHEAD_BYTES) * 4) / 3),
+    plainLength: (digits) => plainLength(digits - prefix.length),
   }
 }
+
+function plainLength(digits: number): number {
+  return Math.max(0, Math.floor((digits * 3) / 4) - OVERHEAD_BYTES)
+}
+
+/** Characters of text `i` without its padding. */
+export function digitsOf({ bytes, offsets }: TextBatch, i: number): number {
+  const end = offsets[i + 1] as number
+  const length = end - (offsets[i] as number)
+  return length < 2 || bytes[end - 1] !== PAD ? length : length - (bytes[end - 2] === PAD ? 2 : 1)
+}
+
+const PAD = 61
 
 function decode(text: string, encoding: 'base64' | 'base64url'): Buffer | undefined {
   if (text.length > MAX_ENCODED) return undefined

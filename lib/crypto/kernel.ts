@@ -33,6 +33,12 @@ export interface PseudonymKernel {
   /** How many characters (all ASCII) the pseudonym of an identifier of `bytes` of UTF-8 has. */
   pseudonymLength(bytes: number): number
 
+  /**
+   * How many bytes of UTF-8 the identifier of a pseudonym of so many characters has, `=` at its end not counted; 0 where they are
+   * too few. Whether it is one is not looked at.
+   */
+  identifierLength(characters: number): number
+
   /** Wipes the key. Every later call throws. Harmless twice. */
   dispose(): void
 }

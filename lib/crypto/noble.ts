@@ -54,6 +54,7 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
   return {
     key: { id, domain, format: name },
     pseudonymLength: format.length,
+    identifierLength: format.plainLength,
 
     pseudonymize(identifiers, { deterministic }) {
       open()

@@ -21,6 +21,7 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
   return {
     key: { id, domain, format },
     pseudonymLength: work.format.length,
+    identifierLength: work.format.plainLength,
     pseudonymize: (texts, { deterministic }) => sealStrings(open(), texts, deterministic ? undefined : randomBytes),
     reidentify: (texts) => openStrings(open(), texts),
     pseudonymizeBytes: (batch, { deterministic, into }) =>

@@ -32,9 +32,12 @@ describe.each(OVER_ALL)('$kernelName: $name', ({ openKernel, material, cases, ra
     expect(kernel.reidentify(all.map((c) => c.pseudonym))).toEqual(all.map((c) => c.identifier))
   })
 
-  test('the length of a pseudonym is known beforehand', () => {
-    for (const { identifier, pseudonym } of cases)
+  test('the length of a pseudonym is known beforehand, and of its identifier', () => {
+    for (const { identifier, pseudonym } of cases) {
       expect(kernel.pseudonymLength(Buffer.byteLength(identifier))).toBe(pseudonym.length)
+      expect(kernel.identifierLength(pseudonym.replace(/=+$/, '').length)).toBe(Buffer.byteLength(identifier))
+    }
+    expect([0, 1, 37].map(kernel.identifierLength)).toEqual([0, 0, 0])
   })
 
   test('a random pseudonym is another one each time, and goes back', () => {

@@ -169,10 +169,14 @@ test('random nonces are this thread’s, each used once', async () => {
   }
   const kernel = threads.wrap(wasmKernel)(key(), { randomBytes: counting })
   await threads.start()
-  const made = await threads.run(kernel, Array(9_000).fill('a'), { direction: 'pseudonymize', deterministic: false })
-  expect(threads.shared).toBeGreaterThan(0)
+  const made: string[] = []
+  // On a busy machine the other thread may sleep through a batch.
+  while (threads.shared === 0)
+    made.push(
+      ...(await threads.run(kernel, Array(9_000).fill('a'), { direction: 'pseudonymize', deterministic: false })),
+    )
   const nonces = made.map((text) => Buffer.from(text, 'base64').readUInt32BE(0))
-  expect(new Set(nonces).size).toBe(9_000)
+  expect(new Set(nonces).size).toBe(made.length)
   expect(Math.max(...nonces)).toBeLessThanOrEqual(next)
 })
 
@@ -194,6 +198,11 @@ test('errors name the indices of the whole batch, and no value', async () => {
     code: 'pseudonym/invalid',
     context: { index: 9_000, indices: Array.from({ length: 100 }, (_, i) => 9_000 + i), count: 501 },
   })
+  // Whatever lengths they have, texts that are no pseudonyms take nobody's place.
+  const lengths = ['', 'x', '='.repeat(50), 'A'.repeat(87_421), `${'A'.repeat(87_421)}=`, `${'A'.repeat(100_000)}==`]
+  const odd = made.map((text, i) => (i >= 17_000 && i < 17_006 ? (lengths[i - 17_000] as string) : text))
+  const refused = { context: { indices: [17_000, 17_001, 17_002, 17_003, 17_004, 17_005], count: 6 } }
+  await expect(threads.runBytes(kernel, packTexts(odd) as TextBatch, BACK)).rejects.toMatchObject(refused)
   const bytes = packTexts(made) as TextBatch
   bytes.bytes[bytes.offsets[17_000] as number] = 0xff
   await expect(threads.runBytes(kernel, bytes, { direction: 'reidentify', deterministic: true })).rejects.toMatchObject(

@@ -10,8 +10,8 @@ import {
   textAt,
 } from '../../core/texts.ts'
 import { checkIdentifiers } from '../check.ts'
-import { MAX_ENCODED } from '../format.ts'
-import { NONCE_BYTES, type RandomBytes, TAG_BYTES } from '../kernel.ts'
+import { digitsOf, MAX_ENCODED } from '../format.ts'
+import { NONCE_BYTES, type RandomBytes } from '../kernel.ts'
 import { refusalFor } from '../refusal.ts'
 import { BACK_TEXT, FORWARD_TEXT, sealedShare } from './chunk.ts'
 import { BAD, MESSAGES, WIDE } from './engine.ts'
@@ -63,7 +63,8 @@ export function openBytes(keyed: Keyed, batch: TextBatch, into: TextRoom | undef
   const count = countOf(batch)
   const refusal = refusalFor('pseudonym/invalid', keyed.id)
   const most = MAX_ENCODED + keyed.prefixBytes
-  const bytes = bytesIn(into, plainBytes(keyed, batch, count, most))
+  // Where there is room for them, how long they will be shows when they are there.
+  const room = into?.bytes ?? bytesIn(undefined, plainBytes(keyed, batch, count))
   const offsets = offsetsIn(into, count)
   let total = 0
   for (const [from, to] of chunks(batch, count, BACK_TEXT, most)) {
@@ -84,16 +85,16 @@ export function openBytes(keyed: Keyed, batch: TextBatch, into: TextRoom | undef
         outBytes += length
         offsets[from + i + 1] = total + outBytes
       }
-      if (!refusal.any) memory.copy(bytes, total, out, out + outBytes)
+      if (!refusal.any && total + outBytes <= room.length) memory.copy(room, total, out, out + outBytes)
       total += outBytes
     } finally {
       keyed.forget(n, textBytes, outBytes, sealedShare(textBytes, n), longest)
     }
   }
-  if (refusal.any) bytes.fill(0)
+  if (refusal.any || total > room.length) room.fill(0, 0, total)
   refusal.throwIfAny()
-  if (total !== bytes.length) throw new Error(`the way back has ${total} bytes instead of ${bytes.length}`)
-  return { bytes, offsets }
+  if (!into && total !== room.length) throw new Error(`the way back has ${total} bytes instead of ${room.length}`)
+  return { bytes: into ? bytesIn(into, total) : room, offsets }
 }
 
 /** Puts a chunk's texts in place. What is too long for a pseudonym is none, as the empty text is. @returns bytes */
@@ -121,23 +122,11 @@ function place(keyed: Keyed, batch: TextBatch, from: number, to: number, most: n
 }
 
 /** Bytes of all identifiers, where every text is a pseudonym; else nothing is answered, and this is only a bound. */
-function plainBytes({ format, prefixBytes }: Keyed, batch: TextBatch, count: number, most: number): number {
-  const padded = format.alphabet === 'base64'
-  const { bytes, offsets } = batch
+function plainBytes({ format }: Keyed, batch: TextBatch, count: number): number {
   let total = 0
-  for (let i = 0; i < count; i++) {
-    let digits = lengthOf(batch, i)
-    if (digits > most) continue
-    digits -= prefixBytes
-    const end = offsets[i + 1] as number
-    if (padded && digits > 2) digits -= bytes[end - 2] === PAD ? 2 : bytes[end - 1] === PAD ? 1 : 0
-    const plain = Math.floor((digits * 3) / 4) - NONCE_BYTES - TAG_BYTES
-    if (plain > 0) total += plain
-  }
+  for (let i = 0; i < count; i++) total += format.plainLength(digitsOf(batch, i))
   return total
 }
-
-const PAD = 61
 
 /** From and to of each chunk; a text longer than `longest` takes no room. */
 function* chunks(
@@ -148,6 +137,11 @@ function* chunks(
 ): Generator<[number, number]> {
   for (let from = 0; from < count; ) {
     const end = Math.min(count, from + MESSAGES)
+    if ((batch.offsets[end] as number) - (batch.offsets[from] as number) <= most) {
+      yield [from, end]
+      from = end
+      continue
+    }
     let to = from
     let bytes = 0
     for (; to < end; to++) {

@@ -26,8 +26,10 @@ export interface Crew {
   outcome(place: Place): Outcome | undefined
   /** Resolves when one of these may have an outcome, or a thread is gone. */
   news(of: readonly Place[]): Promise<void>
-  /** Wipes a place that no thread works on, and gives it back. */
+  /** Gives back a place that no thread works on. What lies in it is overwritten by the next part, or by `tidy`. */
   release(place: Place): void
+  /** Wipes all places that nobody has: for whoever has released its last one. */
+  tidy(): void
   open(key: SharedKey): void
   forget(key: number): void
   close(): Promise<void>
@@ -176,18 +178,28 @@ export function crew({ threads, kernel, keys, failed, entry = ENTRY }: CrewOptio
     },
 
     release(place) {
-      const { words, texts, made } = place
+      const { words, texts, made, used } = place
       const count = words[WORD.count] as number
       const state = stateOf(place)
       // A thread that was not broken off has wiped what it was given.
-      if (state === STATE.free || state === STATE.failed) wipeFront(texts.bytes, texts.offsets[count] as number)
+      if (state === STATE.free || state === STATE.failed)
+        used.texts = Math.max(used.texts, texts.offsets[count] as number)
       // Of what was refused or broken off, nobody knows how far it came; of what was taken back there is nothing.
-      if (state === STATE.done) wipeFront(made.bytes, made.offsets[count] as number)
-      else if (state !== STATE.free) wipeFront(made.bytes, made.bytes.length)
+      if (state === STATE.done) used.made = Math.max(used.made, made.offsets[count] as number)
+      else if (state !== STATE.free) used.made = made.bytes.length
       words[WORD.count] = 0
       Atomics.store(words, WORD.state, STATE.free)
       free.push(place)
       if (free.length === places.length) for (const { worker } of members) worker.unref()
+    },
+
+    tidy() {
+      for (const { texts, made, used } of free) {
+        wipeFront(texts.bytes, used.texts)
+        wipeFront(made.bytes, used.made)
+        used.texts = 0
+        used.made = 0
+      }
     },
 
     open,

@@ -5,9 +5,11 @@ import {
   discard,
   lengthOf,
   packInto,
+  sliceOf,
   type TextBatch,
   unpackInto,
 } from '../../../lib/core/texts.ts'
+import { digitsOf } from '../../../lib/crypto/format.ts'
 import type { PseudonymKernel } from '../../../lib/crypto/kernel.ts'
 import type { Direction } from '../../../lib/wire/contract.ts'
 import { PART_BYTES, PART_VALUES, type Place } from './places.ts'
@@ -72,110 +74,96 @@ export interface BytesParts extends Parts {
   whole(): TextBatch
 }
 
-/** @throws RangeError where the batch's offsets are not what they must be */
+/**
+ * How long a text will be shows before it is made, so each part is made in its place in the answer, or copied there.
+ * @throws RangeError where the batch's offsets are not what they must be
+ */
 export function bytesParts(kernel: PseudonymKernel, batch: TextBatch, how: How): BytesParts {
   const count = countOf(batch)
   const source = asBuffer(batch.bytes)
-  const common = { count, fit, put: putBytes }
-  return how.direction === 'pseudonymize' ? forward(how.deterministic) : back()
+  const { deterministic } = how
+  const forward = how.direction === 'pseudonymize'
+  const offsets = new Uint32Array(count + 1)
+  const scratch = new Uint32Array(PART_VALUES + 1)
+  let known = 0
+  let room: Uint8Array | undefined
 
-  function fit(from: number, to: number): number {
-    const most = (batch.offsets[from] as number) + PART_BYTES
-    let end = to
-    while (end > from + 1 && (batch.offsets[end] as number) > most) end--
-    return end
+  /** Fills in the offsets up to a text's end. Of pseudonyms it looks at the padding, so it is best done when they are read anyway. */
+  function measure(to: number): void {
+    let end = offsets[known] as number
+    let last = -1
+    let length = 0
+    for (let i = known; i < to; i++) {
+      const size = forward ? lengthOf(batch, i) : digitsOf(batch, i)
+      // Most are of one length.
+      if (size !== last) length = forward ? kernel.pseudonymLength(size) : kernel.identifierLength(size)
+      last = size
+      end += length
+      offsets[i + 1] = end
+    }
+    known = Math.max(known, to)
   }
 
-  function putBytes({ from, to }: Part, { texts }: Place): boolean {
-    const start = batch.offsets[from] as number
-    const end = batch.offsets[to] as number
-    if (end - start > texts.bytes.length) return false
-    for (let i = from; i <= to; i++) texts.offsets[i - from] = (batch.offsets[i] as number) - start
-    source.copy(texts.bytes, 0, start, end)
-    return true
+  /** A part's place in the answer, which is made once others have something to do. */
+  function roomOf({ from, to }: Part): Uint8Array {
+    if (forward) measure(count)
+    room ??= bytesIn(undefined, forward ? (offsets[count] as number) : mostBytes(kernel, batch))
+    return room.subarray(offsets[from], offsets[to])
   }
 
-  function of({ from, to }: Part): TextBatch {
-    return { bytes: batch.bytes, offsets: batch.offsets.subarray(from, to + 1) }
-  }
+  return {
+    count,
 
-  /** How long pseudonyms are is known, so each part is made in its place, or copied there. */
-  function forward(deterministic: boolean): BytesParts {
-    let room: { readonly bytes: Uint8Array; readonly offsets: Uint32Array } | undefined
-    const scratch = new Uint32Array(PART_VALUES + 1)
-    function answer() {
-      room ??= pseudonymRoom(kernel, batch)
-      return room
-    }
-    return {
-      ...common,
-      take({ from, to }, place) {
-        const { bytes, offsets } = answer()
-        const { made } = place
-        asBuffer(made.bytes).copy(bytes, offsets[from], 0, made.offsets[to - from])
-      },
-      make(part) {
-        const { bytes, offsets } = answer()
-        const into = { bytes: bytes.subarray(offsets[part.from], offsets[part.to]), offsets: scratch }
-        kernel.pseudonymizeBytes(of(part), { deterministic, into })
-      },
-      whole: answer,
-    }
-  }
+    fit(from, to) {
+      const most = (batch.offsets[from] as number) + PART_BYTES
+      let end = to
+      while (end > from + 1 && (batch.offsets[end] as number) > most) end--
+      return end
+    },
 
-  /** How long identifiers are shows when they are made: each part’s offsets count from its own start until all are there. */
-  function back(): BytesParts {
-    const made: MadePart[] = []
-    const offsets = new Uint32Array(count + 1)
-    function add(from: number, bytes: Uint8Array, its: Uint32Array, n: number): void {
-      for (let i = 1; i <= n; i++) offsets[from + i] = its[i] as number
-      made.push({ from, to: from + n, bytes })
-    }
-    return {
-      ...common,
-      take({ from, to }, { made }) {
-        const bytes = new Uint8Array(made.offsets[to - from] as number)
-        asBuffer(made.bytes).copy(bytes, 0, 0, bytes.length)
-        add(from, bytes, made.offsets, to - from)
-      },
-      make(part) {
-        const { bytes, offsets } = kernel.reidentifyBytes(of(part))
-        add(part.from, bytes, offsets as Uint32Array, part.to - part.from)
-      },
-      whole: () => ({ bytes: joined(made, offsets), offsets }),
-    }
+    put({ from, to }, { texts }) {
+      const start = batch.offsets[from] as number
+      const end = batch.offsets[to] as number
+      if (end - start > texts.bytes.length) return false
+      for (let i = from; i <= to; i++) texts.offsets[i - from] = (batch.offsets[i] as number) - start
+      source.copy(texts.bytes, 0, start, end)
+      measure(to)
+      return true
+    },
+
+    take(part, { made }) {
+      const bytes = roomOf(part)
+      asBuffer(made.bytes).copy(bytes, 0, 0, bytes.length)
+    },
+
+    make(part) {
+      measure(part.to)
+      const into = { bytes: roomOf(part), offsets: scratch }
+      const texts = sliceOf(batch, part.from, part.to)
+      if (forward) kernel.pseudonymizeBytes(texts, { deterministic, into })
+      else kernel.reidentifyBytes(texts, { into })
+    },
+
+    whole() {
+      const bytes = roomOf({ from: 0, to: count })
+      if (bytes.length === room?.length) return { bytes, offsets }
+      const own = new Uint8Array(bytes)
+      discard(room as Uint8Array)
+      return { bytes: own, offsets }
+    },
   }
 }
 
-interface MadePart extends Part {
-  readonly bytes: Uint8Array
-}
-
-/** One after the other, in buffers of their own that are wiped. @param offsets from each part's start on, and then from the whole's */
-function joined(parts: MadePart[], offsets: Uint32Array): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { bytes }) => sum + bytes.length, 0))
-  let at = 0
-  for (const { from, to, bytes } of parts.sort((a, b) => a.from - b.from)) {
-    all.set(bytes, at)
-    for (let i = from + 1; i <= to; i++) offsets[i] = (offsets[i] as number) + at
-    at += bytes.length
-    discard(bytes)
-  }
-  return all
-}
-
-function pseudonymRoom(kernel: PseudonymKernel, batch: TextBatch) {
-  const offsets = new Uint32Array(batch.offsets.length)
+/** What the identifiers of pseudonyms have at most: exactly that, but for those with padding. */
+function mostBytes(kernel: PseudonymKernel, batch: TextBatch): number {
   let total = 0
   let last = -1
   let length = 0
-  for (let i = 0; i + 1 < offsets.length; i++) {
-    const bytes = lengthOf(batch, i)
-    // Identifiers are mostly of one length.
-    if (bytes !== last) length = kernel.pseudonymLength(bytes)
-    last = bytes
+  for (let i = 0; i + 1 < batch.offsets.length; i++) {
+    const characters = lengthOf(batch, i)
+    if (characters !== last) length = kernel.identifierLength(characters)
+    last = characters
     total += length
-    offsets[i + 1] = total
   }
-  return { bytes: bytesIn(undefined, total), offsets }
+  return total
 }

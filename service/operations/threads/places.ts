@@ -45,6 +45,8 @@ export interface Place {
   readonly nonces: Buffer
   /** What the thread made of them. */
   readonly made: TextRoom
+  /** Bytes at the front of both that are to be wiped; the main thread's, as `release` found them. */
+  readonly used: { texts: number; made: number }
 }
 
 export const WORD = { state: 0, key: 1, back: 2, random: 3, count: 4 } as const
@@ -87,6 +89,7 @@ export function viewPlaces({ control, parts, count }: SharedPlaces): { common: I
       texts: { bytes: bytes(PART_BYTES), offsets: offsets() },
       nonces: bytes(NONCES_BYTES),
       made: { bytes: bytes(MADE_BYTES), offsets: offsets() },
+      used: { texts: 0, made: 0 },
     }
   }
 }

@@ -23,7 +23,7 @@ export interface Sharing {
 /** A batch no larger is one part: whoever asks for many of them is served by many threads anyway. */
 const WHOLE_VALUES = 1_024
 /** A smaller part costs more to call the kernel for than is won. */
-const LEAST_VALUES = 256
+const LEAST_VALUES = 128
 /** Of this thread's own, between two pauses: 50 ms of the slowest kernel. */
 const PAUSE_VALUES = PART_VALUES
 
@@ -125,4 +125,5 @@ async function leave(crew: Crew, out: readonly Out[]): Promise<void> {
     while (!crew.takeBack(place) && crew.outcome(place) === undefined) await crew.news([place])
     crew.release(place)
   }
+  crew.tidy()
 }
