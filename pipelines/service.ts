@@ -1,5 +1,6 @@
 /** From a configuration's `service` section to a client: the one place that chooses a transport. */
 import { resolve } from 'node:path'
+import type { KMSClient } from '@aws-sdk/client-kms'
 import type { Aws } from '../lib/aws/clients.ts'
 import type { Secrets } from '../lib/aws/secrets.ts'
 import { bytesOf, overBytes } from '../lib/client/bytes.ts'
@@ -108,6 +109,7 @@ async function transportOf(settings: BatchSettings, outside: ServiceOutside): Pr
 interface AwsAccess {
   readonly clients: Aws
   readonly secrets: Secrets
+  readonly kms: () => Promise<KMSClient>
   close(): Promise<void>
 }
 
@@ -128,6 +130,7 @@ async function awsFor(settings: BatchSettings, { env, clock, aws }: ServiceOutsi
   return {
     clients,
     secrets: openSecrets({ client: () => clients.secretsManager({ ...own, region }), clock }),
+    kms: () => clients.kms({ ...own, region }),
     close: async () => (aws ? undefined : clients.close()),
   }
 }
@@ -144,8 +147,14 @@ async function embedded(
   ])
   const load = async () => {
     if (typeof keyring === 'string') return loadKeyring(resolve(outside.cwd, keyring))
-    const { parseSecretKeyring } = await import('../service/keys/secret.ts')
-    return parseSecretKeyring(await (aws as AwsAccess).secrets.get(keyring.secret), keyring.secret)
+    const [{ parseSecretKeyring }, { unsealedText }, { kmsDataKeys }] = await Promise.all([
+      import('../service/keys/secret.ts'),
+      import('../service/keys/kms.ts'),
+      import('../lib/aws/kms.ts'),
+    ])
+    const { secrets, kms } = aws as AwsAccess
+    const text = await unsealedText(await secrets.get(keyring.secret), () => kmsDataKeys(kms))
+    return parseSecretKeyring(text, keyring.secret)
   }
   return embeddedTransport({ ...outside, keyring: load, kernel })
 }

@@ -42,6 +42,8 @@ export interface AppOptions {
   /** Which `Host` may be asked for. @default any */
   readonly allowsHost?: (host: string | undefined) => boolean
   readonly log: (entry: LogEntry) => void
+  /** Bytes of an answer as they count against the limit of {@link MAX_BODY_BYTES}. @default those of its body */
+  readonly answerBytes?: (body: string) => number
   /** Calls under way at most, the others get a 503. @default 256 */
   readonly maxInFlight?: number
   /** Says whether a caller may have one more request now; one that may not gets a 429. @default no limit */
@@ -62,6 +64,7 @@ export function createApp(options: AppOptions): App {
   let draining = false
   /** Whether the last entry could be put on record. */
   let onRecord = true
+  const { answerBytes = Buffer.byteLength } = options
   const domains = { has: (name: string) => keyring.domains.some(({ domain }) => domain === name) }
 
   return {
@@ -205,7 +208,7 @@ export function createApp(options: AppOptions): App {
       return refuse(call, problem)
     }
     const text = JSON.stringify({ [field.answer]: answer.values })
-    if (Buffer.byteLength(text) > MAX_BODY_BYTES) return refuse(call, { code: 'answer/too-large' })
+    if (answerBytes(text) > MAX_BODY_BYTES) return refuse(call, { code: 'answer/too-large' })
     return release(call, answer, text)
   }
 

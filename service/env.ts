@@ -68,3 +68,76 @@ async function readText(file: string): Promise<string> {
     throw new PseudolakeError('input/not-found', `${file}: can't be read (${code ?? 'unknown error'})`, { file })
   }
 }
+
+/** What a function's environment says (docs/lambda.md). */
+export interface LambdaSettings {
+  /** Name or ARN of the secret that holds the keyring. */
+  readonly keyringSecret: string
+  /** Name or ARN of the secret that holds the callers, or one API key as the original service's deployment writes it. */
+  readonly apiKeysSecret: string | undefined
+  /** One more caller, with `pseudonymize` only. */
+  readonly apiKey: string | undefined
+  /** Whoever is no known caller may pseudonymize: where the gateway, or IAM, says who may call at all. */
+  readonly anyCaller: boolean
+  readonly trustPrincipal: boolean
+  /** An s3:// location. Without one there is no way back: it must be on record first. */
+  readonly audit: string | undefined
+  readonly anchors: string | undefined
+  readonly secretTtlMs: number
+  /** CloudWatch's namespace for metrics of each call; undefined: none are written. */
+  readonly metricsNamespace: string | undefined
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const SECRET_TTL_SECONDS = 300
+
+/** @throws PseudolakeError `config/invalid` naming the variable, never its value; `service/no-callers` */
+export function readLambdaEnv(env: Env): LambdaSettings {
+  const text = (name: string) => env[name]?.trim() || undefined
+  const keyringSecret = text('PSEUDOLAKE_KEYRING_SECRET')
+  if (keyringSecret === undefined)
+    throw variable('PSEUDOLAKE_KEYRING_SECRET', 'expected the name or ARN of the secret that holds the keyring')
+  const ttl = Number(text('PSEUDOLAKE_SECRET_TTL_SECONDS') ?? SECRET_TTL_SECONDS)
+  if (!(ttl >= 1 && ttl <= 86_400))
+    throw variable('PSEUDOLAKE_SECRET_TTL_SECONDS', 'expected a number of seconds from 1 to 86400')
+  const settings = {
+    keyringSecret,
+    apiKeysSecret: text('PSEUDOLAKE_API_KEYS_SECRET'),
+    apiKey: text('PSEUDOLAKE_API_KEY'),
+    anyCaller: choice(text('PSEUDOLAKE_ANY_CALLER'), 'PSEUDOLAKE_ANY_CALLER', 'pseudonymize'),
+    trustPrincipal: choice(text('PSEUDOLAKE_TRUST_PRINCIPAL'), 'PSEUDOLAKE_TRUST_PRINCIPAL', 'true'),
+    audit: location(text('PSEUDOLAKE_AUDIT'), 'PSEUDOLAKE_AUDIT'),
+    anchors: location(text('PSEUDOLAKE_AUDIT_ANCHORS'), 'PSEUDOLAKE_AUDIT_ANCHORS'),
+    secretTtlMs: ttl * 1000,
+    metricsNamespace: namespace(text('PSEUDOLAKE_METRICS_NAMESPACE'), 'PSEUDOLAKE_METRICS_NAMESPACE'),
+  }
+  if (settings.apiKeysSecret === undefined && settings.apiKey === undefined && !settings.anyCaller)
+    throw new PseudolakeError(
+      'service/no-callers',
+      'nobody could call: set PSEUDOLAKE_API_KEYS_SECRET, PSEUDOLAKE_API_KEY or PSEUDOLAKE_ANY_CALLER',
+      { hint: 'docs/lambda.md says which is for what.' },
+    )
+  return settings
+}
+
+/** Something that is off unless it is asked for in so many words. */
+function choice(value: string | undefined, name: string, word: string): boolean {
+  if (value === undefined || value === 'false') return false
+  if (value === word) return true
+  throw variable(name, `expected ${word}, or nothing`)
+}
+
+function namespace(value: string | undefined, name: string): string | undefined {
+  if (value === undefined || /^[\w./#:-]{1,255}$/.test(value)) return value
+  throw variable(name, 'expected a name of letters, digits and . _ - / # :')
+}
+
+function location(value: string | undefined, name: string): string | undefined {
+  if (value === undefined || /^s3:\/\/[^/]+/.test(value)) return value
+  throw variable(name, 'expected an s3:// location')
+}
+
+function variable(name: string, what: string): PseudolakeError {
+  return new PseudolakeError('config/invalid', `${name}: ${what}`, { key: name })
+}

@@ -64,7 +64,7 @@ export const keysImport: Command = {
   ],
   async run(args, io) {
     const secret = await readSecret(resolve(io.cwd, positional(args, 'SECRET.json')))
-    return save(required(args, 'out'), importOriginal(secret, { randomBytes, now: io.clock.wall() }), io)
+    return save(required(args, 'out'), importOriginal(secret, { now: io.clock.wall() }), io)
   },
 }
 

@@ -6,6 +6,7 @@
  */
 import type { GlueClient } from '@aws-sdk/client-glue'
 import type { KinesisClient } from '@aws-sdk/client-kinesis'
+import type { KMSClient } from '@aws-sdk/client-kms'
 import type { LambdaClient } from '@aws-sdk/client-lambda'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
@@ -32,6 +33,7 @@ export interface Aws {
   lambda(settings: AwsSettings): Promise<LambdaClient>
   /** Tries once: the consumer and the producer of lib/kinesis pace their own retries. */
   kinesis(settings: AwsSettings): Promise<KinesisClient>
+  kms(settings: AwsSettings): Promise<KMSClient>
   /** Signs requests (Signature Version 4) that are sent by others. @param service its signing name, `execute-api` say */
   sign(settings: AwsSettings, service: string): Promise<Sign>
   /** Who requests with these settings are made as; kept until shortly before they expire. */
@@ -153,6 +155,11 @@ export function openAws({ env }: AwsOptions): Aws {
       client('kinesis', settings, async (common) => {
         const { KinesisClient } = await import('@aws-sdk/client-kinesis')
         return new KinesisClient({ ...common, maxAttempts: 1 })
+      }),
+    kms: (settings) =>
+      client('kms', settings, async (common) => {
+        const { KMSClient } = await import('@aws-sdk/client-kms')
+        return new KMSClient({ ...common, maxAttempts: MAX_ATTEMPTS })
       }),
     async sign(settings, service) {
       // As the client's, where the SDK has one of that name.

@@ -18,6 +18,8 @@ export interface Secrets {
    *   `secret/unavailable`; `aws/*`
    */
   get(name: string): Promise<string>
+  /** The text before the last change (stage `AWSPREVIOUS`), kept as long; undefined where there is none. @throws as {@link get} */
+  previous(name: string): Promise<string | undefined>
   /** Asks again whatever is kept: for who was refused with what it had. One request for all who ask meanwhile. */
   refresh(name: string): Promise<string>
 }
@@ -27,48 +29,66 @@ const DEFAULT_TTL_MS = 15 * 60_000
 const AGAIN_MS = 60_000
 
 interface Kept {
-  readonly text: string
+  /** Undefined: there is none. */
+  readonly text: string | undefined
   readonly until: number
 }
 
+type Stage = 'AWSCURRENT' | 'AWSPREVIOUS'
+
 export function openSecrets({ client, clock, ttlMs = DEFAULT_TTL_MS }: SecretsOptions): Secrets {
   const kept = new Map<string, Kept>()
-  const asked = new Map<string, Promise<string>>()
+  const asked = new Map<string, Promise<string | undefined>>()
 
-  function refresh(name: string): Promise<string> {
-    const known = asked.get(name)
+  function ask(name: string, stage: Stage): Promise<string | undefined> {
+    const place = `${stage} ${name}`
+    const known = asked.get(place)
     if (known) return known
-    const asking = read(name).finally(() => asked.delete(name))
-    asked.set(name, asking)
+    const asking = read(name, stage, place).finally(() => asked.delete(place))
+    asked.set(place, asking)
     return asking
   }
 
-  async function read(name: string): Promise<string> {
+  async function read(name: string, stage: Stage, place: string): Promise<string | undefined> {
     let answer: GetSecretValueCommandOutput
     try {
       const { GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager')
-      answer = await (await client()).send(new GetSecretValueCommand({ SecretId: name }))
+      const asked = { SecretId: name, ...(stage !== 'AWSCURRENT' && { VersionStage: stage }) }
+      answer = await (await client()).send(new GetSecretValueCommand(asked))
     } catch (error) {
       // An old text serves on where the new one can't be asked for: a job of hours need not end for that.
-      const old = kept.get(name)
+      const old = kept.get(place)
       const failed = failure(error, name)
+      if (stage === 'AWSPREVIOUS' && failed.code === 'secret/not-found') return keep(place, undefined, ttlMs)
       if (!old || !failed.retryable) throw failed
-      kept.set(name, { text: old.text, until: clock.now() + Math.min(ttlMs, AGAIN_MS) })
-      return old.text
+      return keep(place, old.text, Math.min(ttlMs, AGAIN_MS))
     }
     const { SecretString: text } = answer
     if (text === undefined)
       throw invalid(name, `it is binary, of ${answer.SecretBinary?.length ?? 0} bytes; a text is needed`)
     if (text.trim() === '') throw invalid(name, 'it is empty')
-    kept.set(name, { text, until: clock.now() + ttlMs })
+    return keep(place, text, ttlMs)
+  }
+
+  function keep(place: string, text: string | undefined, ms: number): string | undefined {
+    kept.set(place, { text, until: clock.now() + ms })
     return text
   }
 
+  async function known(name: string, stage: Stage): Promise<string | undefined> {
+    const there = kept.get(`${stage} ${name}`)
+    return there && clock.now() < there.until ? there.text : ask(name, stage)
+  }
+
   return {
-    refresh,
-    async get(name) {
-      const known = kept.get(name)
-      return known && clock.now() < known.until ? known.text : refresh(name)
+    get: async (name) => (await known(name, 'AWSCURRENT')) as string,
+    previous: (name) => known(name, 'AWSPREVIOUS'),
+    async refresh(name) {
+      const place = `AWSPREVIOUS ${name}`
+      const previous = kept.get(place)
+      // What was current is previous now, if anything has changed.
+      if (previous) kept.set(place, { ...previous, until: Number.NEGATIVE_INFINITY })
+      return (await ask(name, 'AWSCURRENT')) as string
     },
   }
 }

@@ -1,7 +1,7 @@
 /** What an `aws` section of a configuration says, and what the environment says where it is silent. Pure. */
 import { PseudolakeError } from '../core/errors.ts'
 
-export const AWS_SERVICES = ['s3', 'glue', 'secretsmanager', 'kinesis', 'sts', 'lambda'] as const
+export const AWS_SERVICES = ['s3', 'glue', 'secretsmanager', 'kinesis', 'sts', 'lambda', 'kms'] as const
 export type AwsService = (typeof AWS_SERVICES)[number]
 
 export interface AwsSettings {
@@ -24,6 +24,7 @@ const ENDPOINT_VARIABLES: Readonly<Record<AwsService, string>> = {
   kinesis: 'KINESIS',
   sts: 'STS',
   lambda: 'LAMBDA',
+  kms: 'KMS',
 }
 
 /**

@@ -23,8 +23,10 @@ export interface Keyring {
 export interface KeysBack {
   /** A v2 pseudonym names its key. */
   byId(id: string): PseudonymKernel | undefined
-  /** A pseudonym in the original format does not; a keyring has one such key at most. */
+  /** A pseudonym in the original format does not; this is the key that is most likely its. */
   readonly original: PseudonymKernel | undefined
+  /** All such keys, that one first. A keyring's file has one at most; a secret that was rotated, one more (service/keys/versions.ts). */
+  readonly originals: readonly PseudonymKernel[]
 }
 
 /** What may be shown of a domain. */
@@ -110,7 +112,8 @@ export function openKeyring(data: KeyringData, openKernel: OpenKernel, options: 
         .map(({ kernel }) => kernel)
         .filter(({ key }) => pin === undefined || key.id === pin)
       const ofV2 = new Map(kernels.filter(({ key }) => key.format === 'v2').map((kernel) => [kernel.key.id, kernel]))
-      return { byId: (id) => ofV2.get(id), original: kernels.find(({ key }) => key.format === 'original') }
+      const originals = kernels.filter(({ key }) => key.format === 'original')
+      return { byId: (id) => ofV2.get(id), original: originals[0], originals }
     },
 
     dispose() {

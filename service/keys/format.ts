@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import type { KeyMaterial } from '../../lib/crypto/kernel.ts'
+import type { OriginalMaterial } from '../../lib/crypto/kernel.ts'
 import { type DomainData, KEY_STATES, type KeyData, type KeyringData, type KeyState } from '../../lib/crypto/keyring.ts'
 import { secretCopy } from '../../lib/crypto/secret-bytes.ts'
 import { DEFAULT_DOMAIN, isDomain, isKeyId } from '../../lib/wire/contract.ts'
+import { SEALED_KIND } from './sealed.ts'
 
 /**
  * The keyring's file format, version 2 (docs/service.md). Pure; no I/O.
@@ -19,6 +21,7 @@ export function parseKeyring(text: string): KeyringData {
     throw invalid(
       'this is a secret in the original format; `pseudolake keys import FILE --out KEYRING` makes a keyring of it',
     )
+  if (root.kind === SEALED_KIND) throw invalid('this is a sealed keyring; it has to be opened first (docs/keys.md)')
   if (typeof root.version === 'number' && root.version > VERSION)
     throw invalid(
       `version: this pseudolake reads up to ${VERSION}, the keyring has ${root.version}: a newer pseudolake is needed`,
@@ -42,8 +45,28 @@ export function writeKeyring({ domains }: KeyringData): string {
 }
 
 /** Reads a secret as the original service's key generator wrote it. @throws PseudolakeError `keyring/invalid` */
-export function parseOriginalSecret(text: string, id: string): KeyMaterial {
-  return original(object(parseJson(text, 'the secret'), 'the secret'), { id, domain: DEFAULT_DOMAIN }, 'secret')
+export function parseOriginalSecret(text: string): OriginalMaterial {
+  const fields = object(parseJson(text, 'the secret'), 'the secret')
+  const material = original(fields, { id: '', domain: DEFAULT_DOMAIN }, 'secret')
+  return { ...material, id: originalId(material) }
+}
+
+const KEY_ID_CHARACTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+/**
+ * An original secret has no id. This one follows from it: the same wherever the secret is read from, so that what a table remembers holds when the
+ * secret moves into a keyring, and another one for another secret, so that a rotation shows. It gives away 20 bits of a hash of 320.
+ */
+function originalId({ secretKey, nonceKey, nonceStrPos }: OriginalMaterial): string {
+  const hash = createHash('sha256').update('pseudolake original key id\0')
+  const digest = hash.update(secretKey).update(nonceKey).update(String(nonceStrPos)).digest()
+  let number = digest.readUIntBE(0, 6)
+  let id = ''
+  for (let i = 0; i < 4; i++) {
+    id += KEY_ID_CHARACTERS[number % 36]
+    number = Math.floor(number / 36)
+  }
+  return id
 }
 
 function readDomain(domain: string, value: unknown): DomainData {
@@ -77,7 +100,7 @@ function readKey(domain: string, value: unknown, place: string): KeyData {
   return { material: { format, id, domain, aead, mac }, created, state }
 }
 
-function original(fields: Fields, name: { id: string; domain: string }, place: string): KeyMaterial {
+function original(fields: Fields, name: { id: string; domain: string }, place: string): OriginalMaterial {
   const { encodedSecretKey, encodedNonceKey, nonceStrPos, nonceEndPos } = fields
   const isPosition = typeof nonceStrPos === 'number' && Number.isInteger(nonceStrPos)
   if (!isPosition || nonceStrPos < 0 || nonceStrPos > 20)

@@ -49,13 +49,21 @@ async function signatureOf(file: string): Promise<string | undefined> {
 export type Reloaded = 'replaced' | 'unchanged' | 'failed'
 
 export type ReloadEvent =
-  | { readonly event: 'keyring-reloaded'; readonly domains: number; readonly keys: number }
+  | {
+      readonly event: 'keyring-reloaded'
+      readonly domains: number
+      readonly keys: number
+      /** Ids of keys that were in use and are in it no more. */
+      readonly lost?: readonly string[]
+    }
   | { readonly event: 'keyring-not-reloaded'; readonly code: string; readonly reason: string }
 
 export interface FollowOptions {
   readonly source: KeyringSource
   /** The bytes that it is given are wiped afterwards. */
   readonly open: (data: KeyringData) => Keyring
+  /** Takes over a keyring too in which a key that is in use is missing. @default false: that is more likely another keyring */
+  readonly mayLoseKeys?: boolean
   /** Is told of what was taken over, and once of what could not be. */
   readonly say: (event: ReloadEvent) => void
 }
@@ -70,7 +78,12 @@ export interface FollowedKeyring {
 }
 
 /** Opens what the source has, and stays able to take over what it has later. @throws PseudolakeError as the source does */
-export async function followKeyring({ source, open, say }: FollowOptions): Promise<FollowedKeyring> {
+export async function followKeyring({
+  source,
+  open,
+  mayLoseKeys = false,
+  say,
+}: FollowOptions): Promise<FollowedKeyring> {
   const first = await source.read()
   if (!first) throw new PseudolakeError('internal/bug', 'a keyring that was never read counts as read')
   const keyring = liveKeyring(openWiping(first.data, open))
@@ -96,8 +109,11 @@ export async function followKeyring({ source, open, say }: FollowOptions): Promi
 
   function takeOver({ data, accept }: ReadKeyring): void {
     const next = openWiping(data, open)
+    let lost: string[]
     try {
-      requireSuccessor(keyring, next)
+      lost = missingIn(next, keyring)
+      if (lost.length > 0 && !mayLoseKeys)
+        throw unfit(`it lacks ${lost.join(', ')}, in use until now: retire a key first, or start anew`)
     } catch (error) {
       next.dispose()
       throw error
@@ -105,7 +121,7 @@ export async function followKeyring({ source, open, say }: FollowOptions): Promi
     keyring.replace(next)
     accept()
     const keys = next.domains.reduce((sum, domain) => sum + domain.keys.length, 0)
-    say({ event: 'keyring-reloaded', domains: next.domains.length, keys })
+    say({ event: 'keyring-reloaded', domains: next.domains.length, keys, ...(lost.length > 0 && { lost }) })
   }
 
   return {
@@ -128,25 +144,26 @@ function openWiping(data: KeyringData, open: (data: KeyringData) => Keyring): Ke
 }
 
 /**
- * A keyring in which a key that is in use is missing, or has other bytes under the same id, would make pseudonyms in silence that join with
- * nothing, or leave some without a way back.
+ * The keys in use that another keyring has no more. One that has other bytes under the same id would make pseudonyms in silence that join with
+ * nothing.
  * @throws PseudolakeError `keyring/invalid`
  */
-function requireSuccessor(live: LiveKeyring, next: Keyring): void {
+function missingIn(next: Keyring, live: LiveKeyring): string[] {
+  const missing: string[] = []
   const held = live.hold()
   try {
     for (const { domain, keys } of held.keyring.domains)
       for (const { id, state } of keys) {
         if (state === 'retired') continue
         const there = next.domains.find((other) => other.domain === domain)?.keys.find((key) => key.id === id)
-        if (!there) throw unfit(`key ${id} of the domain ${domain} is missing: retire it first, or start anew`)
-        if (there.state === 'retired') continue
-        const [before, after] = [held.keyring, next].map((ring) => checkOf(ring, domain, id))
-        if (before !== after) throw unfit(`key ${id} of the domain ${domain} is another one than before`)
+        if (!there) missing.push(id)
+        else if (there.state !== 'retired' && checkOf(held.keyring, domain, id) !== checkOf(next, domain, id))
+          throw unfit(`key ${id} of the domain ${domain} is another one than before`)
       }
   } finally {
     held.release()
   }
+  return missing
 }
 
 /** A key's bytes are not kept to be compared; what it makes of a constant says as much. */

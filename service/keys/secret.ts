@@ -3,9 +3,6 @@ import type { KeyringData } from '../../lib/crypto/keyring.ts'
 import { DEFAULT_DOMAIN } from '../../lib/wire/contract.ts'
 import { parseKeyring, parseOriginalSecret } from './format.ts'
 
-/** The id of a key that came without one; always the same, so that what a table remembers of it holds from run to run. */
-const ORIGINAL_ID = 'orig'
-
 /**
  * A keyring out of a secret store: the text of a keyring, or a secret in the original format, which becomes the only key of the domain
  * `default`.
@@ -15,9 +12,9 @@ const ORIGINAL_ID = 'orig'
 export function parseSecretKeyring(text: string, name: string): KeyringData {
   try {
     if (!isOriginal(text)) return parseKeyring(text)
-    const material = parseOriginalSecret(text, ORIGINAL_ID)
+    const material = parseOriginalSecret(text)
     const key = { material, created: new Date(0).toISOString(), state: 'active' as const }
-    return { domains: [{ domain: DEFAULT_DOMAIN, primary: ORIGINAL_ID, keys: [key] }] }
+    return { domains: [{ domain: DEFAULT_DOMAIN, primary: material.id, keys: [key] }] }
   } catch (error) {
     if (error instanceof PseudolakeError)
       throw new PseudolakeError(error.code, `secret ${name}: ${error.message}`, { secret: name })

@@ -103,13 +103,14 @@ export async function reidentify(
     if (!kernel) refused.add(i)
     return kernel
   })
-  const how = { direction: 'reidentify', deterministic: true } as const
   let answer: (string | null)[] | undefined
+  const used = new Set<string>()
   for (const { kernel, places } of shares) {
     const whole = places.length === values.length
     try {
       const texts = whole ? (values as readonly string[]) : places.map((i) => values[i] as string)
-      const made = await run(kernel, texts, how, options)
+      const kernels = kernel === keys.original ? keys.originals : [kernel]
+      const made = await byAny(kernels, texts, used, options)
       if (whole) answer = made as string[]
       else {
         answer ??= new Array<string | null>(values.length).fill(null)
@@ -121,7 +122,55 @@ export async function reidentify(
   }
   refused.throwIfAny(values.length)
   answer ??= values.map(() => null)
-  return { values: answer, domain, keys: shares.map(({ kernel }) => kernel.key.id) }
+  return { values: answer, domain, keys: [...used] }
+}
+
+/**
+ * By whichever of several keys has made them: all by the first, as nearly always, else each by one after the other. Which one it was, the tag
+ * proves. There are several only of texts that name no key.
+ * @param used gets the ids
+ * @throws PseudolakeError `pseudonym/invalid`
+ */
+async function byAny(
+  kernels: readonly PseudonymKernel[],
+  texts: readonly string[],
+  used: Set<string>,
+  options: RunOptions,
+): Promise<readonly string[]> {
+  const how = { direction: 'reidentify', deterministic: true } as const
+  const [first, ...others] = kernels as [PseudonymKernel, ...PseudonymKernel[]]
+  try {
+    const made = await run(first, texts, how, options)
+    used.add(first.key.id)
+    return made
+  } catch (error) {
+    if (others.length === 0 || !isPseudolakeError(error, 'pseudonym/invalid')) throw error
+  }
+  const refused = refusals('pseudonym/invalid')
+  const answer: string[] = []
+  for (const [i, text] of texts.entries()) {
+    for (const kernel of kernels) {
+      const identifier = identifierOf(kernel, text)
+      if (identifier === undefined) continue
+      answer[i] = identifier
+      used.add(kernel.key.id)
+      break
+    }
+    if (answer[i] === undefined) refused.add(i)
+    if (i % 1_000 === 999) await options.pause?.()
+  }
+  refused.throwIfAny(texts.length)
+  return answer
+}
+
+/** Undefined where it is none of the key's. */
+function identifierOf(kernel: PseudonymKernel, pseudonym: string): string | undefined {
+  try {
+    return kernel.reidentify([pseudonym])[0]
+  } catch (error) {
+    if (isPseudolakeError(error, 'pseudonym/invalid')) return undefined
+    throw error
+  }
 }
 
 type Values = OperationRequest['values']

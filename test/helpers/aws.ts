@@ -57,7 +57,10 @@ export function awsError(name: string, status = 400, message = 'said by the fake
   return { status, headers: { 'x-amzn-errortype': name }, body: { __type: name, message, Message: message, ...more } }
 }
 
-/** @param behave what of a request's answer is not the default: `GetSecretValue` of `secrets`, `AssumeRole` of any role */
+/**
+ * @param behave what of a request's answer is not the default: `GetSecretValue` of `secrets`, `AssumeRole` of any role
+ * @param secrets by name; `NAME#AWSPREVIOUS` is the version before
+ */
 export async function fakeAws(
   behave: Behave = () => undefined,
   secrets: Record<string, string | Uint8Array> = {},
@@ -108,7 +111,8 @@ function usual(
   roles: Map<string, string>,
 ): AwsAnswer {
   if (operation === 'GetSecretValue') {
-    const secret = secrets[String(json.SecretId)]
+    const stage = json.VersionStage === undefined ? '' : `#${json.VersionStage}`
+    const secret = secrets[`${json.SecretId}${stage}`]
     if (secret === undefined) return awsError('ResourceNotFoundException')
     return {
       body: {

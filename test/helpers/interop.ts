@@ -1,6 +1,6 @@
 /**
  * The engines that judge our output, PyIceberg, Spark, Trino and DuckDB's iceberg extension, and the servers it is judged through, versitygw (S3),
- * moto (Glue), Iceberg's REST catalog, kinesis-local and kinesalite, as scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the
+ * moto (Glue), Iceberg's REST catalog, kinesis-local and kinesalite, and the runtime that Lambda runs functions in, as scripts/interop/install.sh puts them below one folder. A test that needs one is skipped with the
  * reason where it is missing, and fails instead where PSEUDOLAKE_REQUIRE_INTEROP=1 says that it must be there.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -22,6 +22,7 @@ export type Counterpart =
   | 'kinesis-local'
   | 'kinesalite'
   | 'schemathesis'
+  | 'lambda-ric'
 export type Presence = { readonly there: true } | { readonly there: false; readonly reason: string }
 
 /** Python of the installation; where there is none, a test may try another. */
@@ -34,6 +35,8 @@ export const REST_CATALOG = join(HOME, 'rest', 'lib')
 export const KINESIS = join(HOME, 'kinesis', 'node_modules')
 /** Holds an HTTP service to its OpenAPI file. */
 export const SCHEMATHESIS = join(HOME, 'schemathesis', 'bin', 'schemathesis')
+/** What Lambda runs a Node function's handler in, a program for Node. */
+export const LAMBDA_RIC = join(HOME, 'lambda', 'node_modules', 'aws-lambda-ric', 'index.mjs')
 const AWS_JAR = join(HOME, 'jars', 'iceberg-aws-bundle.jar')
 const ICEBERG_JAR = join(HOME, 'jars', 'iceberg-spark-runtime.jar')
 /** Load order: iceberg needs the two others. */
@@ -56,6 +59,7 @@ export function interop(name: Counterpart): Presence {
     'kinesis-local': [join(KINESIS, 'kinesis-local', 'main.js')],
     kinesalite: [join(KINESIS, 'kinesalite', 'cli.js')],
     schemathesis: [SCHEMATHESIS],
+    'lambda-ric': [LAMBDA_RIC, join(LAMBDA_RIC, '..', 'rapid-client.node')],
   }[name]
   const lost = files.find((file) => !existsSync(file))
   if (lost !== undefined) return { there: false, reason: `${name}: ${lost} is missing; ${install}` }

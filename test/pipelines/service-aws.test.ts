@@ -9,7 +9,8 @@ import type { PseudolakeError } from '../../lib/core/errors.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
 import { connectService } from '../../pipelines/service.ts'
 import { createKeyring } from '../../service/keys/create.ts'
-import { writeKeyring } from '../../service/keys/format.ts'
+import { parseOriginalSecret, writeKeyring } from '../../service/keys/format.ts'
+import { sealWithKms } from '../../service/keys/kms.ts'
 import { request } from '../client/support.ts'
 import { type Received, serve } from '../client/transports/server.ts'
 import {
@@ -227,6 +228,31 @@ test.each([
   expect(JSON.stringify([error.message, error.context, String(error.cause)])).not.toContain('PLANTED')
 })
 
+test('a keyring in a secret may be sealed by KMS', async () => {
+  const plain = randomBytes(32)
+  const wrapped = Buffer.from('wrapped')
+  const service = {
+    generate: async () => ({
+      plain: new Uint8Array(plain),
+      wrapped,
+      keyArn: 'arn:aws:kms:eu-west-1:123456789012:key/0123',
+    }),
+    unwrap: async () => plain,
+  }
+  const text = writeKeyring(createKeyring({ randomBytes, now: 0 }))
+  const sealed = await sealWithKms(text, 'alias/keys', service, { randomBytes, now: 0 })
+  const aws = await fakeAws(
+    ({ operation }) => (operation === 'Decrypt' ? { body: { Plaintext: plain.toString('base64') } } : undefined),
+    { sealed, plain: text },
+  )
+  const [one, other] = await Promise.all(
+    ['sealed', 'plain'].map((secret) => connected({ embedded: { keyring: { secret } } }, aws)),
+  )
+  expect(await keyCheck(one?.client as Client['client'], 'default')).toEqual(
+    await keyCheck(other?.client as Client['client'], 'default'),
+  )
+})
+
 test('a keyring is read out of a secret; one in the original format makes the pseudonyms of its tables', async () => {
   const [{ secret, cases }] = JSON.parse(readFileSync('test/vectors/original.json', 'utf8'))
   const secrets = {
@@ -240,7 +266,7 @@ test('a keyring is read out of a secret; one in the original format makes the ps
   const original = await connected({ embedded: { keyring: { secret: 'original' } } }, aws)
   const again = await connected({ embedded: { keyring: { secret: 'original' } } }, aws)
   const check = await keyCheck(original.client, 'default')
-  expect(check).toMatchObject({ format: 'original', key: 'orig' })
+  expect(check).toMatchObject({ format: 'original', key: parseOriginalSecret(JSON.stringify(secret)).id })
   expect(await keyCheck(again.client, 'default')).toEqual(check)
   const known = cases.filter(({ identifier }: { identifier: string }) => identifier !== '').slice(0, 20)
   const asked = request(

@@ -45,7 +45,7 @@ test('the file is exactly what is documented', () => {
 
 test('a secret of the original service becomes the primary of default', () => {
   for (const { secret, cases } of ORIGINAL) {
-    const data = importOriginal(JSON.stringify({ ...secret, keyGenerationTime: 'ignored' }), { randomBytes, now })
+    const data = importOriginal(JSON.stringify({ ...secret, keyGenerationTime: 'ignored' }), { now })
     expect(parseKeyring(writeKeyring(data))).toEqual(data)
     expect(JSON.parse(writeKeyring(data)).domains.default.keys[0]).toMatchObject({ format: 'original', ...secret })
     const made = open(data)
@@ -120,7 +120,7 @@ test.skipIf(process.platform !== 'linux')('a keyring in a folder that can’t be
 })
 
 test('a byte order mark in front of a secret or a keyring is no part of it', () => {
-  const made = importOriginal(`\uFEFF${JSON.stringify(ORIGINAL[0]?.secret)}`, { randomBytes, now })
+  const made = importOriginal(`\uFEFF${JSON.stringify(ORIGINAL[0]?.secret)}`, { now })
   expect(parseKeyring(`\uFEFF${writeKeyring(made)}`)).toEqual(made)
 })
 

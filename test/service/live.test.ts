@@ -107,8 +107,8 @@ test('the bytes that were read are zero once the keyring is open, also where it 
 })
 
 test.each<[string, (data: KeyringData) => KeyringData | Error, RegExp]>([
-  ['a key that is in use is missing', () => fresh('default'), /is missing/],
-  ['a domain is missing', () => fresh('other'), /is missing/],
+  ['a key that is in use is missing', () => fresh('default'), /lacks/],
+  ['a domain is missing', () => fresh('other'), /lacks/],
   [
     'a key has other bytes under the same id',
     (data) => {

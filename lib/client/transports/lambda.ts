@@ -40,7 +40,7 @@ const TOO_LARGE = /^Function\.ResponseSizeTooLarge$/i
 
 /**
  * Calls the service's function without a gateway before it. The event is the one that API Gateway's proxy integration (REST, version 1.0) makes
- * of a request, as far as the service looks at it, and so is the answer: one handler serves both (docs/service.md, "Called directly").
+ * of a request, as far as the service looks at it, and so is the answer: one handler serves both (docs/service.md, "As a function, and called directly").
  *
  * Lambda takes and gives 6,291,456 bytes; what is larger ends as `service/too-large`, and the batching layer cuts it in two.
  */
