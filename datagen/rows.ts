@@ -2,7 +2,7 @@
  * The rows of a dataset, batch by batch, as numbers: what they look like as text is the writers' matter.
  * Shaped like the published one: `dept_id` 0 to 49, `vin` 0 to 9999 (both as strings), `example_ts` that advances. Pure.
  */
-import { type Random, seeded } from './random.ts'
+import { type Random, seeded } from '../lib/core/random.ts'
 
 export type Distribution = 'uniform' | 'zipf' | 'unique'
 

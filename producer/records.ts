@@ -2,8 +2,9 @@
  * Records as the reference's producer sends them: `{"dept_id": "3", "vin": "12345678", "example_ts": "2023-09-26T10:00:00.123456"}`, one line
  * without its end, blanks as Python's json puts them; under a random UUID in hex. Drawn as datasets are (datagen). Pure.
  */
-import { seeded } from '../datagen/random.ts'
+
 import { digits, timestamps } from '../datagen/text.ts'
+import { seeded } from '../lib/core/random.ts'
 import type { NewRecord } from '../lib/kinesis/kinesis.ts'
 
 export interface RecordsOptions {

@@ -10,6 +10,8 @@ export interface Metrics {
   /** @param n entries of the record that the anchor covers */
   anchored(n: number, wallMs: number): void
   anchorFailed(): void
+  /** What an emulated gateway or function did to a request. */
+  emulated(what: string): void
   started(): void
   ended(): void
   /** Calls under way. */
@@ -31,6 +33,7 @@ const BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 /** @param runtime asked with each `text`; missing: nothing of the process is told */
 export function metrics(runtime?: () => Runtime): Metrics {
   const requests = new Map<string, number>()
+  const emulated = new Map<string, number>()
   const refusals = new Map<string, number>()
   const durations = new Map<string, { readonly counts: number[]; sum: number; count: number }>()
   const values: Record<Direction, number> = { pseudonymize: 0, reidentify: 0 }
@@ -66,6 +69,9 @@ export function metrics(runtime?: () => Runtime): Metrics {
     },
     anchorFailed() {
       anchorFailures++
+    },
+    emulated(what) {
+      increase(emulated, `what="${what}"`)
     },
     started() {
       inFlight++
@@ -106,6 +112,9 @@ export function metrics(runtime?: () => Runtime): Metrics {
         ...single('pseudolake_anchor_failures_total', 'counter', 'Anchors that could not be put down.', anchorFailures),
         ...(anchored
           ? single('pseudolake_anchor_time_seconds', 'gauge', 'When the last anchor was put down.', anchored.seconds)
+          : []),
+        ...(emulated.size > 0
+          ? family('pseudolake_emulated_total', 'counter', 'What an emulated gateway did to requests.', [...emulated])
           : []),
         ...(runtime ? processLines(runtime()) : []),
         ...header('pseudolake_request_seconds', 'histogram', 'Time from the request to its answer.'),

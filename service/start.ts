@@ -8,6 +8,8 @@ import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
 import type { Storage } from '../lib/storage/storage.ts'
 import { createApp, type LogEntry, type ObservedCall } from './app.ts'
 import { openAudit } from './audit/open.ts'
+import { emulated } from './emulator/emulate.ts'
+import type { Emulation } from './emulator/options.ts'
 import { type AuthOptions, readAccess } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
@@ -44,6 +46,8 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly kernel?: KernelName
   /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
   readonly threads?: number
+  /** Behaves as API Gateway and Lambda would before this, for load tests. @default it does not */
+  readonly emulation?: Emulation
   /** How long `close` lets `GET /ready` say no before it takes no more calls, so that a load balancer sees it. @default 0 */
   readonly drainMs?: number
   /** How often it is looked whether the keyring's file was replaced; 0: only when `reload` is called. @default 5_000 */
@@ -107,7 +111,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       },
       anchored: ({ n }) => counts.anchored(n, clock.wall()),
     })
-    const app = createApp({
+    const own = createApp({
       keyring,
       ...access,
       audit,
@@ -121,6 +125,9 @@ export async function startService(options: StartOptions): Promise<RunningServic
       ...(options.observe && { observe: options.observe }),
       ...(maxInFlight !== undefined && { maxInFlight }),
     })
+    const { emulation } = options
+    const app = emulation ? emulated(own, emulation, clock, counts.emulated) : own
+    if (emulation) log({ level: 'warn', event: 'emulating', ...emulation })
     try {
       const listening = await listen(app, { ...options, host, port })
       log({ level: 'info', event: 'started', url: listening.url, insecure: auth.insecureNoAuth === true })

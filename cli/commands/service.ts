@@ -5,6 +5,7 @@ import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
 import { storageAs } from '../../pipelines/storages.ts'
 import { emf } from '../../service/emf.ts'
+import { EMULATION_SETTINGS, readEmulation } from '../../service/emulator/options.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
 import { absolute } from '../paths.ts'
@@ -50,6 +51,18 @@ export const serviceStart: Command = {
       value: 'N',
       summary: 'For each caller that has no rate of its own; above it a 429. No limit by default',
     },
+    emulate: {
+      type: 'string',
+      value: 'WHAT',
+      choices: ['lambda'],
+      summary: 'For load tests: behave as API Gateway and Lambda, with their limits (docs/service.md)',
+    },
+    'emulate-set': {
+      type: 'string',
+      value: 'NAME=VALUE',
+      multiple: true,
+      summary: `Of the emulation: ${EMULATION_SETTINGS.join(', ')}`,
+    },
     emf: { type: 'boolean', summary: 'Metrics in the log too, in CloudWatch’s embedded format, a line for each call' },
     'drain-seconds': {
       type: 'number',
@@ -68,6 +81,10 @@ export const serviceStart: Command = {
   examples: [
     ['PSEUDOLAKE_API_KEY=… pseudolake service start --keyring keys.json', 'one caller, who may pseudonymize'],
     ['pseudolake service start --keyring keys.json --api-keys callers.json --port 0', 'callers by file, any free port'],
+    [
+      'pseudolake service start --keyring keys.json --insecure-no-auth --emulate lambda --emulate-set concurrency=20 --emulate-set latency=3ms',
+      'how a job fares with twenty execution environments',
+    ],
   ],
   async run(args, io) {
     const keyring = args.string('keyring')
@@ -79,6 +96,9 @@ export const serviceStart: Command = {
     const anchors = args.string('anchors')
     const usage = args.string('usage')
     const kernel = args.string('kernel') as KernelName | undefined
+    const emulateSet = args.strings('emulate-set')
+    if (emulateSet.length > 0 && args.string('emulate') === undefined)
+      throw new PseudolakeError('options/invalid', '--emulate-set: needs --emulate', { option: 'emulate-set' })
     const drainSeconds = args.number('drain-seconds') ?? 0
     if (!(drainSeconds >= 0 && drainSeconds <= 3600))
       throw new PseudolakeError('options/invalid', '--drain-seconds: expected a number from 0 to 3600')
@@ -102,6 +122,7 @@ export const serviceStart: Command = {
       ...(usage !== undefined && { usage: resolve(io.cwd, usage) }),
       ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+      ...(args.string('emulate') !== undefined && { emulation: readEmulation(emulateSet) }),
       drainMs: drainSeconds * 1000,
       ...(args.flag('emf') && { observe: emf({ write: io.note, now: () => io.clock.wall() }) }),
       clock: io.clock,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { seeded } from '../../datagen/random.ts'
 import { type Distribution, emptyBatch, rowSource } from '../../datagen/rows.ts'
+import { seeded } from '../../lib/core/random.ts'
 
 function vins(distribution: Distribution, rows: number, distinct: number): number[] {
   const batch = emptyBatch(rows)

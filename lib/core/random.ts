@@ -1,4 +1,4 @@
-/** Reproducible randomness: the same seed gives the same dataset on every machine. Not for anything secret. Pure. */
+/** Reproducible randomness: the same seed gives the same numbers, and so the same dataset, on every machine. Not for anything secret. Pure. */
 export interface Random {
   /** Uniform in [0, 2^32). */
   u32(): number
