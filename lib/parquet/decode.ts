@@ -62,17 +62,19 @@ export type PlainPage = Omit<DecodedPage, 'values'> & {
   readonly present: number
 }
 
-/** As `decodeData`, for values that are looked up by their bytes. */
+/** As `decodeData`, for values that are looked up by their bytes. @param scratch the page is decompressed there, where it can be */
 export function decodePlain(
   page: Page<DataHeader>,
   leaf: LeafNode,
   codec: Codec,
   dictionarySize: number | undefined,
+  scratch?: Uint8Array,
 ): PlainPage {
-  return decodePage(page, leaf, codec, dictionarySize, (bytes, count) => {
+  const valuesOf = (bytes: Uint8Array, count: number) => {
     const asTheyAre = page.header.encoding === ENCODING.PLAIN && leaf.physical !== 'BOOLEAN'
     return { plain: asTheyAre ? bytes : plainOf(values(bytes, leaf, page.header.encoding, count, page.place), leaf) }
-  })
+  }
+  return decodePage(page, leaf, codec, dictionarySize, valuesOf, scratch)
 }
 
 /** The entries of a dictionary in PLAIN encoding. */
@@ -93,12 +95,13 @@ function decodePage<V>(
   codec: Codec,
   dictionarySize: number | undefined,
   valuesOf: (bytes: Uint8Array, count: number) => V,
+  scratch?: Uint8Array,
 ): Omit<DecodedPage, 'values'> & { readonly present: number } & Partial<V> {
   const { header, place } = page
   if (header.values > MAX_PAGE_VALUES) throw failure('input/unsupported', place, `a page of ${header.values} values`)
   return guarded(place, 'the page', () => {
     const { repetition, definition, bytes, tight } =
-      header.type === PAGE.DATA ? levelsV1(page, leaf, codec) : levelsV2(page, leaf, codec)
+      header.type === PAGE.DATA ? levelsV1(page, leaf, codec, scratch) : levelsV2(page, leaf, codec, scratch)
     const present = definition ? countPresent(definition, leaf.maxDefinitionLevel) : header.values
     if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
       throw new RangeError('repetition level out of range')
@@ -132,9 +135,9 @@ interface Levels {
   readonly tight: boolean
 }
 
-function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec): Levels {
+function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec, scratch?: Uint8Array): Levels {
   if (header.type !== PAGE.DATA) throw new TypeError('a page of version 1 is needed')
-  let bytes = decompress(codec, body, header.uncompressedBytes)
+  let bytes = decompress(codec, body, header.uncompressedBytes, scratch)
   let tight = true
   function level(max: number, encoding: number): Uint8Array | undefined {
     if (max === 0) return undefined
@@ -152,7 +155,7 @@ function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec): 
   return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
 }
 
-function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec): Levels {
+function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec, scratch?: Uint8Array): Levels {
   if (header.type !== PAGE.DATA_V2) throw new TypeError('a page of version 2 is needed')
   const { repetitionBytes, definitionBytes } = header
   const rest = repetitionBytes + definitionBytes
@@ -168,7 +171,7 @@ function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec): Levels 
   if ((leaf.maxRepetitionLevel === 0 && repetitionBytes > 0) || (leaf.maxDefinitionLevel === 0 && definitionBytes > 0))
     tight = false
   const stored = body.subarray(rest)
-  const bytes = decompress(header.compressed ? codec : 'none', stored, header.uncompressedBytes - rest)
+  const bytes = decompress(header.compressed ? codec : 'none', stored, header.uncompressedBytes - rest, scratch)
   return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
 }
 

@@ -43,6 +43,8 @@ export function rangeReader(
   signal?: AbortSignal,
   memory: Window = new Window(),
 ): RangeReader {
+  const held = storage.inMemory?.(object)
+  if (held) return heldRanges(held, object)
   const shape = storage.reads?.(object.location)
   if (shape) return parallelRanges(storage, object, needed, shape, signal)
   const runs = merge(needed)
@@ -114,6 +116,16 @@ export function rangeReader(
       from = start
       if (follows) readAhead(to)
       return window.subarray(0, end - start)
+    },
+  }
+}
+
+/** A window would be a copy. */
+function heldRanges(bytes: Uint8Array, { location }: StoredObject): RangeReader {
+  return {
+    async read(start, end) {
+      if (end > bytes.length) throw corrupt({ location }, 'ends before its own size')
+      return bytes.subarray(start, end)
     },
   }
 }

@@ -63,7 +63,7 @@ export class Replacement {
 
   /** Whether the table has what it may have. */
   get full(): boolean {
-    return this.#owned && this.#table.bytes > this.#tables.maxBytes
+    return this.#owned && this.#table.isFull(this.#tables.maxBytes)
   }
 
   get #owned(): boolean {
@@ -170,16 +170,21 @@ export class Replacement {
     }
   }
 
-  /** Asks for as many as fill whole requests, and does not wait for them. @param least so many must have come together */
-  ask(least = this.#fullRequest): void {
-    const { count } = this.#waiting
-    if (this.#failure || count < Math.max(least, this.#fullRequest)) return
-    const answer = this.#send(this.#waiting.take(count - (count % this.#fullRequest)))
+  /**
+   * Asks for as many as fill whole requests, and does not wait for them.
+   * @param together so many must have come, and no more are asked for at a time
+   * @returns whether there were so many
+   */
+  ask(together = this.#fullRequest): boolean {
+    const most = Math.max(together, this.#fullRequest)
+    if (this.#failure || this.#waiting.count < most) return false
+    const answer = this.#send(this.#waiting.take(most - (most % this.#fullRequest)))
       .catch((error: unknown) => {
         this.#failure ??= { error }
       })
       .finally(() => this.#open.delete(answer))
     this.#open.add(answer)
+    return true
   }
 
   /** Requests that have not been answered. */

@@ -2,6 +2,7 @@
  * Rows that come from elsewhere, of strings and of values of a fixed width, gathered as a row group of a Parquet file that is in memory and nowhere else: so they are planned,
  * rewritten and checked like those of any other file.
  */
+import { GrowingBytes } from '../core/growing-bytes.ts'
 import type { Storage, StoredObject, Version } from '../storage/storage.ts'
 import { MAGIC, type WrittenChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
@@ -50,6 +51,8 @@ export class TextGroup {
   readonly #tables: readonly (ValueTable | undefined)[]
   #chunks: (HeldChunk | undefined)[]
   #nulls: number[]
+  /** Of the file that was taken last. */
+  readonly #memory = new GrowingBytes()
   rows = 0
 
   constructor(options: TextGroupOptions) {
@@ -79,17 +82,22 @@ export class TextGroup {
     }
   }
 
-  /** The rows until now, as a file of one row group; the next ones begin another. @param location for messages */
+  /**
+   * The rows until now, as a file of one row group, good until the next is taken; the next rows begin another.
+   * @param location for messages
+   */
   async take(location: string): Promise<HeldFile> {
     const { leaves } = this.#options
-    const out = new MemorySink()
+    this.#memory.clear()
+    this.#memory.expect(this.bytes)
+    const out = new MemorySink(this.#memory)
     await out.write(MAGIC)
     const columns: WrittenChunk[] = []
     for (const [i, leaf] of leaves.entries()) {
       const held = this.#chunks[i]
       columns.push(held ? await held.chunk.finish(out) : absent(leaf, this.rows, this.#nulls[i] ?? 0, out.position))
     }
-    const bytes = out.bytes()
+    const { bytes } = this.#memory
     const object = { location, bytes: bytes.length, version: 'held' as Version, modified: 0 }
     const groupBytes = columns.reduce((sum, { start, end }) => sum + end - start, 0)
     const rowGroups = [{ rows: this.rows, bytes: groupBytes, columns }]
@@ -122,22 +130,23 @@ function absent(leaf: LeafNode, rows: number, nulls: number, at: number): Writte
 }
 
 /** Bytes that are written into memory. */
-export class MemorySink implements Sink {
-  readonly #parts: Uint8Array[] = []
-  position = 0
+class MemorySink implements Sink {
+  readonly #memory: GrowingBytes
+
+  constructor(memory: GrowingBytes) {
+    this.#memory = memory
+  }
+
+  get position(): number {
+    return this.#memory.length
+  }
 
   async write(bytes: Uint8Array): Promise<void> {
-    // They are good until this returns.
-    this.#parts.push(new Uint8Array(bytes))
-    this.position += bytes.length
+    this.#memory.append(bytes)
   }
 
   async copy(source: RangeReader, start: number, end: number): Promise<void> {
     await this.write(await source.read(start, end))
-  }
-
-  bytes(): Uint8Array {
-    return Buffer.concat(this.#parts)
   }
 }
 
@@ -156,6 +165,7 @@ export function heldStorage(
   return {
     stat: async (location) => found(location).object,
     read: async (location, { start = 0, end } = {}) => found(location).bytes.subarray(start, end),
+    inMemory: ({ location }) => found(location).bytes,
     create: refused,
     replace: refused,
     write: refused,

@@ -19,6 +19,9 @@ const DEFAULT_BYTES = 32 << 20
 /** Of a value in a block (assembly/table.ts). */
 const BLOCK_BYTES = 36
 
+/** Of a block; who asks whether a table is full adds a page and a slice of cells before and after. */
+const NEARLY = 0.625
+
 const ENTRY_WORDS = 4
 const LENGTH_WORD = 3
 
@@ -58,6 +61,16 @@ export class ValueTable {
   /** What the values take. */
   get bytes(): number {
     return this.#engine.arenaTop() - this.#engine.places.arena
+  }
+
+  /**
+   * Whether it has what it may have. A block that is nearly full counts with the one of twice the size that a few values more would bring: it
+   * would be the larger half of all, for as long as the table lives.
+   */
+  isFull(maxBytes: number): boolean {
+    const room = this.#engine.blockFor()
+    const next = this.size < room * NEARLY ? 0 : 2 * room * BLOCK_BYTES
+    return this.bytes + next > maxBytes
   }
 
   /** Forgets all values. The memory stays with the table. */

@@ -48,6 +48,9 @@ export interface Storage {
   /** How reads of a location are best asked for, where requests are dear or late; missing where they are neither, as on a disk. */
   reads?(location: string): ReadShape | undefined
 
+  /** All bytes of an object, where they are in memory anyway and need not be read: nobody changes them. */
+  inMemory?(object: StoredObject): Uint8Array | undefined
+
   /**
    * Gives an object another name without its bytes being read; undefined where it can't be done so between these two. A crash may leave it under
    * both names.

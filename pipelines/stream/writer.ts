@@ -3,6 +3,7 @@
  * is put into a file. What records held in plain is nowhere else.
  */
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
+import { GrowingBytes } from '../../lib/core/growing-bytes.ts'
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { TextGroup } from '../../lib/parquet/text-group.ts'
@@ -63,6 +64,7 @@ export class RowsWriter {
       shape,
       fieldIds: fieldIdsFor(shape.output.root, schema),
       constants: [],
+      memory: new GrowingBytes(),
       onProgress: () => undefined,
     }
     this.#limits = rowGroupLimits(job, 1)

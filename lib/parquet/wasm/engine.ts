@@ -33,6 +33,7 @@ interface Functions {
   zeros(): number
   entries(): number
   entriesAt(): number
+  blockFor(): number
   arenaTop(): number
   wanted(): number
   clear(salt: bigint, most: number): boolean

@@ -2,6 +2,7 @@
  * One CSV file to its data files. It is read once: row groups of it are made in memory, and each goes the way of a Parquet file's, planned,
  * rewritten, looked at by the gate, before the next one is read. The memory it was in is all that its plaintext ever was in.
  */
+import { GrowingBytes } from '../../../lib/core/growing-bytes.ts'
 import type { CsvDialect } from '../../../lib/csv/dialect.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
 import { MAGIC, serializeFooter } from '../../../lib/parquet/footer.ts'
@@ -20,13 +21,15 @@ import { type Shape, shapeOf } from '../shape.ts'
 import type { Finished } from '../unpublished.ts'
 import { openCsv } from './open.ts'
 import { type MadeRowGroup, Pieces } from './pieces.ts'
-import { rowGroupLimits, rowGroups } from './row-groups.ts'
+import { GROWTH, rowGroupLimits, rowGroups } from './row-groups.ts'
 
 /** What the row groups of a file have in common. */
 export interface Work extends InputWork {
   readonly shape: Shape
   readonly fieldIds: (path: readonly string[]) => number
   readonly constants: readonly ConstantColumn[]
+  /** What the row group in hand is made in. */
+  readonly memory: GrowingBytes
 }
 
 /**
@@ -37,11 +40,12 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
   const { share = 1, inputBytes = Number.POSITIVE_INFINITY } = input
   const csv = await openCsv(storage, input.input, dialect, signal)
   const pieces = new Pieces({ ...input })
+  const memory = new GrowingBytes()
   try {
     const shape = shapeOf(csv.file, input.input, job, approved)
     replacers.know(shape, pinned)
     const fieldIds = fieldIdsFor(shape.output.root, schema)
-    const work = { ...input, shape, fieldIds, constants: await constantsOf(shape, input) }
+    const work = { ...input, shape, fieldIds, constants: await constantsOf(shape, input), memory }
     let rows = 0
     let cut = inputBytes
     const limits = { ...rowGroupLimits(job, share), ends: () => csv.source.bytesRead >= cut }
@@ -63,6 +67,7 @@ export async function finishCsv(input: InputWork, dialect: CsvDialect): Promise<
     await pieces.abort()
     throw error
   } finally {
+    memory.free()
     await csv.reader.close()
   }
 }
@@ -73,15 +78,16 @@ export interface Made extends MadeRowGroup {
   readonly known: (leaf: LeafNode, group: number) => Known | undefined
 }
 
-/** A row group as a file in memory. @throws PseudolakeError those of lib/parquet and of the client */
+/** A row group as a file in memory, until the next is made in it. @throws PseudolakeError those of lib/parquet and of the client */
 export async function makeHeld({ file, storage }: HeldFile, work: Work): Promise<Made> {
-  const { shape, fieldIds, constants, replacers, signal, gate, timings, createdBy } = work
+  const { memory, shape, fieldIds, constants, replacers, signal, gate, timings, createdBy } = work
   const plan = planRewrite(file, shape.treatments, { fieldIds, constants, renames: shape.renames })
   const gathering = gatheringOf(plan, { storage, file, replacers, signal })
   for (const column of gathering.values()) await timings.time('pseudonymize', () => column.upTo(0))
-  const parts: Uint8Array[] = []
+  memory.clear()
+  memory.expect(GROWTH * file.object.bytes)
   const provenance = gate.provenance()
-  const out = new Output(into(parts), provenance)
+  const out = new Output(into(memory), provenance)
   await out.write(MAGIC)
   const group = plan.rowGroups[0] as PlannedRowGroup
   const source = rangeReader(storage, file.object, neededRanges([group]), signal)
@@ -98,25 +104,21 @@ export async function makeHeld({ file, storage }: HeldFile, work: Work): Promise
   const end = out.position
   await out.write(serializeFooter(plan.root, [written], createdBy))
   await out.flush()
-  const bytes = Buffer.concat(parts)
+  const { bytes } = memory
   const columnOf = new Map(plan.columns.map(({ source: leaf }, i) => [leaf?.column, i]))
   const known = ({ column }: LeafNode, index: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(index)
   return { plan, written, file: bytes, bytes: bytes.subarray(0, end), provenance, known }
 }
 
-function into(parts: Uint8Array[]): ObjectWriter {
-  let bytes = 0
+function into(memory: GrowingBytes): ObjectWriter {
   const refused = (): never => {
     throw new Error('what is in memory is not closed')
   }
   return {
     get bytes() {
-      return bytes
+      return memory.length
     },
-    async write(part) {
-      parts.push(new Uint8Array(part))
-      bytes += part.length
-    },
+    write: async (bytes) => memory.append(bytes),
     close: refused,
     abort: refused,
   }

@@ -14,7 +14,7 @@ const PAGES_SHARE = 1 / 16
 /** One for each MB of that. */
 const DICTIONARIES_PER_MB = 1
 /** A pseudonym beside the identifier it stands for. */
-const GROWTH = 4
+export const GROWTH = 4
 
 export interface RowGroupLimits {
   readonly rows: number

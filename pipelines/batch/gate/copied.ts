@@ -15,7 +15,7 @@ import {
   isLong,
   outputCells,
   refersToDictionary,
-  Scratch,
+  type Scratch,
   unpacked,
 } from './entries.ts'
 import type { HashTable } from './hash-table.ts'
@@ -74,6 +74,8 @@ export interface CopiedOptions {
   readonly seed: number
   /** Every cell. */
   readonly full: boolean
+  /** For one dictionary, and one data page, after the other. */
+  readonly scratch: Record<'output' | 'outputCells', Scratch>
   readonly signal: AbortSignal
 }
 
@@ -89,8 +91,6 @@ export class CopiedColumn {
   /** Whether every cell was looked at. */
   complete = true
   readonly #options: CopiedOptions
-  /** For the dictionary of one chunk after the other. */
-  readonly #scratch = new Scratch()
   #found = new Int32Array(0)
   #plainBytes = 0
   #sampledBytes = 0
@@ -117,7 +117,7 @@ export class CopiedColumn {
     rowGroup: number,
     chunk: ColumnChunk,
   ): Promise<void> {
-    const { signal, seed, full } = this.#options
+    const { signal, seed, full, scratch } = this.#options
     this.chunks++
     const covered = allInDictionary(chunk)
     const nulls = leaf.maxDefinitionLevel === 0 ? 0 : chunk.statistics?.nulls
@@ -146,7 +146,7 @@ export class CopiedColumn {
     for await (const page of readPages(source, chunk, place, { signal })) {
       if (page.header.type === PAGE.DICTIONARY) continue
       const data = page as Page<DataHeader>
-      if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, seed), dictionary)
+      if (all) this.#count(outputCells(data, leaf, chunk.codec, dictionary, seed, scratch.outputCells), dictionary)
       else if (!refersToDictionary(data.header)) {
         last = data
         if (seen++ === skip) break
@@ -162,7 +162,7 @@ export class CopiedColumn {
     this.complete = false
     this.#sampledBytes += last.body.length
     this.#samples++
-    this.#count(outputCells(last, leaf, chunk.codec, dictionary, seed), undefined)
+    this.#count(outputCells(last, leaf, chunk.codec, dictionary, seed, scratch.outputCells), undefined)
   }
 
   async #dictionary(
@@ -172,7 +172,7 @@ export class CopiedColumn {
     rowGroup: number,
     chunk: ColumnChunk,
   ): Promise<Entries | undefined> {
-    const { signal, seed } = this.#options
+    const { signal, seed, scratch } = this.#options
     const ranges = dictionaryRange(chunk)
     if (ranges.length === 0) return undefined
     const apart = isApart(chunk)
@@ -181,7 +181,8 @@ export class CopiedColumn {
     for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly: apart })) {
       if (page.header.type !== PAGE.DICTIONARY) return undefined
       const dictionary = page as Page<DictionaryHeader>
-      return byteDictionary(dictionary, unpacked(dictionary, chunk.codec, this.#scratch), seed, this.#scratch).entries()
+      const plain = unpacked(dictionary, chunk.codec, scratch.output)
+      return byteDictionary(dictionary, plain, seed, scratch.output).entries()
     }
     return undefined
   }

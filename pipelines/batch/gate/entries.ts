@@ -77,7 +77,7 @@ export function hasCharacters(bytes: Uint8Array, from: number, to: number): bool
   return characters >= MIN_CHARACTERS
 }
 
-/** Memory for one dictionary at a time: pages of it come by the thousand, and fresh memory costs more than what is done in it. */
+/** Memory for one dictionary or page at a time: they come by the thousand, and fresh memory costs more than what is done in it. */
 export class Scratch {
   bytes = new Uint8Array(0)
   readonly window = new Window()
@@ -155,9 +155,9 @@ function dictionaryOf(
 }
 
 /** Byte arrays in PLAIN encoding. @throws RangeError where they end before `count` */
-function plainEntries(bytes: Uint8Array, count: number, seed: number, scratch: Scratch | undefined): Entries {
+function plainEntries(bytes: Uint8Array, count: number, seed: number, scratch: Scratch): Entries {
   if (count * 4 > bytes.length) throw new RangeError('fewer bytes than values')
-  const entries = scratch ? scratch.entries(count, bytes) : emptyEntries(count, bytes)
+  const entries = scratch.entries(count, bytes)
   const { kind, from, to } = entries
   const empty = hashByteArrays(bytes, count, seed, entries)
   if (empty > 0) for (let i = 0; i < count; i++) if (from[i] === to[i]) kind[i] = KIND.EMPTY
@@ -182,7 +182,7 @@ export function inputDictionary(
   })
 }
 
-/** @param dictionary of the chunk, for pages that refer to it */
+/** @param dictionary of the chunk, for pages that refer to it @param scratch holds the page, until it is used again */
 export function inputCells(
   page: Page<DataHeader>,
   leaf: LeafNode,
@@ -190,23 +190,26 @@ export function inputCells(
   dictionary: Entries | undefined,
   reading: Reading,
   seed: number,
+  scratch: Scratch,
 ): CellPage {
-  if (!reading.asText) return outputCells(page, leaf, codec, dictionary, seed)
+  if (!reading.asText) return outputCells(page, leaf, codec, dictionary, seed, scratch)
   const { values = [], ...decoded } = decodeData(page, leaf, codec, dictionary?.count)
   return cells(decoded, dictionary, () => textEntries(canonicalTexts(values, leaf, page.place), reading, seed))
 }
 
-/** Of byte arrays, hashed where they stand. @param dictionary of the chunk, for pages that refer to it */
+/** Of byte arrays, hashed where they stand. @param dictionary and scratch as for `inputCells` */
 export function outputCells(
   page: Page<DataHeader>,
   leaf: LeafNode,
   codec: Codec,
   dictionary: Entries | undefined,
   seed: number,
+  scratch: Scratch,
 ): CellPage {
-  const { plain = new Uint8Array(0), present, ...decoded } = decodePlain(page, leaf, codec, dictionary?.count)
+  const room = scratch.room(page.header.uncompressedBytes)
+  const { plain = new Uint8Array(0), present, ...decoded } = decodePlain(page, leaf, codec, dictionary?.count, room)
   return cells(decoded, dictionary, () =>
-    guarded(page.place, 'the page', () => plainEntries(plain, present, seed, undefined)),
+    guarded(page.place, 'the page', () => plainEntries(plain, present, seed, scratch)),
   )
 }
 

@@ -70,7 +70,13 @@ export class Gate {
   /** What is looked at before it is in the storage. */
   readonly held = new Held()
   readonly #options: GateOptions
-  readonly #scratch = { input: new Scratch(), output: new Scratch(), copied: new Scratch() }
+  readonly #scratch = {
+    input: new Scratch(),
+    output: new Scratch(),
+    inputCells: new Scratch(),
+    outputCells: new Scratch(),
+    copied: new Scratch(),
+  }
   readonly #tallies: Readonly<Record<CheckName, Tally>>
   readonly #seen: Seen
   /** Files of the step, and their copied columns by position. */
@@ -358,8 +364,8 @@ export class Gate {
         const leaf = file.leaves[i]
         if (!leaf) continue
         const key = pathKey(leaf.path)
-        const column =
-          this.#copied.get(key) ?? new CopiedColumn(leaf.path, { storage, originals: searched, seed, full, signal })
+        const options = { storage, originals: searched, seed, full, scratch: this.#scratch, signal }
+        const column = this.#copied.get(key) ?? new CopiedColumn(leaf.path, options)
         this.#copied.set(key, column)
         await column.look(file, leaf)
       }

@@ -36,6 +36,7 @@ export class Held {
       replace: (location, bytes) => storage.replace(location, bytes),
       write: (location) => storage.write(location),
       list: (prefix) => storage.list(prefix),
+      inMemory: (object) => of(object.location).inMemory?.(object),
       reads: (location) => (this.has(location) ? undefined : storage.reads?.(location)),
       delete: (location) => storage.delete(location),
     }

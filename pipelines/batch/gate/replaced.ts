@@ -11,7 +11,7 @@ import {
   type PageHeader,
   readPages,
 } from '../../../lib/parquet/page.ts'
-import { rangeReader, Window } from '../../../lib/parquet/ranges.ts'
+import { rangeReader, type Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { type Cursor, compareCells, compareDictionaries, type Judge, type Levels } from './compare.ts'
@@ -58,8 +58,8 @@ export interface ReplacedChunk {
   readonly copiedFrom: (start: number) => number | undefined
   /** Of all hashes of the run. */
   readonly seed: number
-  /** For dictionaries, one side each. */
-  readonly scratch: { readonly input: Scratch; readonly output: Scratch }
+  /** For dictionaries and for data pages, one side each. */
+  readonly scratch: Record<'input' | 'output' | 'inputCells' | 'outputCells', Scratch>
   readonly signal: AbortSignal
 }
 
@@ -118,7 +118,14 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
       wrong ??= source.copied(from)
       continue
     }
-    const cells = outputCells(page as Page<DataHeader>, leaf, chunk.codec, dictionary?.entries(), seed)
+    const cells = outputCells(
+      page as Page<DataHeader>,
+      leaf,
+      chunk.codec,
+      dictionary?.entries(),
+      seed,
+      work.scratch.outputCells,
+    )
     if (!cells.indices) entries += cells.entries.count
     const cursor: Cursor = { page: cells, cell: 0, present: 0 }
     while (wrong === undefined && cursor.cell < cells.count) {
@@ -260,8 +267,8 @@ class InputCells {
   async cells(): Promise<Cursor | undefined> {
     if (this.#cursor && this.behind) return this.#cursor
     const { chunk, leaf } = this.#side
-    const { seed, reading } = this.#work
-    this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal, new Window())
+    const { seed, reading, scratch } = this.#work
+    this.#pages ??= pagesOf(this.#work.storage, this.#side, this.#work.signal, scratch.inputCells.window)
     for (;;) {
       const { value: page, done } = await this.#pages.next()
       if (done || !page) return undefined
@@ -274,7 +281,7 @@ class InputCells {
       if (page.from < this.#last) return undefined
       this.#last = page.from
       const entries = this.#dictionary?.entries()
-      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, entries, reading, seed)
+      const cells = inputCells(page as Page<DataHeader>, leaf, chunk.codec, entries, reading, seed, scratch.inputCells)
       this.#cursor = { page: cells, cell: 0, present: 0 }
       if (cells.count > 0) return this.#cursor
     }

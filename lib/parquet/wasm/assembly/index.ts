@@ -7,6 +7,7 @@ export { hashes } from './hash'
 export { hybrid, encode, wasTight, equalToLimit, zeros } from './hybrid'
 export {
   entriesAt,
+  blockFor,
   entries,
   arenaTop,
   wanted,

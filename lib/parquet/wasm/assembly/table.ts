@@ -25,6 +25,11 @@ export function entries(): u32 {
   return size
 }
 
+/** Values that fit before the block must be a larger one. */
+export function blockFor(): u32 {
+  return capacity
+}
+
 export function entriesAt(): usize {
   return table
 }
