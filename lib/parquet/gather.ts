@@ -93,7 +93,7 @@ export class Gathering {
       for (const piece of replacement.look(plain, count, place)) {
         slots?.set(piece.slots, done)
         done += piece.slots.length
-        while (replacement.ask(flush)) while (replacement.asking >= MOST_ASKING) await replacement.one()
+        while (replacement.ask(flush, flush)) while (replacement.asking >= MOST_ASKING) await replacement.one()
         if (replacement.full) break
       }
       if (slots && done === count)

@@ -172,13 +172,15 @@ export class Replacement {
 
   /**
    * Asks for as many as fill whole requests, and does not wait for them.
-   * @param together so many must have come, and no more are asked for at a time
+   * @param least so many must have come together
+   * @param most no more are asked for, so that what is under way can be bounded
    * @returns whether there were so many
    */
-  ask(together = this.#fullRequest): boolean {
-    const most = Math.max(together, this.#fullRequest)
-    if (this.#failure || this.#waiting.count < most) return false
-    const answer = this.#send(this.#waiting.take(most - (most % this.#fullRequest)))
+  ask(least = this.#fullRequest, most = Number.MAX_SAFE_INTEGER): boolean {
+    const full = this.#fullRequest
+    const count = Math.min(this.#waiting.count, Math.max(most, full))
+    if (this.#failure || count < Math.max(least, full)) return false
+    const answer = this.#send(this.#waiting.take(count - (count % full)))
       .catch((error: unknown) => {
         this.#failure ??= { error }
       })

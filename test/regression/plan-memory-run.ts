@@ -1,6 +1,7 @@
 /** A plan of N inputs in a process of its own: one small file under as many names. Prints what was planned, and the peak memory. */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { composeClient } from '../../lib/client/compose.ts'
 import { inProcessTransport } from '../../lib/client/transports/in-process.ts'
 import { systemClock } from '../../lib/core/clock.ts'
@@ -13,6 +14,8 @@ import { shippedPrices } from '../../pipelines/batch/plan/prices.ts'
 import { planBatch } from '../../pipelines/batch/run.ts'
 import { readBatchConfig } from '../../pipelines/config/load.ts'
 
+const PAGE = 1000
+
 keepHeapSmall()
 const [file, inputs] = process.argv.slice(2) as [string, string]
 const content = new Uint8Array(readFileSync(file))
@@ -23,8 +26,11 @@ const storage: Storage = {
     location.startsWith('/in/') ? content.slice(options.start, options.end) : memory.read(location, options),
   async *list(prefix) {
     if (prefix === '/in/')
-      for (let i = 0; i < Number(inputs); i++)
+      for (let i = 0; i < Number(inputs); i++) {
+        // A page of a listing is waited for, whatever storage it is of.
+        if (i % PAGE === 0) await setImmediate()
         yield { location: `/in/${i}.parquet`, bytes: content.length, version: `${i}` as Version, modified: i }
+      }
   },
 }
 const settings = readBatchConfig(

@@ -1,4 +1,5 @@
 /** From the inputs that are to be read to the document of a plan. Reads footers, dictionaries and a bounded sample; writes nothing. */
+import { setImmediate } from 'node:timers/promises'
 import { currentSchema } from '../../../lib/iceberg/metadata.ts'
 import { countsOnlyProperty } from '../../../lib/iceberg/metrics.ts'
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
@@ -40,8 +41,11 @@ export interface PlanWork {
 /** Of pages without a dictionary that a plan reads in all. */
 const SAMPLE_BYTES = 64 << 20
 
-/** Files that are opened at once: many of them while they are small, as footers grow with their files. */
-const TOGETHER = { maxFiles: 32, maxBytes: 512 << 20 }
+/**
+ * Files that are opened at once, while they are small: as footers grow with their files. Many where answers are late. Elsewhere few: what is
+ * taken apart lives as long as the last of them, and what is more than V8's young generation takes is not given back for long.
+ */
+const TOGETHER = { late: 32, near: 8, maxBytes: 512 << 20 }
 const SAMPLED_NOTE = `CSV: rows, nulls, values and sizes are guessed from the first ${CSV_SAMPLE_BYTES.plan >> 20} MiB of each file`
 /** Of dictionaries that are read ahead. */
 const AHEAD_BYTES = 16 << 20
@@ -75,13 +79,16 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
 
 /** @returns the shape of the first file */
 async function eachFile(
-  { job, target, progress, signal }: PlanWork,
+  { job, target, progress, storage, signal }: PlanWork,
   ahead: ReadAhead,
   visit: Sums['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
-  for (const some of steps(progress.todo(), TOGETHER)) {
+  const maxFiles = storage.reads?.(job.settings.input.path) ? TOGETHER.late : TOGETHER.near
+  for (const some of steps(progress.todo(), { maxFiles, maxBytes: TOGETHER.maxBytes })) {
+    // Where reads never wait, nothing else would come to its turn: neither a signal, nor who keeps the heap small (lib/core/heap.ts).
+    await setImmediate()
     signal.throwIfAborted()
     ahead.forget()
     const opened = await Promise.allSettled(some.map((input) => openAhead(input, job, approved, ahead, signal)))
