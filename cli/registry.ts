@@ -14,6 +14,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   datagen: async () => (await import('./commands/datagen.ts')).datagen,
   produce: async () => (await import('./commands/produce.ts')).produce,
   'service start': async () => (await import('./commands/service.ts')).serviceStart,
+  'service shadow': async () => (await import('./commands/shadow.ts')).serviceShadow,
   'keys create': async () => (await import('./commands/keys.ts')).keysCreate,
   'keys show': async () => (await import('./commands/keys.ts')).keysShow,
   'keys import': async () => (await import('./commands/keys.ts')).keysImport,
