@@ -44,7 +44,7 @@ export function wrongMethod(allow: string): ServiceAnswer {
   return { ...answer, headers: { ...answer.headers, allow } }
 }
 
-export function json(body: string, headers: Readonly<Record<string, string>> = {}): ServiceAnswer {
+export function json(body: string | Uint8Array, headers: Readonly<Record<string, string>> = {}): ServiceAnswer {
   return { status: 200, headers: { 'content-type': 'application/json', ...headers }, body }
 }
 
@@ -65,4 +65,9 @@ export function describe(error: unknown): { error: string; code?: string; at?: r
     ...(typeof code === 'string' && /^[\w/-]{1,64}$/.test(code) && { code }),
     ...(at && { at: at.slice(0, 8).map((line) => line.trim()) }),
   }
+}
+
+/** An answer's body as text. */
+export function bodyText({ body }: ServiceAnswer): string {
+  return typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8')
 }

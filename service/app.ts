@@ -1,9 +1,7 @@
 import type { Clock } from '../lib/core/clock.ts'
 import type { Keyring } from '../lib/crypto/keyring.ts'
-import { readList } from '../lib/wire/body.ts'
 import {
   type Direction,
-  FIELDS,
   HEADERS,
   MAX_BODY_BYTES,
   type Query,
@@ -20,7 +18,7 @@ import { type Call, entryOf } from './call.ts'
 import { type LiveKeyring, withKeys } from './keys/live.ts'
 import { type Limit, rateLimit } from './limits.ts'
 import { type Metrics, metrics } from './metrics.ts'
-import { type OperationAnswer, pseudonymize, reidentify } from './operations/operations.ts'
+import { type Answered, readAsked } from './operations/lists.ts'
 import type { Threads } from './operations/threads/threads.ts'
 import type { App, LogEntry, ObservedCall, ServiceAnswer, ServiceRequest } from './service.ts'
 import { traceOf } from './trace.ts'
@@ -43,7 +41,7 @@ export interface AppOptions {
   readonly allowsHost?: (host: string | undefined) => boolean
   readonly log: (entry: LogEntry) => void
   /** Bytes of an answer as they count against the limit of {@link MAX_BODY_BYTES}. @default those of its body */
-  readonly answerBytes?: (body: string) => number
+  readonly answerBytes?: (body: Uint8Array) => number
   /** Calls under way at most, the others get a 503. @default 256 */
   readonly maxInFlight?: number
   /** Says whether a caller may have one more request now; one that may not gets a 429. @default no limit */
@@ -64,7 +62,7 @@ export function createApp(options: AppOptions): App {
   let draining = false
   /** Whether the last entry could be put on record. */
   let onRecord = true
-  const { answerBytes = Buffer.byteLength } = options
+  const { answerBytes = lengthOf } = options
   const domains = { has: (name: string) => keyring.domains.some(({ domain }) => domain === name) }
 
   return {
@@ -184,37 +182,33 @@ export function createApp(options: AppOptions): App {
     const body = await request.body()
     if (typeof body === 'string')
       return refuse(call, { code: body, ...(body === 'service/busy' && { retryAfterSeconds: 1 }) })
-    const field = FIELDS[call.direction]
-    const values = readList(body, field.request)
-    if ('wrong' in values)
-      return refuse(call, { code: values.tooMany ? 'request/too-many' : 'request/malformed', detail: values.wrong })
-    call.values = values.length
+    const asked = readAsked(body, call.direction)
+    if ('wrong' in asked)
+      return refuse(call, { code: asked.tooMany ? 'request/too-many' : 'request/malformed', detail: asked.wrong })
+    call.values = asked.count
 
-    let answer: OperationAnswer
+    let answer: Answered
     try {
       const own = {
-        maxListBytes: MAX_BODY_BYTES - `{"${field.answer}":}`.length,
         pause: async () => {
           await pause()
           request.signal?.throwIfAborted()
         },
         threads: options.threads,
       }
-      const operation = call.direction === 'pseudonymize' ? pseudonymize : reidentify
-      answer = await withKeys(keyring, (keys) => operation(keys, { ...query, values }, own))
+      answer = await withKeys(keyring, (keys) => asked.answer(keys, query, own))
     } catch (error) {
       const problem = problemOf(error)
       if (!problem) throw error
       return refuse(call, problem)
     }
-    const text = JSON.stringify({ [field.answer]: answer.values })
-    if (answerBytes(text) > MAX_BODY_BYTES) return refuse(call, { code: 'answer/too-large' })
-    return release(call, answer, text)
+    if (answerBytes(answer.body) > MAX_BODY_BYTES) return refuse(call, { code: 'answer/too-large' })
+    return release(call, answer, asked.count)
   }
 
   /** Lets an answer go. A way back that is not on record is no way back; a way forward gives nothing away. */
-  async function release(call: Call, answer: OperationAnswer, body: string): Promise<Handled> {
-    const entry = entryOf(call, 'answered', answer.keys)
+  async function release(call: Call, { body, domain, keys }: Answered, count: number): Promise<Handled> {
+    const entry = entryOf(call, 'answered', keys)
     try {
       await audit.record(entry, { durable: call.direction === 'reidentify' })
       recorded()
@@ -222,8 +216,8 @@ export function createApp(options: AppOptions): App {
       auditFailed(call, error)
       if (call.direction === 'reidentify') return refused({ code: 'service/audit', retryAfterSeconds: 1 }, call.values)
     }
-    counts.values(call.direction, answer.values.length)
-    const headers = { [HEADERS.domain]: answer.domain, [HEADERS.key]: writeKeys(answer.keys) }
+    counts.values(call.direction, count)
+    const headers = { [HEADERS.domain]: domain, [HEADERS.key]: writeKeys(keys) }
     return { answer: json(body, headers), values: call.values }
   }
 
@@ -264,6 +258,10 @@ interface Handled {
 
 function refused(problem: Problem, values: number | null = null): Handled {
   return { answer: refusal(problem), values, code: problem.code }
+}
+
+function lengthOf({ length }: Uint8Array): number {
+  return length
 }
 
 /** What needs no key and reveals nothing, for load balancers and Prometheus. */

@@ -31,7 +31,8 @@ export interface ServiceRequest {
 export interface ServiceAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  /** Text, or UTF-8 as it goes out. */
+  readonly body: string | Uint8Array
 }
 
 /** A call that was answered; names of ours and numbers. */

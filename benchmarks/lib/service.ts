@@ -1,6 +1,7 @@
 /** The service in a process of its own, as users run it, reached over HTTP. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { cpuOf, environment } from './measure.ts'
 
@@ -11,13 +12,33 @@ export interface RunningService {
   /** What callers present; the environment variable `KEY` in {@link config}. */
   readonly env: Readonly<Record<'KEY', string>>
   cpuSeconds(): number
+  /** Resident now. */
+  rssMb(): number
   stop(): void
 }
 
-export async function startService(keyring: string): Promise<RunningService> {
+export interface ServiceOptions {
+  /** More options of the command. */
+  readonly words?: readonly string[]
+  /** The caller may go back too, in every domain; needs a file of callers beside the keyring. @default forward only */
+  readonly bothWays?: boolean
+}
+
+export async function startService(
+  keyring: string,
+  { words = [], bothWays = false }: ServiceOptions = {},
+): Promise<RunningService> {
   const apiKey = randomBytes(24).toString('base64url')
-  const child = spawn(process.execPath, [BIN, 'service', 'start', '--keyring', keyring, '--port', '0'], {
-    env: environment({ PSEUDOLAKE_API_KEY: apiKey }),
+  const command = [BIN, 'service', 'start', '--keyring', keyring, '--port', '0', ...words]
+  if (bothWays) {
+    const file = `${keyring}.callers-${randomBytes(4).toString('hex')}.json`
+    const key_sha256 = createHash('sha256').update(apiKey).digest('hex')
+    const caller = { name: 'bench', key_sha256, permissions: ['pseudonymize', 'reidentify'], domains: ['*'] }
+    writeFileSync(file, JSON.stringify([caller]))
+    command.push('--api-keys', file)
+  }
+  const child = spawn(process.execPath, command, {
+    env: environment(bothWays ? {} : { PSEUDOLAKE_API_KEY: apiKey }),
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   const line = await firstLine(child)
@@ -25,6 +46,10 @@ export async function startService(keyring: string): Promise<RunningService> {
     url: line.slice('listening on '.length),
     env: { KEY: apiKey },
     cpuSeconds: () => cpuOf(child.pid as number),
+    rssMb() {
+      const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]
+      return Math.round(Number(kilobytes) / 1024)
+    },
     stop: () => void child.kill('SIGTERM'),
   }
 }

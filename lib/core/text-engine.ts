@@ -26,9 +26,13 @@ export function putJson(batch: TextBatch, sizes: Uint32Array, out: Uint8Array, a
     let most = 0
     for (let i = from; i < to; i++) most += (sizes[i] as number) + QUOTES_BYTES
     const { engine, bytes, bytesAt, offsetsAt, at: rest } = withBatch(batch, from, to, most)
-    const written = engine.write(bytesAt, offsetsAt, to - from, rest[0] as number)
-    out.set(bytes.subarray(rest[0], (rest[0] as number) + written), end)
+    const text = rest[0] as number
+    const written = engine.write(bytesAt, offsetsAt, to - from, text)
+    out.set(bytes.subarray(text, text + written), end)
     end += written
+    // The memory stays, and so would the texts: those that were read lie in front of those that were written.
+    bytes.fill(0, bytesAt, offsetsAt)
+    bytes.fill(0, text, text + written)
   }
   return end
 }
@@ -37,25 +41,22 @@ const COMMA = 0x2c
 const QUOTES_BYTES = 3
 
 export interface ListForm {
-  /** What stands in front of the first text's quote, and behind the last one's; ASCII. */
-  readonly head: string
-  readonly tail: string
+  /** The one field of the object that the list is in; ASCII, and nothing that JSON or an expression would escape. */
+  readonly field: string
   /** Texts, at most. */
   readonly most: number
 }
 
 /**
- * The texts of a JSON list, in buffers of their own.
+ * The texts of `{"<field>":["…",…]}`, in buffers of their own; white space where JSON has it.
  * @param pieces of `size` bytes together
- * @returns undefined where head or tail are others, it is not UTF-8, there are more texts, or a byte is none that a program writes in a
- * list: white space, another escape than that of `=`
+ * @returns undefined where it is anything else, is not UTF-8, has more texts, or has another escape than that of `=`
  */
 export function scanJson(
   pieces: readonly Uint8Array[],
   size: number,
-  { head, tail, most }: ListForm,
+  { field, most }: ListForm,
 ): { readonly bytes: Uint8Array<ArrayBuffer>; readonly offsets: Uint32Array<ArrayBuffer> } | undefined {
-  if (size < head.length + tail.length) return undefined
   const { engine, at, bytes, words } = areas(size, size, 4 * (most + 1))
   const [src, out, offsetsAt] = at as [number, number, number]
   let end = src
@@ -63,13 +64,41 @@ export function scanJson(
     bytes.set(piece, end)
     end += piece.length
   }
-  const [first, last] = [src + head.length, end - tail.length]
-  if (bytes.toString('latin1', src, first) !== head || bytes.toString('latin1', last, end) !== tail) return undefined
-  if (!isUtf8(bytes.subarray(src, end))) return undefined
-  const count = engine.scan(first, last - first, out, offsetsAt, most)
-  if (count < 0) return undefined
-  const offsets = words.slice(offsetsAt >> 2, (offsetsAt >> 2) + count + 1)
-  return { bytes: new Uint8Array(bytes.subarray(out, out + (offsets[count] as number))), offsets }
+  let written = 0
+  try {
+    const head = headsOf(field).exec(bytes.toString('latin1', src, Math.min(end, src + HEAD_BYTES)))?.[0].length
+    const tail = TAIL.exec(bytes.toString('latin1', Math.max(src, end - TAIL_BYTES), end))?.[0].length
+    if (head === undefined || tail === undefined || head + tail > size) return undefined
+    if (!isUtf8(bytes.subarray(src, end))) return undefined
+    written = size
+    const count = engine.scan(src + head, size - head - tail, out, offsetsAt, most)
+    if (count < 0) return undefined
+    const offsets = words.slice(offsetsAt >> 2, (offsetsAt >> 2) + count + 1)
+    written = offsets[count] as number
+    return { bytes: new Uint8Array(bytes.subarray(out, out + written)), offsets }
+  } finally {
+    // The memory stays, and so would the texts.
+    bytes.fill(0, src, end)
+    bytes.fill(0, out, out + written + SCAN_STEP)
+  }
+}
+
+/** Where a list's head and tail are looked for; who sends more white space is read by another parser. */
+const HEAD_BYTES = 64
+const TAIL_BYTES = 16
+const TAIL = /\][ \t\r\n]*\}[ \t\r\n]*$/
+/** What the scan writes at once. */
+const SCAN_STEP = 16
+
+const heads = new Map<string, RegExp>()
+
+function headsOf(field: string): RegExp {
+  let head = heads.get(field)
+  if (!head) {
+    head = new RegExp(`^[ \\t\\r\\n]*\\{[ \\t\\r\\n]*"${field}"[ \\t\\r\\n]*:[ \\t\\r\\n]*\\[`)
+    heads.set(field, head)
+  }
+  return head
 }
 
 export const FORM = { NONE: 0, ORIGINAL: 1, V2: 2 } as const

@@ -2,7 +2,7 @@ import { countOf, lengthOf, type TextBatch, textAt } from '../core/texts.ts'
 import type { PseudonymKernel } from './kernel.ts'
 import type { Keyring } from './keyring.ts'
 import { type RefusalCode, refusals } from './refusal.ts'
-import { kernelFor, type Share, sharesOf } from './shares.ts'
+import { headOf, kernelFor, type Share, sharesOf } from './shares.ts'
 
 /**
  * Batches whose items are of several domains and keys: each kernel is called once, and every result comes to its item's place.
@@ -152,14 +152,3 @@ function picked(values: TextBatch, places: readonly number[]): TextBatch {
   for (const [i, place] of places.entries()) bytes.set(textAt(values, place), offsets[i])
   return { bytes, offsets }
 }
-
-/** As much of a text as {@link kernelFor} looks at. */
-function headOf({ bytes, offsets }: TextBatch, i: number): string {
-  const start = offsets[i] as number
-  let head = ''
-  for (let at = start; at < Math.min(start + HEAD, offsets[i + 1] as number); at++)
-    head += String.fromCharCode(bytes[at] as number)
-  return head
-}
-
-const HEAD = 'p2.0000'.length

@@ -24,14 +24,14 @@ export function writeList(field: string, batch: TextBatch): Uint8Array<ArrayBuff
 }
 
 /**
- * The texts of a body that is nothing but a list of them, without white space, in buffers of their own.
+ * The texts of a body that is nothing but a list of them, in buffers of their own.
  * @param body in pieces
  * @param most texts
  * @returns undefined for every other body, whatever is the matter with it: who wants to know parses it as JSON
  */
 export function readTexts(body: readonly Uint8Array[], field: string, most: number): TextBatch | undefined {
   const size = body.reduce((sum, { length }) => sum + length, 0)
-  return size > MOST_BYTES ? undefined : scanJson(body, size, { head: headOf(field), tail: TAIL, most })
+  return size > MOST_BYTES ? undefined : scanJson(body, size, { field, most })
 }
 
 function headOf(field: string): string {

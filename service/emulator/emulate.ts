@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/core/clock.ts'
 import { type Random, seeded } from '../../lib/core/random.ts'
 import { routeOf } from '../../lib/wire/contract.ts'
+import { bodyText } from '../answers.ts'
 import { rateLimit } from '../limits.ts'
 import type { App, ServiceAnswer, ServiceRequest } from '../service.ts'
 import { environments } from './environments.ts'
@@ -68,7 +69,7 @@ export function emulated(app: App, emulation: Emulation, clock: Clock, tell: (wh
       tell('reset')
       throw new ConnectionLost()
     }
-    if (Buffer.byteLength(JSON.stringify(answer.body)) <= FUNCTION_BYTES) return answer
+    if (Buffer.byteLength(JSON.stringify(bodyText(answer))) <= FUNCTION_BYTES) return answer
     tell('too-large')
     return message(502, 'Internal server error', 'InternalServerErrorException')
   }

@@ -132,7 +132,7 @@ async function serve(
 }
 
 function write(response: ServerResponse, { status, headers, body }: ServiceAnswer, last: boolean): void {
-  const bytes = Buffer.from(body, 'utf8')
+  const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body
   response.writeHead(status, {
     ...headers,
     'content-length': bytes.length,

@@ -1,4 +1,5 @@
 import { PROBLEM_TYPE, type ProblemCode, statusOf, writeProblem } from '../../lib/wire/problem.ts'
+import { bodyText } from '../answers.ts'
 import type { App, ServiceAnswer } from '../app.ts'
 import { type EventOptions, requestOf } from './events.ts'
 
@@ -51,11 +52,12 @@ export function lambdaHandler({ ready, failed }: LambdaOptions): (event: unknown
 /** Unknown callers; unknown domains and keys; pseudonyms of keys that are not known here. */
 const MAY_BE_BEHIND = new Set([403, 404, 422])
 
-function answerOf({ status, headers, body }: ServiceAnswer): LambdaAnswer {
+function answerOf(answer: ServiceAnswer): LambdaAnswer {
+  const { status, headers } = answer
   return {
     statusCode: status,
     headers: { ...headers, 'x-content-type-options': 'nosniff' },
-    body,
+    body: bodyText(answer),
     isBase64Encoded: false,
   }
 }
@@ -63,13 +65,13 @@ function answerOf({ status, headers, body }: ServiceAnswer): LambdaAnswer {
 /**
  * Bytes of an answer as the platform counts them: the body is a text in JSON there, so each of its quotes and backslashes is two.
  */
-export function bytesAsAnswer(body: string): number {
+export function bytesAsAnswer(body: Uint8Array): number {
   let escaped = 0
   for (let at = 0; at < body.length; at++) {
-    const c = body.charCodeAt(at)
+    const c = body[at]
     if (c === QUOTE || c === BACKSLASH) escaped++
   }
-  return Buffer.byteLength(body) + escaped + AROUND_BYTES
+  return body.length + escaped + AROUND_BYTES
 }
 
 const QUOTE = 0x22

@@ -1,9 +1,9 @@
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
-import type { TextBatch } from '../../lib/core/texts.ts'
+import { lengthOf, packTexts, type TextBatch, unpackTexts } from '../../lib/core/texts.ts'
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import type { Keyring } from '../../lib/crypto/keyring.ts'
 import { refusals } from '../../lib/crypto/refusal.ts'
-import { kernelFor, sharesOf } from '../../lib/crypto/shares.ts'
+import { kernelFor, kernelForAll, sharesOf } from '../../lib/crypto/shares.ts'
 import { MAX_IDENTIFIER_BYTES } from '../../lib/wire/contract.ts'
 import { type RunOptions, run, runBytes } from './run.ts'
 
@@ -62,8 +62,7 @@ export async function pseudonymize(
   if (mostListBytes(kernel, values, texts) > maxListBytes) {
     refuse(values)
     const bytes = listBytes(kernel, values)
-    if (bytes > maxListBytes)
-      throw new PseudolakeError('service/too-large', `the answer would have ${bytes} bytes`, { bytes })
+    if (bytes > maxListBytes) throw tooLarge(bytes)
   }
   try {
     const made = await run(kernel, texts, { direction: 'pseudonymize', deterministic }, options)
@@ -75,13 +74,20 @@ export async function pseudonymize(
   }
 }
 
-/** {@link pseudonymize} from bytes to bytes, all of them identifiers. Refusals have no `codes`. */
+/** {@link pseudonymize} from bytes to bytes, all of them identifiers. */
 export async function pseudonymizeBytes(
   keyring: Keyring,
   { domain, key, deterministic, values }: BytesOperationRequest,
-  options: RunOptions = {},
+  { maxListBytes = Number.POSITIVE_INFINITY, ...options }: OperationOptions = {},
 ): Promise<BytesOperationAnswer> {
   const kernel = keyring.forward(domain, key)
+  if (maxListBytes < Number.POSITIVE_INFINITY) {
+    const bytes = bytesOfList(kernel, values)
+    if (bytes > maxListBytes) {
+      refuseLong(values)
+      throw tooLarge(bytes)
+    }
+  }
   const made = await runBytes(kernel, values, { direction: 'pseudonymize', deterministic }, options)
   return { values: made, domain, keys: [kernel.key.id] }
 }
@@ -173,6 +179,25 @@ function identifierOf(kernel: PseudonymKernel, pseudonym: string): string | unde
   }
 }
 
+/** {@link reidentify} from bytes to bytes. Pseudonyms of one key, which they mostly are, become no strings on the way. */
+export async function reidentifyBytes(
+  keyring: Keyring,
+  { domain, key, values }: Omit<BytesOperationRequest, 'deterministic'>,
+  { maxListBytes: _, ...options }: OperationOptions = {},
+): Promise<BytesOperationAnswer> {
+  const keys = keyring.back(domain, key)
+  const kernel = kernelForAll(keys, values)
+  if (kernel && !(kernel === keys.original && keys.originals.length > 1)) {
+    const made = await runBytes(kernel, values, { direction: 'reidentify', deterministic: true }, options)
+    return { values: made, domain, keys: [kernel.key.id] }
+  }
+  const request = { domain, ...(key !== undefined && { key }), values: unpackTexts(values) }
+  const answer = await reidentify(keyring, request, options)
+  const texts = packTexts(answer.values as readonly string[])
+  if (!texts) throw new PseudolakeError('internal/bug', 'an identifier that is not well-formed came back')
+  return { ...answer, values: texts }
+}
+
 type Values = OperationRequest['values']
 
 /** The texts among the values, and their places where there are others; no copy where there are none. */
@@ -215,4 +240,32 @@ function listBytes(kernel: PseudonymKernel, values: Values): number {
     bytes +=
       typeof value === 'string' ? '"",'.length + kernel.pseudonymLength(Buffer.byteLength(value)) : 'null,'.length
   return bytes
+}
+
+/** {@link listBytes} of identifiers in bytes. */
+function bytesOfList(kernel: PseudonymKernel, values: TextBatch): number {
+  const count = values.offsets.length - 1
+  let bytes = count > 0 ? '[]'.length - ','.length : '[]'.length
+  let last = -1
+  let length = 0
+  for (let i = 0; i < count; i++) {
+    const size = lengthOf(values, i)
+    // Mostly they are of one length.
+    if (size !== last) length = '"",'.length + kernel.pseudonymLength(size)
+    last = size
+    bytes += length
+  }
+  return bytes
+}
+
+/** @throws PseudolakeError where an identifier is too long to have a pseudonym */
+function refuseLong(values: TextBatch): void {
+  const refused = refusals('identifier/invalid')
+  const count = values.offsets.length - 1
+  for (let i = 0; i < count; i++) if (lengthOf(values, i) > MAX_IDENTIFIER_BYTES) refused.add(i)
+  refused.throwIfAny(count)
+}
+
+function tooLarge(bytes: number): PseudolakeError {
+  return new PseudolakeError('service/too-large', `the answer would have ${bytes} bytes`, { bytes })
 }

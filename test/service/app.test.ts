@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { bodyText } from '../../service/answers.ts'
 import { createApp, type LogEntry } from '../../service/app.ts'
 import { fileAudit } from '../../service/audit/file.ts'
 import { everybody } from '../../service/auth.ts'
@@ -53,7 +54,7 @@ test('whatever the body, the answer is whole or a problem, and never a failure o
       if (answer.status !== 200) return
       const sent = JSON.parse(bytes.toString())
       const [there, here] = path === '/pseudonymization' ? ['identifiers', 'pseudonyms'] : ['pseudonyms', 'identifiers']
-      const got: (string | null)[] = JSON.parse(answer.body)[here as string]
+      const got: (string | null)[] = JSON.parse(bodyText(answer))[here as string]
       expect(got.map((value) => value === null)).toEqual(sent[there as string].map((value: unknown) => value === null))
     }),
     { numRuns: 400 },

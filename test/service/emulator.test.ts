@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { bodyText } from '../../service/answers.ts'
 import { type Befallen, emulated } from '../../service/emulator/emulate.ts'
 import { environments } from '../../service/emulator/environments.ts'
 import { type Emulation, LAMBDA, readEmulation } from '../../service/emulator/options.ts'
@@ -145,8 +146,9 @@ function setup(
   /** When it was answered and how; or that the connection was lost. */
   const ask = async (more: Partial<ServiceRequest> = {}) => {
     try {
-      const { status, headers, body } = await lambda.handle({ ...REQUEST, ...more })
-      return { at: clock.now(), status, type: headers['x-amzn-errortype'], body: JSON.parse(body) }
+      const answer = await lambda.handle({ ...REQUEST, ...more })
+      const type = answer.headers['x-amzn-errortype']
+      return { at: clock.now(), status: answer.status, type, body: JSON.parse(bodyText(answer)) }
     } catch {
       return { at: clock.now(), status: 0, type: undefined, body: undefined }
     }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../lib/core/clock.ts'
 import { MAX_BODY_BYTES } from '../../lib/wire/contract.ts'
+import { bodyText } from '../../service/answers.ts'
 import { createApp, type LogEntry } from '../../service/app.ts'
 import { fileAudit } from '../../service/audit/file.ts'
 import { verifyAudit } from '../../service/audit/verify.ts'
@@ -589,12 +590,12 @@ describe('the record', () => {
     expect((await call('/reidentification', { pseudonyms })).status).toBe(200)
     full = true
     const refused = await call('/reidentification', { pseudonyms })
-    expect([refused.status, JSON.parse(refused.body).code, refused.headers['retry-after']]).toEqual([
+    expect([refused.status, JSON.parse(bodyText(refused)).code, refused.headers['retry-after']]).toEqual([
       503,
       'service/audit',
       '1',
     ])
-    expect(refused.body).not.toContain('"A"')
+    expect(bodyText(refused)).not.toContain('"A"')
     expect((await call('/pseudonymization', { identifiers: ['A'] })).status).toBe(200)
     expect(JSON.stringify(logged)).not.toContain('PLANTED')
     full = false

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { type Clock, systemClock } from '../../lib/core/clock.ts'
+import { bodyText } from '../../service/answers.ts'
 import { createApp, type LogEntry, type ObservedCall } from '../../service/app.ts'
 import type { Audit } from '../../service/audit/audit.ts'
 import { everybody } from '../../service/auth.ts'
@@ -214,7 +215,7 @@ test('a service that can’t put calls on record, or has too much to do, is not 
   })
   const ask = async (method: string, path: string, body = async () => Buffer.from('{"identifiers":[]}')) => {
     const answer = await app.handle({ method, path, search: '', header: () => undefined, body })
-    return [answer.status, JSON.parse(answer.body).status ?? 200]
+    return [answer.status, JSON.parse(bodyText(answer)).status ?? 200]
   }
   broken = true
   await ask('POST', '/pseudonymization')

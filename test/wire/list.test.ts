@@ -68,6 +68,31 @@ test('what is read is what JSON.parse reads, or nothing', () => {
   )
 })
 
+test.each([
+  '{"pseudonyms": ["a", "b é"]}',
+  '{"pseudonyms": [ "a" , "b é" ] }',
+  ' \t\r\n{ "pseudonyms"\n:\t[\r\n"a",\n    "b é"\n]\n}\n',
+])('white space is read where JSON has it: %j', (body) => {
+  expect(unpackTexts(readTexts(Buffer.from(body), 'pseudonyms', 9) as TextBatch)).toEqual(['a', 'b é'])
+})
+
+test.each(['{"pseudonyms":[]}', '{"pseudonyms": [ ]}', '{ "pseudonyms" : [\n] }'])('so is none at all: %j', (body) => {
+  expect(readTexts(Buffer.from(body), 'pseudonyms', 9)?.offsets).toEqual(new Uint32Array(1))
+})
+
+test('where white space may stand, however much there is, the list is read or left', () => {
+  const space = fc.array(fc.constantFrom(' ', '\t', '\n', '\r'), { maxLength: 30 }).map((parts) => parts.join(''))
+  fc.assert(
+    fc.property(texts, fc.array(space, { minLength: 7, maxLength: 7 }), (values, [a, b, c, d, e, f, g]) => {
+      const list = values.map((value) => JSON.stringify(value)).join(`${d},${e}`)
+      const body = Buffer.from(`${a}{${b}"pseudonyms"${c}:[${d}${list}${e}]${f}}${g}`)
+      const read = readTexts(body, 'pseudonyms', 20)
+      if (read) expect(unpackTexts(read)).toEqual(JSON.parse(body.toString()).pseudonyms)
+    }),
+    { numRuns: 500 },
+  )
+})
+
 test('the padding of the original service, as Gson writes it, is read', () => {
   const read = readTexts(Buffer.from('{"pseudonyms":["QUJD\\u003d","REVG\\u003D\\u003d",""]}'), 'pseudonyms', 9)
   expect(unpackTexts(read as TextBatch)).toEqual(['QUJD=', 'REVG==', ''])
@@ -78,16 +103,19 @@ test.each([
   '{}',
   '{"pseudonyms":[]',
   '{"pseudonyms":[]}}',
-  '{"pseudonyms":[]} ',
-  ' {"pseudonyms":[]}',
   '\ufeff{"pseudonyms":[]}',
   '{"pseudonyms":[,]}',
   '{"pseudonyms":["a",]}',
+  '{"pseudonyms":["a", ]}',
+  '{"pseudonyms":[ ,"a"]}',
+  '{"pseudonyms":["a" "b"]}',
+  '{"pseudonyms":["a",\u00a0"b"]}',
+  '{"pseudonyms":["a",\f"b"]}',
+  '\v{"pseudonyms":["a"]}',
+  '{"pseudonyms":["a"]}\u2028',
   '{"pseudonyms":["a"]]}',
   '{"pseudonyms":["a"}]}',
   '{"pseudonyms":["a"]}]}',
-  '{"pseudonyms":["a" ,"b"]}',
-  '{"pseudonyms":["a", "b"]}',
   '{"pseudonyms":["a""b"]}',
   '{"pseudonyms":["a","b]}',
   '{"pseudonyms":["a\\"]}',

@@ -102,20 +102,23 @@ function escape(byte: u32, out: usize): usize {
 }
 
 /**
- * Reads `"…","…"`, of which no text has an escape but that of `=`.
+ * Reads `"…", "…"`, white space where JSON has it, of which no text has an escape but that of `=`.
  * @param out gets the texts, one behind the other, `length` bytes at most
  * @param offsets gets their ends (u32 each) behind a 0, of `most` texts at most
  * @returns how many; -1 where it is anything else, or more
  */
 export function scan(src: usize, length: u32, out: usize, offsets: usize, most: u32): i32 {
   const end = src + length
-  let at = src
+  let at = afterSpace(src, end)
   let to = out
   let count: u32 = 0
   store<u32>(offsets, 0)
   while (at < end) {
     if (count == most) return -1
-    if (count > 0 && load<u8>(at++) != COMMA) return -1
+    if (count > 0) {
+      if (load<u8>(at) != COMMA) return -1
+      at = afterSpace(at + 1, end)
+    }
     if (at >= end || load<u8>(at++) != QUOTE) return -1
     for (;;) {
       const some = v128.load(at)
@@ -138,9 +141,21 @@ export function scan(src: usize, length: u32, out: usize, offsets: usize, most: 
       if (at > end) return -1
       store<u8>(to++, 0x3d)
     }
-    at++
+    at = afterSpace(at + 1, end)
     count++
     store<u32>(offsets + (usize(count) << 2), u32(to - out))
   }
   return i32(count)
+}
+
+/** RFC 8259 §2. */
+// @ts-ignore: decorator
+@inline
+function afterSpace(at: usize, end: usize): usize {
+  while (at < end) {
+    const byte = load<u8>(at)
+    if (byte != SPACE && byte != 0x0a && byte != 0x0d && byte != 0x09) break
+    at++
+  }
+  return at
 }
