@@ -22,6 +22,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'keys rotate': async () => (await import('./commands/keys-states.ts')).keysRotate,
   'keys activate': async () => (await import('./commands/keys-states.ts')).keysActivate,
   'keys retire': async () => (await import('./commands/keys-states.ts')).keysRetire,
+  'keys backup': async () => (await import('./commands/keys-backup.ts')).keysBackup,
+  'keys restore': async () => (await import('./commands/keys-backup.ts')).keysRestore,
   'keys callers import': async () => (await import('./commands/callers.ts')).callersImport,
   'keys callers grant': async () => (await import('./commands/callers.ts')).callersGrant,
   'keys callers show': async () => (await import('./commands/callers.ts')).callersShow,

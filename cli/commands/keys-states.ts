@@ -51,7 +51,10 @@ export const keysRotate: Command = {
     return changed(args, io, rotate, (summary) =>
       pending
         ? ['Once every instance has it, `pseudolake keys activate` makes a key the primary:', ...pendingOf(summary)]
-        : [RUNNING, 'Tables go on with the key that they were begun with. Back the keyring up again.'],
+        : [
+            RUNNING,
+            'Tables go on with the key that they were begun with. Back the keyring up again (`pseudolake keys backup`).',
+          ],
     )
   },
 }
@@ -105,7 +108,7 @@ export const keysAdd: Command = {
       const taken = summaryOf(data).flatMap(({ keys }) => keys.map(({ id }) => id))
       return addDomains(data, createKeyring({ domains, taken, randomBytes, now: io.clock.wall() }))
     }
-    return changed(args, io, add, () => [RUNNING, 'Back the keyring up again.'])
+    return changed(args, io, add, () => [RUNNING, 'Back the keyring up again (`pseudolake keys backup`).'])
   },
 }
 

@@ -86,7 +86,7 @@ async function save(file: string, data: KeyringData, io: Io): Promise<Outcome> {
   } finally {
     wipe(data)
   }
-  const advice = 'Keep a copy in a safe place: without it no pseudonym made with it can be taken back.'
+  const advice = 'Back it up (`pseudolake keys backup`): without it no pseudonym made with it can be taken back.'
   return shown(file, data, [`wrote ${file}`, advice])
 }
 

@@ -342,6 +342,13 @@ export const ERRORS = {
     cause: 'The state that a key is in does not allow the change.',
     fix: 'docs/keys.md has the states and what leads from one to another; the way there is printed.',
   },
+  'keyring/shares': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause: 'There are too few shares or private keys to open a backup, or one is not of this backup.',
+    fix: 'Give as many as the backup was made for (--share, --identity); which one is wrong is printed.',
+  },
   'keyring/busy': {
     exit: 3,
     retryable: false,

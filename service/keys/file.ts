@@ -27,14 +27,19 @@ export async function loadKeyring(file: string): Promise<KeyringData> {
  * Writes a new keyring, whole or not at all, mode 0600. Never over another file: the keys in it may be the only way back.
  * @throws PseudolakeError `keyring/exists`, `storage/denied`, `storage/full`, `storage/failed`
  */
-export async function saveKeyring(file: string, data: KeyringData, randomBytes: RandomBytes): Promise<void> {
+export function saveKeyring(file: string, data: KeyringData, randomBytes: RandomBytes): Promise<void> {
+  return savePrivate(file, writeKeyring(data), randomBytes)
+}
+
+/** The same with any text. @throws PseudolakeError as {@link saveKeyring} */
+export async function savePrivate(file: string, text: string, randomBytes: RandomBytes): Promise<void> {
   const folder = dirname(file)
   const temporary = join(folder, `.keyring-${Buffer.from(randomBytes(12)).toString('hex')}.tmp`)
   try {
     await makeFolder(folder)
     const handle = await open(temporary, 'wx', 0o600)
     try {
-      await handle.writeFile(writeKeyring(data))
+      await handle.writeFile(text)
       await handle.sync()
     } finally {
       await handle.close()
@@ -102,7 +107,8 @@ async function keepOwner(handle: FileHandle, path: string): Promise<void> {
   if (uid !== owner.uid || gid !== owner.gid) await handle.chown(owner.uid, owner.gid)
 }
 
-async function readPrivate(file: string): Promise<string> {
+/** The text of a file that nobody but its owner can read. @throws PseudolakeError `keyring/not-found`, `keyring/readable`, `keyring/invalid`, `storage/*` */
+export async function readPrivate(file: string): Promise<string> {
   // Does not wait for a writer where the path is a pipe: the look at what it is comes after.
   const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error: unknown) => {
     throw translated(error, file)

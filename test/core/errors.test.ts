@@ -259,6 +259,11 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     const { domains } = await keyringOf(home)
     return home.cli('keys', 'retire', 'keys.json', domains[0]?.primary as string)
   },
+  'keyring/shares': async () => {
+    const home = await place()
+    await home.cli('keys', 'backup', 'keys.json', '--out', 'keys.backup', '--shares', '2-of-3')
+    return home.cli('keys', 'restore', 'keys.backup', '--check', '--share', 'keys.backup.share-2')
+  },
   'keyring/busy': async () => {
     const home = await place()
     writeFileSync(`${home.keyring}.next`, PLANTED)

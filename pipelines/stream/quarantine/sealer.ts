@@ -8,15 +8,14 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
   generateKeyPairSync,
-  hkdfSync,
   type KeyObject,
 } from 'node:crypto'
 import { isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import { derivedKey, PUBLIC_KEY_BYTES, publicKeyOf, rawPublicKey, recipientName } from '../../../lib/crypto/x25519.ts'
 
 export const SEALED_VERSION = 1
 const FORMAT = 'pseudolake/quarantine'
@@ -24,8 +23,6 @@ const ALGORITHM = 'X25519-HKDF-SHA256-AES256GCM'
 const INFO = 'pseudolake/quarantine/v1'
 const NONCE = new Uint8Array(12)
 const TAG_BYTES = 16
-/** What stands before the 32 bytes of an X25519 public key in its DER form (RFC 8410). */
-const PUBLIC_DER = Buffer.from('302a300506032b656e032100', 'hex')
 
 /** Of an object, in clear: where its records come from, and nothing of them. */
 export interface SealedAbout {
@@ -54,26 +51,26 @@ interface Header extends SealedAbout {
 /** @param publicKey 32 bytes in base64 @throws PseudolakeError `config/invalid` */
 export function x25519Sealer(publicKey: string): Sealer {
   const raw = Buffer.from(publicKey, 'base64')
-  if (raw.length !== 32)
+  if (raw.length !== PUBLIC_KEY_BYTES)
     throw new PseudolakeError(
       'config/invalid',
       `quarantine.recipient: expected an X25519 public key of 32 bytes in base64, got ${raw.length}`,
       { key: 'quarantine.recipient' },
     )
-  const theirs = publicOf(raw)
-  const recipient = nameOf(raw)
+  const theirs = publicKeyOf(raw)
+  const recipient = recipientName(raw)
   return {
     recipient,
     async seal(about, plain) {
       const { publicKey: mine, privateKey } = generateKeyPairSync('x25519')
-      const ephemeral = rawOf(mine)
+      const ephemeral = rawPublicKey(mine)
       const header: Header = {
         ...{ format: FORMAT, version: SEALED_VERSION, algorithm: ALGORITHM, recipient },
         ephemeral: ephemeral.toString('base64'),
         ...about,
       }
       const line = Buffer.from(`${JSON.stringify(header)}\n`)
-      const key = derive(diffieHellman({ privateKey, publicKey: theirs }), ephemeral, raw)
+      const key = derivedKey(diffieHellman({ privateKey, publicKey: theirs }), ephemeral, raw, INFO)
       const cipher = createCipheriv('aes-256-gcm', key, NONCE).setAAD(line)
       return Buffer.concat([line, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
     },
@@ -97,8 +94,8 @@ export function x25519Opener(pem: string): Opener {
   }
   if (privateKey.asymmetricKeyType !== 'x25519')
     throw new PseudolakeError('quarantine/unreadable', 'the key is none of X25519', {})
-  const raw = rawOf(createPublicKey(privateKey))
-  const recipient = nameOf(raw)
+  const raw = rawPublicKey(createPublicKey(privateKey))
+  const recipient = recipientName(raw)
   return {
     recipient,
     open(sealed, location) {
@@ -110,7 +107,7 @@ export function x25519Opener(pem: string): Opener {
       if (header.recipient !== recipient) throw bad(`it is sealed for ${header.recipient}, and the key is ${recipient}`)
       try {
         const ephemeral = Buffer.from(header.ephemeral, 'base64')
-        const key = derive(diffieHellman({ privateKey, publicKey: publicOf(ephemeral) }), ephemeral, raw)
+        const key = derivedKey(diffieHellman({ privateKey, publicKey: publicKeyOf(ephemeral) }), ephemeral, raw, INFO)
         const decipher = createDecipheriv('aes-256-gcm', key, NONCE).setAAD(line)
         decipher.setAuthTag(rest.subarray(rest.length - TAG_BYTES))
         const plain = Buffer.concat([decipher.update(rest.subarray(0, rest.length - TAG_BYTES)), decipher.final()])
@@ -133,20 +130,4 @@ function splitSealed(sealed: Uint8Array, location: string): { header: Header; li
     // Said below.
   }
   throw new PseudolakeError('quarantine/unreadable', `${location}: it is no sealed object`, { location })
-}
-
-function derive(secret: Buffer, ephemeral: Uint8Array, recipient: Uint8Array): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', secret, Buffer.concat([ephemeral, recipient]), INFO, 32))
-}
-
-function publicOf(raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([PUBLIC_DER, raw]), format: 'der', type: 'spki' })
-}
-
-function rawOf(key: KeyObject): Buffer {
-  return key.export({ format: 'der', type: 'spki' }).subarray(PUBLIC_DER.length)
-}
-
-function nameOf(raw: Uint8Array): string {
-  return `x25519:${createHash('sha256').update(raw).digest('hex').slice(0, 16)}`
 }
