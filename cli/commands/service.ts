@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
@@ -17,6 +18,12 @@ export const serviceStart: Command = {
     keyring: { type: 'string', value: 'F', required: true, summary: 'The keyring (`pseudolake keys create`)' },
     port: { type: 'integer', value: 'P', default: '8080', summary: '0: any free port' },
     host: { type: 'string', value: 'H', default: '127.0.0.1', summary: 'The address to listen on' },
+    'tls-cert': {
+      type: 'string',
+      value: 'F',
+      summary: 'Speak TLS, and HTTP/2 to those who do: the certificate, and those up to its authority, as PEM',
+    },
+    'tls-key': { type: 'string', value: 'F', summary: 'The certificate’s key, as PEM' },
     'api-keys': {
       type: 'string',
       value: 'F',
@@ -105,12 +112,14 @@ export const serviceStart: Command = {
     const requestsPerSecond = args.number('max-requests-per-second')
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
       throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
+    const tls = await readTls(args.string('tls-cert'), args.string('tls-key'), io.cwd)
     const { env, clock, random } = io
     const { aws, close: closeAws } = lazyAws(env)
     const service = await startService({
       keyring: resolve(io.cwd, keyring),
       host: args.string('host') ?? '127.0.0.1',
       port: portOf(args.number('port') ?? 8080),
+      ...(tls && { tls }),
       auth: {
         insecureNoAuth: args.flag('insecure-no-auth'),
         ...(apiKeys !== undefined && { apiKeys: resolve(io.cwd, apiKeys) }),
@@ -136,6 +145,19 @@ export const serviceStart: Command = {
     await closeAws()
     return { exit: 0, json: undefined, text: '' }
   },
+}
+
+async function readTls(cert: string | undefined, key: string | undefined, cwd: string) {
+  if (cert === undefined && key === undefined) return undefined
+  if (cert === undefined || key === undefined)
+    throw new PseudolakeError('options/invalid', '--tls-cert and --tls-key: expected both')
+  const read = (file: string) =>
+    readFile(resolve(cwd, file)).catch((error: NodeJS.ErrnoException) => {
+      throw new PseudolakeError('input/not-found', `${file}: can't be read (${error.code ?? 'unknown error'})`, {
+        file,
+      })
+    })
+  return { cert: await read(cert), key: await read(key) }
 }
 
 function portOf(port: number): number {

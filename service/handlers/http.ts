@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import { constants, type Http2ServerRequest } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { PseudolakeError } from '../../lib/core/errors.ts'
-import { MAX_BODY_BYTES } from '../../lib/wire/contract.ts'
-import { PROBLEM_TYPE, type ProblemCode, writeProblem } from '../../lib/wire/problem.ts'
+import { PROBLEM_TYPE, writeProblem } from '../../lib/wire/problem.ts'
 import type { App, ServiceAnswer } from '../app.ts'
+import { type Incoming, readBody } from './body.ts'
+import { MAX_HEAD_BYTES, type Outgoing, plainServer, secureServer, type Tls } from './servers.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -13,6 +14,8 @@ export interface ListenOptions {
   readonly port: number
   /** Bytes of all bodies held at once; a request above gets a 503. @default 128 MiB */
   readonly maxBufferedBytes?: number
+  /** Speaks TLS, and HTTP/2 to those who do. @default HTTP/1.1 in clear */
+  readonly tls?: Tls
   /** From the first byte of a request to the last. @default 60_000 */
   readonly requestTimeoutMs?: number
   /** @default 10_000 */
@@ -32,32 +35,26 @@ export interface Listening {
 }
 
 /**
- * Serves an app over node:http.
- * @throws PseudolakeError `service/port-in-use`
+ * Serves an app over HTTP/1.1, or over TLS over HTTP/2 and HTTP/1.1.
+ * @throws PseudolakeError `service/port-in-use`; `config/invalid` where certificate and key do not go together
  */
 export async function listen(app: App, options: ListenOptions): Promise<Listening> {
   const { host, port, maxBufferedBytes = 128 * 2 ** 20, graceMs = 10_000 } = options
   const buffered = { bytes: 0, most: maxBufferedBytes }
-  const server = createServer({
-    requestTimeout: options.requestTimeoutMs ?? 60_000,
-    headersTimeout: options.headersTimeoutMs ?? 10_000,
-    keepAliveTimeout: options.keepAliveTimeoutMs ?? 65_000,
-    connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs ?? 5_000),
-    maxHeaderSize: 16_384,
-  })
-  server.maxConnections = options.maxConnections ?? 4_096
-  // A caller that stops reading its answer holds memory until then.
-  server.setTimeout((options.requestTimeoutMs ?? 60_000) * 2)
-  server.on('request', (request, response) => void serve(app, request, response, server, buffered))
-  server.on('clientError', refuseUnreadable)
+  const { requestTimeoutMs = 60_000, headersTimeoutMs = 10_000, keepAliveTimeoutMs = 65_000, tls } = options
+  const deadlines = { requestTimeoutMs, headersTimeoutMs, keepAliveTimeoutMs }
+  const onRequest = (request: Incoming, response: Outgoing) =>
+    void serve(app, request, response, { buffered, requestTimeoutMs, closing: () => !server.net.listening })
+  const server = tls ? secureServer(tls, deadlines, onRequest) : plainServer(deadlines, onRequest)
+  server.net.maxConnections = options.maxConnections ?? 4_096
   const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => {
+  server.net.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
+    server.net.once('error', (error: NodeJS.ErrnoException) =>
       reject(
         new PseudolakeError(
           'service/port-in-use',
@@ -69,159 +66,122 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
         ),
       ),
     )
-    server.listen(port, host, resolve)
+    server.net.listen(port, host, resolve)
   })
-  const address = server.address() as AddressInfo
+  const address = server.net.address() as AddressInfo
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
 
   return {
-    url: `http://${name}:${address.port}`,
+    url: `${tls ? 'https' : 'http'}://${name}:${address.port}`,
     async close() {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeIdleConnections()
+      const closed = once(server.net, 'close')
+      server.net.close()
+      server.wind()
       // Node counts a connection that was opened ahead of its first request, as pools do, as one under way.
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
-      const late = setTimeout(() => server.closeAllConnections(), graceMs)
+      const late = setTimeout(() => server.cut(), graceMs)
       await closed
       clearTimeout(late)
     },
   }
 }
 
-interface Buffered {
-  bytes: number
-  readonly most: number
+interface Serving {
+  /** Bytes of all bodies. */
+  readonly buffered: { bytes: number; readonly most: number }
+  readonly requestTimeoutMs: number
+  /** Whether no new calls are taken. */
+  readonly closing: () => boolean
 }
 
-async function serve(
-  app: App,
-  request: IncomingMessage,
-  response: ServerResponse,
-  server: Server,
-  buffered: Buffered,
-): Promise<void> {
+async function serve(app: App, request: Incoming, response: Outgoing, serving: Serving): Promise<void> {
+  const { buffered } = serving
   const gone = new AbortController()
   let held = 0
   response.once('close', () => {
     if (!response.writableFinished) gone.abort(new Error('the caller is gone'))
   })
+  const late = isHttp2(request) ? deadline(request, serving.requestTimeoutMs) : undefined
   const { path, search } = splitUrl(request.url ?? '')
   try {
+    if (isHttp2(request) && headBytes(request) > MAX_HEAD_BYTES) return writeTooLong(response)
     const answer = await app.handle({
       method: request.method ?? '',
       path,
       search,
       header: (name) => headerOf(request, name),
       signal: gone.signal,
-      body: () =>
-        readBody(request, gone.signal, (bytes) => {
+      body: () => {
+        const take = (bytes: number) => {
           if (buffered.bytes + bytes > buffered.most) return false
           buffered.bytes += bytes
           held += bytes
           return true
-        }),
+        }
+        return readBody(request, { gone: gone.signal, ...(late && { late }), take })
+      },
     })
-    if (!gone.signal.aborted) write(response, answer, !server.listening)
+    if (!gone.signal.aborted) write(request, response, answer, serving.closing())
   } catch {
     // The app answers its own failures; what comes here failed in the writing, and its message may quote a header.
-    response.destroy()
+    if (isHttp2(request)) request.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    else response.destroy()
   } finally {
     buffered.bytes -= held
   }
 }
 
-function write(response: ServerResponse, { status, headers, body }: ServiceAnswer, last: boolean): void {
+/** As HTTP/1 would have them; HTTP/2's own limit is a wish, and the library's is 64 KiB. */
+function headBytes({ rawHeaders }: Http2ServerRequest): number {
+  return rawHeaders.reduce((bytes, text) => bytes + text.length + ': '.length, 0)
+}
+
+function writeTooLong(response: Outgoing): void {
+  const body = writeProblem({ code: 'request/head-too-large' })
+  ;(response as ServerResponse).writeHead(431, {
+    'content-type': PROBLEM_TYPE,
+    'content-length': Buffer.byteLength(body),
+  })
+  response.end(body)
+}
+
+function isHttp2(request: Incoming): request is Http2ServerRequest {
+  return request.httpVersionMajor === 2
+}
+
+/** Aborted where a request over HTTP/2 does not arrive in time; what comes of it after its answer is not taken. */
+function deadline(request: Http2ServerRequest, ms: number): AbortSignal {
+  const { stream } = request
+  const late = new AbortController()
+  const timer = setTimeout(() => {
+    if (!request.complete) late.abort(new Error('too late'))
+  }, ms)
+  stream.once('close', () => clearTimeout(timer))
+  // The response's own event comes only when the stream is closed.
+  stream.once('finish', () => {
+    if (!request.complete) stream.close(constants.NGHTTP2_NO_ERROR)
+  })
+  return late.signal
+}
+
+function write(request: Incoming, response: Outgoing, answer: ServiceAnswer, last: boolean): void {
+  const { status, headers, body } = answer
   const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body
-  response.writeHead(status, {
+  // The methods of both versions are one and the same, and their types are not.
+  const out = response as ServerResponse
+  out.writeHead(status, {
     ...headers,
     'content-length': bytes.length,
     'x-content-type-options': 'nosniff',
-    ...(last && { connection: 'close' }),
+    // HTTP/2 has a frame for that, and no header.
+    ...(last && !isHttp2(request) && { connection: 'close' }),
   })
-  response.end(bytes)
-}
-
-/** @param take counts bytes against the server's memory; false where there is none left */
-async function readBody(
-  request: IncomingMessage,
-  signal: AbortSignal,
-  take: (bytes: number) => boolean,
-): Promise<Uint8Array | ProblemCode> {
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return 'request/too-large'
-  const parts = gathered()
-  return new Promise((resolve, reject) => {
-    request.on('data', (chunk: Buffer) => {
-      const problem =
-        parts.bytes + chunk.length > MAX_BODY_BYTES
-          ? 'request/too-large'
-          : take(chunk.length)
-            ? undefined
-            : 'service/busy'
-      if (!problem) return parts.add(chunk)
-      request.removeAllListeners('data')
-      parts.clear()
-      // The rest is read and thrown away, so that the caller gets to reading the answer; the request's timeout bounds it.
-      request.resume()
-      resolve(problem)
-    })
-    request.once('end', () => resolve(parts.whole()))
-    request.once('error', reject)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-    if (signal.aborted) reject(signal.reason)
-  })
-}
-
-/** Chunks of at least so many bytes are kept as they come. */
-const LARGE_CHUNK = 4096
-const BLOCK = 65_536
-
-/** The chunks of a body. Small ones are put together: a body of six million chunks of a byte each would take a hundred times its size. */
-function gathered() {
-  let parts: Buffer[] = []
-  let block = Buffer.alloc(0)
-  let used = 0
-  let bytes = 0
-  const closeBlock = () => {
-    // A copy, as far as it was used, so that one byte does not keep a block.
-    if (used > 0) parts.push(used === block.length ? block : Buffer.from(block.subarray(0, used)))
-    used = 0
-    block = Buffer.alloc(0)
-  }
-  return {
-    get bytes() {
-      return bytes
-    },
-    add(chunk: Buffer): void {
-      bytes += chunk.length
-      if (chunk.length >= LARGE_CHUNK) {
-        closeBlock()
-        parts.push(chunk)
-        return
-      }
-      if (used + chunk.length > block.length) {
-        closeBlock()
-        block = Buffer.allocUnsafeSlow(BLOCK)
-      }
-      chunk.copy(block, used)
-      used += chunk.length
-    },
-    clear(): void {
-      parts = []
-      block = Buffer.alloc(0)
-      used = 0
-    },
-    whole(): Buffer {
-      if (parts.length === 0) return block.subarray(0, used)
-      closeBlock()
-      return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, bytes)
-    },
-  }
+  out.end(bytes)
 }
 
 /** Two API keys come joined by a comma, and so are nobody's. */
-function headerOf(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name]
+function headerOf(request: Incoming, name: string): string | undefined {
+  const value = name === 'host' && isHttp2(request) ? request.authority : request.headers[name]
   return Array.isArray(value) ? value.join(', ') : value
 }
 
@@ -231,24 +191,4 @@ function splitUrl(url: string): { path: string; search: string } {
   if (end < 0) return { path: target, search: '' }
   const [search = ''] = target.slice(end).split('#')
   return { path: target.slice(0, end), search }
-}
-
-/** What is no HTTP, too long or too slow never becomes a request; it gets an answer all the same. */
-function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-  const [line, code] = UNREADABLE[error.code ?? ''] ?? (['400 Bad Request', 'request/malformed'] as const)
-  const body = writeProblem({ code })
-  socket.end(
-    `HTTP/1.1 ${line}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
-  // Whoever was slow on purpose does not close its side either.
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
-}
-
-/** For the other side to read why. */
-const LINGER_MS = 1_000
-
-const UNREADABLE: Readonly<Record<string, readonly [line: string, code: ProblemCode]>> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'request/head-too-large'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'request/timeout'],
 }
