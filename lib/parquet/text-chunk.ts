@@ -16,8 +16,9 @@ const DICTIONARY_BYTES = 1 << 20
 const LEVEL = 1
 /** For a look-up: there is a table for each column. */
 const ROOM = { in: 256 << 10, out: 1 << 10, count: 1 << 14 }
-/** Values after which a page of ever new ones is given up. */
-const ENOUGH = 4096
+/** Values after which a dictionary is given up: soon where nearly each was new, later where half of them were. */
+const ENOUGH = { nearlyAll: 1 << 13, half: 1 << 16 }
+const NEARLY_ALL = 0.9
 /** Longer bounds serve nobody. */
 const BOUND_BYTES = 256
 
@@ -101,12 +102,10 @@ export class TextChunk {
       slots.set(found.slots, seen)
       seen += found.count
       at += found.bytes
-      // One that is too large is given up before it fills the memory.
-      if (table.size - this.#entries > Math.max(seen, ENOUGH) / 2 && seen >= ENOUGH) return false
+      // Of all that came until now, for a page has few or many as it happens: what is drawn from a thousand values is new at first, too.
+      if (isForNothing(table.size, this.#present - present + seen)) return false
       if (table.bytes > 8 * DICTIONARY_BYTES) return false
     }
-    // Few values may all be new: they are no longer in a dictionary than without one.
-    if (present > 1 && (table.size - this.#entries) * 2 > present && this.#pages.length > 0) return false
     let bytes = this.#entryBytes
     for (let slot = this.#entries; slot < table.size; slot++) bytes += 4 + table.key(slot).length
     if (bytes > DICTIONARY_BYTES) return false
@@ -172,6 +171,12 @@ type Levels = Pick<TextColumn, 'definition' | 'repetition'>
 
 function cut({ definition, repetition }: Levels, from: number, to?: number): Levels {
   return { definition: definition.subarray(from, to), ...(repetition && { repetition: repetition.subarray(from, to) }) }
+}
+
+/** @param different of `values` until now */
+function isForNothing(different: number, values: number): boolean {
+  if (values >= ENOUGH.half) return different * 2 > values
+  return values >= ENOUGH.nearlyAll && different > NEARLY_ALL * values
 }
 
 /** Least and greatest of values in PLAIN encoding, in the order of their bytes. */
