@@ -94,11 +94,11 @@ interface Places extends PlacesOutside {
 }
 
 async function withPlaces<T>(args: Arguments, io: Io, use: (places: Places) => Promise<T>): Promise<T> {
-  const { env, clock, random, cwd } = io
+  const { env, clock, random, cwd, signal } = io
   const file = args.string('config')
   const settings = file === undefined ? undefined : await readConfig(file, args.strings('set'), io)
   const { aws, close } = lazyAws(env)
-  const outside = { env, clock, random, uuid: randomUUID, aws }
+  const outside = { env, clock, random, uuid: randomUUID, signal, aws }
   const storage = settings ? outputStorage(settings, outside) : storageAs({}, outside)
   try {
     return await use({ ...outside, settings, cwd, storage })
@@ -112,7 +112,7 @@ function catalogOf(given: string, kind: CatalogKind, places: Places): Promise<Ca
 }
 
 /** Needs no configuration: the catalog of the account and region that the environment names. Tables are not made here, so there is no warehouse. */
-async function glue({ settings, storage, aws, clock, random, uuid }: Places): Promise<Catalog> {
+async function glue({ settings, storage, aws, clock, random, signal, uuid }: Places): Promise<Catalog> {
   const catalogId = settings?.output.catalog.catalog_id
   return openCatalog({
     type: 'glue',
@@ -120,6 +120,7 @@ async function glue({ settings, storage, aws, clock, random, uuid }: Places): Pr
     storage,
     clock,
     random,
+    signal,
     uuid,
     warehouse: 's3://none',
     create: 'never',

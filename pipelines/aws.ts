@@ -10,6 +10,8 @@ export interface PlacesOutside {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly uuid: () => string
+  /** Aborted when the run is told to stop: nobody is asked again for long then. @default never */
+  readonly signal?: AbortSignal | undefined
   /** Made when the first bucket or catalog is asked; whoever gives it closes it. */
   readonly aws: () => Promise<Aws>
 }

@@ -17,7 +17,7 @@ export async function jobCatalog(
   warehouse: string | undefined,
   outside: PlacesOutside,
 ): Promise<Catalog> {
-  const { clock, random, uuid, aws } = outside
+  const { clock, random, uuid, signal, aws } = outside
   const { catalog, create } = settings.output
   const storage = outputStorage(settings, outside)
   if (settings.output.format === 'parquet') return plainCatalog({ storage, warehouse: needed(warehouse), clock })
@@ -34,6 +34,7 @@ export async function jobCatalog(
         warehouse: needed(warehouse),
         clock,
         random,
+        signal,
         uuid,
         create,
         ...(catalog.catalog_id !== undefined && { catalogId: catalog.catalog_id }),

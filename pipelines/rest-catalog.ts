@@ -5,7 +5,7 @@ import { PseudolakeError } from '../lib/core/errors.ts'
 import { envProxy, isLoopback } from '../lib/core/proxy.ts'
 import type { Catalog } from '../lib/iceberg/catalogs/catalog.ts'
 import { bearerAuth, noAuth, oauth2Auth, type RestAuth, signedAuth } from '../lib/iceberg/catalogs/rest-auth.ts'
-import { fetchSend, type HttpSend } from '../lib/iceberg/catalogs/rest-http.ts'
+import { fetchSend, type HttpSend, withTimeout } from '../lib/iceberg/catalogs/rest-http.ts'
 import type { VendedAccess } from '../lib/iceberg/catalogs/rest-storage.ts'
 import { openCatalog } from '../lib/iceberg/open.ts'
 import { openStorage } from '../lib/storage/open.ts'
@@ -25,7 +25,7 @@ export async function restCatalogOf(
   outside: PlacesOutside,
 ): Promise<Catalog> {
   const { catalog, create } = settings.output
-  const { clock, random } = outside
+  const { clock, random, signal } = outside
   const send = await sender(outside.env)
   const auth = await authOf(settings, send, outside)
   return openCatalog({
@@ -36,6 +36,7 @@ export async function restCatalogOf(
     create,
     clock,
     random,
+    signal,
     send,
     allowHttp: catalog.allow_http,
     ...(catalog.warehouse !== undefined && { warehouse: catalog.warehouse }),
@@ -129,7 +130,7 @@ function pairIn(text: string, source: Source): { readonly clientId: string; read
 function vendedStorage(
   { properties, credentials }: VendedAccess,
   identity: AwsSettings,
-  { clock, random, aws }: PlacesOutside,
+  { clock, random, signal, aws }: PlacesOutside,
 ): Storage {
   const settings = mergeAws(identity, {
     region: properties['client.region'] ?? properties['s3.region'],
@@ -140,6 +141,7 @@ function vendedStorage(
       client: async () => (await aws()).s3As(settings, credentials),
       clock,
       random,
+      signal,
       proveConditions: properties['s3.endpoint'] !== undefined,
     },
   })
@@ -155,7 +157,7 @@ async function sender(env: PlacesOutside['env']): Promise<HttpSend> {
   })
   if (proxy === undefined) return direct
   return async (request) => {
-    const { method, url, headers, body } = request
+    const { method, url, headers, body, signal } = request
     const { origin, hostname, pathname, search } = new URL(url)
     if (isLoopback(hostname)) return direct(request)
     const answer = await proxy.request({
@@ -164,7 +166,7 @@ async function sender(env: PlacesOutside['env']): Promise<HttpSend> {
       method,
       headers: { ...headers },
       body: body ?? null,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: withTimeout(TIMEOUT_MS, signal),
     })
     return {
       status: answer.statusCode,

@@ -12,7 +12,7 @@ import type { BatchSettings } from './config/native.ts'
 /** Of any location, asked as `identity`. */
 export function storageAs(
   identity: AwsSettings,
-  { env, clock, random, aws }: Omit<PlacesOutside, 'uuid'>,
+  { env, clock, random, signal, aws }: Omit<PlacesOutside, 'uuid'>,
   more: Pick<S3StorageOptions, 'requestPayer' | 'encryption'> = {},
 ): Storage {
   return openStorage({
@@ -20,6 +20,7 @@ export function storageAs(
       client: async () => (await aws()).s3(identity),
       clock,
       random,
+      signal,
       ...more,
       // A store that is not AWS's is asked whether it keeps conditions, on which commits rest.
       proveConditions: endpointOf('s3', identity, env) !== undefined,

@@ -185,7 +185,7 @@ async function withOutside<T>(
 ): Promise<T> {
   const { env, cwd, clock, random, signal } = io
   const { aws, close } = lazyAws(env)
-  const places = { env, clock, random, uuid: randomUUID, aws }
+  const places = { env, clock, random, uuid: randomUUID, signal, aws }
   try {
     const catalog = await jobCatalog(settings, job.warehouse, places)
     // Threads open storages by themselves, and have no part in what a catalog hands out.

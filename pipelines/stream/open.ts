@@ -44,7 +44,7 @@ export async function withPlaces<T>(
   const batch = asBatch(settings)
   requireService(batch, env)
   const { aws, close } = lazyAws(env)
-  const places: PlacesOutside = { env, clock, random, uuid, aws }
+  const places: PlacesOutside = { env, clock, random, uuid, signal, aws }
   try {
     const catalog = await jobCatalog(batch, job.table.warehouse, places)
     const vended = settings.output.catalog.access === 'vended'

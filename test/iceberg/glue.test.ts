@@ -182,6 +182,18 @@ test('throttled calls are repeated, and say what was throttled when it does not 
   await noGarbage(catalog)
 })
 
+test('who is told to stop asks for some seconds more, not for as long as the retries last', async () => {
+  const run = new AbortController()
+  const clock = waitlessClock()
+  const { catalog, glue } = await opened({ clock, signal: run.signal })
+  await append(catalog, '/a')
+  glue.fault('GetTable', 'throttled', 50)
+  run.abort(new Error('SIGTERM'))
+  await expect(catalog.load(TABLE)).rejects.toMatchObject({ code: 'catalog/unavailable' })
+  expect(clock.waits.length).toBeGreaterThan(0)
+  expect(clock.waits.reduce((sum, ms) => sum + ms, 0)).toBeLessThanOrEqual(5_000)
+})
+
 test('reading is repeated whatever went wrong', async () => {
   const { glue, catalog } = await opened()
   await append(catalog, '/a')

@@ -82,6 +82,19 @@ test('throttled commits are repeated after the time that was asked for', async (
   await expect(append(open(fresh), '/b')).rejects.toMatchObject({ code: 'table/commit-unknown' })
 })
 
+test('who is told to stop does not wait for as long as the catalog asks', async () => {
+  const run = new AbortController()
+  const rest = await restFake()
+  const clock = waitlessClock()
+  const catalog = open(rest, { clock, signal: run.signal })
+  await append(catalog, '/a')
+  rest.fault('GET', COMMIT, '503', 20)
+  run.abort(new Error('SIGTERM'))
+  await expect(catalog.load(TABLE)).rejects.toMatchObject({ code: 'catalog/unavailable' })
+  expect(clock.waits.length).toBeGreaterThan(0)
+  expect(clock.waits.reduce((sum, ms) => sum + ms, 0)).toBeLessThanOrEqual(5_000)
+})
+
 test('reading is repeated whatever went wrong', async () => {
   const rest = await restFake()
   const catalog = open(rest)

@@ -1,10 +1,13 @@
 import type { Clock } from '../../core/clock.ts'
+import { Stop } from '../../core/stop.ts'
 
 /** What a catalog needs to try again: time and chance, handed in. */
 export interface Waiting {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** Aborted when the run is told to stop: what is under way is tried for some seconds more, and what comes then once. @default never */
+  readonly signal?: AbortSignal | undefined
 }
 
 const ATTEMPTS = 8
@@ -16,10 +19,11 @@ const MAX_WAIT_MS = 5_000
  * @param again milliseconds that the server asked to wait, 0 where it did not ask; undefined for a failure that stands
  */
 export async function withRetries<T>(
-  { clock, random }: Waiting,
+  { clock, random, signal }: Waiting,
   call: () => Promise<T>,
   again: (error: unknown) => number | undefined,
 ): Promise<T> {
+  const stop = new Stop(clock, signal)
   for (let attempt = 1; ; attempt++) {
     try {
       return await call()
@@ -27,7 +31,7 @@ export async function withRetries<T>(
       const asked = again(error)
       if (asked === undefined || attempt === ATTEMPTS) throw error
       const most = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1))
-      await clock.sleep(Math.max(random() * most, Math.min(asked, 30_000)))
+      if (!(await stop.pause(Math.max(random() * most, Math.min(asked, 30_000))))) throw error
     }
   }
 }

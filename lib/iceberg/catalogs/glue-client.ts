@@ -1,6 +1,7 @@
 /** Calls to Glue, and what becomes of their failures: the one place that knows the SDK's errors. */
 import type { GlueClient, Table, TableInput } from '@aws-sdk/client-glue'
 import { type ErrorCode, PseudolakeError } from '../../core/errors.ts'
+import { Stop } from '../../core/stop.ts'
 import { type Waiting, withRetries } from './backoff.ts'
 import type { TableIdentifier } from './catalog.ts'
 
@@ -32,6 +33,9 @@ export interface GlueDatabaseName {
 }
 
 export interface GlueTableName extends GlueDatabaseName, TableIdentifier {}
+
+/** Without an answer; the client's own connections end sooner. */
+const PATIENCE_MS = 120_000
 
 type Action = 'GetTable' | 'GetDatabase' | 'CreateDatabase' | 'CreateTable' | 'UpdateTable' | 'DeleteTable'
 
@@ -66,16 +70,16 @@ export function glueCalls(given: GlueSender | (() => Promise<GlueSender>), waiti
     const sdk = await import('@aws-sdk/client-glue')
     if (typeof given === 'function') made ??= given()
     const client = await (made ?? (given as GlueSender))
-    return withRetries(
-      waiting,
-      () =>
-        call(sdk, client).catch((error: unknown) => {
-          // Of whoever gives the credentials, which are needed before anything is sent.
-          if (error instanceof PseudolakeError) throw error
-          throw new GlueError(failureOf(error), action, name, error)
-        }),
-      again,
-    )
+    const once = (abortSignal: AbortSignal) => {
+      const send = (command: never) => client.send(command, { abortSignal })
+      return call(sdk, { send: send as unknown as GlueSender['send'] }).catch((error: unknown) => {
+        // Of whoever gives the credentials, which are needed before anything is sent.
+        if (error instanceof PseudolakeError) throw error
+        throw new GlueError(failureOf(error), action, name, error)
+      })
+    }
+    const stop = new Stop(waiting.clock, waiting.signal)
+    return withRetries(waiting, () => stop.within(PATIENCE_MS, once), again)
   }
 
   return {

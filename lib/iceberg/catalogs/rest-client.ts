@@ -1,6 +1,7 @@
 /** Calls to an Iceberg REST catalog, and what becomes of their failures (specification: open-api/rest-catalog-open-api.yaml). */
 import { type ErrorCode, PseudolakeError } from '../../core/errors.ts'
 import { type Json, type JsonObject, parseJson, stringifyJson } from '../../core/json.ts'
+import { Stop } from '../../core/stop.ts'
 import { type Waiting, withRetries } from './backoff.ts'
 import type { TableIdentifier } from './catalog.ts'
 import type { RestAuth } from './rest-auth.ts'
@@ -87,9 +88,13 @@ export interface RestClient {
   tablePath(table: TableIdentifier): Promise<string>
 }
 
+/** Without an answer, whatever sends the request says. */
+const PATIENCE_MS = 120_000
+
 export function restClient(options: RestClientOptions): RestClient {
   const { auth, send, warehouse, properties = {} } = options
   const base = options.uri.replace(/\/+$/, '')
+  const stop = new Stop(options.clock, options.signal)
   let configured: Promise<Readonly<Record<string, string>>> | undefined
 
   const client: RestClient = {
@@ -166,7 +171,8 @@ export function restClient(options: RestClientOptions): RestClient {
     }
     const sent = { ...plain.headers, ...(await auth.authorize(plain)) }
     try {
-      return { response: await send({ ...plain, headers: sent }), headers: sent }
+      const response = await stop.within(PATIENCE_MS, (signal) => send({ ...plain, headers: sent, signal }))
+      return { response, headers: sent }
     } catch (cause) {
       const { host } = new URL(url)
       throw neverSent(cause)

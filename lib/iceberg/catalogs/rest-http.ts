@@ -9,6 +9,8 @@ export interface HttpRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
+  /** Ends it: what became of it is not known then. */
+  readonly signal?: AbortSignal
 }
 
 export interface HttpResponse {
@@ -22,13 +24,13 @@ const TIMEOUT_MS = 60_000
 
 /** Node's own fetch (NODE_EXTRA_CA_CERTS holds). Redirects are not followed: they would carry the credentials to somebody else. */
 export function fetchSend(timeoutMs = TIMEOUT_MS): HttpSend {
-  return async ({ method, url, headers, body }) => {
+  return async ({ method, url, headers, body, signal }) => {
     const response = await fetch(url, {
       method,
       headers: { ...headers },
       ...(body !== undefined && { body }),
       redirect: 'manual',
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: withTimeout(timeoutMs, signal),
     })
     return {
       status: response.status,
@@ -36,6 +38,12 @@ export function fetchSend(timeoutMs = TIMEOUT_MS): HttpSend {
       body: await response.text(),
     }
   }
+}
+
+/** Ends after so long at the latest. */
+export function withTimeout(timeoutMs: number, signal: AbortSignal | undefined): AbortSignal {
+  const timeout = AbortSignal.timeout(timeoutMs)
+  return signal ? AbortSignal.any([timeout, signal]) : timeout
 }
 
 /** Codes of failures before a byte of the request left; how deep they lie depends on the client. */

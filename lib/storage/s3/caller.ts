@@ -1,4 +1,5 @@
 import { PseudolakeError } from '../../core/errors.ts'
+import { Stop } from '../../core/stop.ts'
 import { codeOf, failureOf, isBug, type S3Request } from './failure.ts'
 import type { S3Sender, S3Settings } from './options.ts'
 
@@ -31,14 +32,16 @@ const LEAST_BYTES_PER_MS = 64
 /**
  * Sends requests, again where that may help: full jitter, a number of attempts and a budget of time from the first failure on
  * (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). All requests that are sent can be sent twice: writes carry
- * the condition that there is nothing yet, or a part's number.
+ * the condition that there is nothing yet, or a part's number. Where the run was told to stop the budget is some seconds (lib/core/stop.ts).
  */
 export class Caller {
   readonly settings: S3Settings
+  readonly #stop: Stop
   #ready: Promise<{ readonly sdk: Sdk; readonly client: S3Sender }> | undefined
 
   constructor(settings: S3Settings) {
     this.settings = settings
+    this.#stop = new Stop(settings.clock, settings.signal)
   }
 
   /** @throws PseudolakeError, the last attempt's */
@@ -56,8 +59,8 @@ export class Caller {
         const now = clock.now()
         deadline ??= now + budgetMs
         const wait = this.#wait(attempt, again)
-        if (attempt >= attempts || now + wait > deadline) throw withAttempts(error, attempt)
-        await clock.sleep(wait)
+        const may = attempt < attempts && now + wait <= deadline
+        if (!may || !(await this.#stop.pause(wait))) throw withAttempts(error, attempt)
       }
     }
   }
@@ -70,8 +73,10 @@ export class Caller {
       throw error
     })
     const patience = call.patienceMs ?? PATIENCE_MS + Math.ceil((call.bytes ?? 0) / LEAST_BYTES_PER_MS)
-    const send = (command: never) => client.send(command, { abortSignal: AbortSignal.timeout(patience) })
-    return work({ sdk, send: send as unknown as S3Sender['send'] })
+    return this.#stop.within(patience, (abortSignal) => {
+      const send = (command: never) => client.send(command, { abortSignal })
+      return work({ sdk, send: send as unknown as S3Sender['send'] })
+    })
   }
 
   async #open(): Promise<{ readonly sdk: Sdk; readonly client: S3Sender }> {

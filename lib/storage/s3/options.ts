@@ -63,6 +63,8 @@ export interface S3StorageOptions {
   /** How reads are shaped. @default DEFAULT_READS */
   readonly reads?: Partial<ReadShape>
   readonly retry?: S3RetryOptions
+  /** Aborted when the run is told to stop: what is under way is tried for some seconds more, and what comes then once. @default never */
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface S3RetryOptions {
@@ -91,7 +93,9 @@ const DEFAULT_ATTEMPTS = 10
 const DEFAULT_BUDGET_MS = 120_000
 
 /** Options with their defaults. */
-export interface S3Settings extends Required<Omit<S3StorageOptions, 'encryption' | 'retry' | 'client' | 'reads'>> {
+export interface S3Settings
+  extends Required<Omit<S3StorageOptions, 'encryption' | 'retry' | 'client' | 'reads' | 'signal'>> {
+  readonly signal: AbortSignal | undefined
   readonly client: () => Promise<S3Sender>
   readonly encryption: S3Encryption | undefined
   readonly reads: ReadShape
@@ -108,6 +112,7 @@ export function checkedSettings(options: S3StorageOptions): S3Settings {
     client: typeof client === 'function' ? client : async () => client,
     clock,
     random,
+    signal: options.signal,
     requestPayer: options.requestPayer ?? false,
     encryption: encryption && checkedEncryption(encryption),
     proveConditions: options.proveConditions ?? false,

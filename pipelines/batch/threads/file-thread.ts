@@ -30,7 +30,7 @@ interface Step {
 export class FileThread {
   readonly #options: ThreadOptions
   readonly #send: (message: FromThread) => void
-  readonly #storageOf: (job: BatchJob) => Storage
+  readonly #storageOf: (job: BatchJob, signal: AbortSignal) => Storage
   readonly #clock = systemClock()
   readonly #stop = new AbortController()
   readonly #calls = new Map<
@@ -46,7 +46,11 @@ export class FileThread {
   #wake: () => void = () => {}
 
   /** @param storageOf opens a thread's own storage, once: it works for one job */
-  constructor(options: ThreadOptions, send: (message: FromThread) => void, storageOf: (job: BatchJob) => Storage) {
+  constructor(
+    options: ThreadOptions,
+    send: (message: FromThread) => void,
+    storageOf: (job: BatchJob, signal: AbortSignal) => Storage,
+  ) {
     this.#options = options
     this.#send = send
     this.#storageOf = storageOf
@@ -88,7 +92,7 @@ export class FileThread {
     const { seed, share } = this.#options
     const { signal } = this.#stop
     const replacers = replacersFor(work.job, this.#client(), { share, alone: false }, signal)
-    const storage = this.#step?.storage ?? this.#storageOf(work.job)
+    const storage = this.#step?.storage ?? this.#storageOf(work.job, signal)
     const gate = this.#step?.gate ?? gateWith(work.job, { storage, seed, share, signal, part: true })
     this.#step = { storage, work, replacers, gate }
     this.#opened = undefined

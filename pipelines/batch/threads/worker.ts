@@ -22,7 +22,7 @@ if (parentPort) {
   const thread = new FileThread(
     workerData as ThreadOptions,
     (message) => port.postMessage(message, made(message)),
-    (job) => jobStorage(job, places),
+    (job, signal) => jobStorage(job, { ...places, signal }),
   )
   port.on('message', (message: ToThread) => thread.receive(message))
 }
