@@ -53,6 +53,8 @@ export class StreamRun {
   #failingSince: number | undefined
   #lastCommit: number | undefined
   #alarmed = false
+  /** Epoch up to which this run was the owner, and has not been told otherwise. */
+  #owned: number | undefined
 
   constructor(job: StreamJob, outside: StreamOutside, options: StreamOptions) {
     this.#job = job
@@ -80,43 +82,46 @@ export class StreamRun {
     }
   }
 
-  /** A session from its beginning to its end. @returns how the run ended; undefined where it goes on with another one */
+  /** A session, and what comes after it. @returns how the run ended; undefined where it goes on with another one */
   async #own(): Promise<StreamStatus | undefined> {
-    const { signal, clock } = this.#outside
-    let because: unknown
-    let session: Session | undefined
+    const { ended, because } = await this.#live()
+    if (ended) return ended
+    await this.#after(because)
+    return undefined
+  }
+
+  /** A session from its beginning to its end: nothing of it is held any more. */
+  async #live(): Promise<{ readonly ended?: StreamStatus; readonly because?: unknown }> {
     const life = new AbortController()
+    let session: Session | undefined
     let beating: Promise<void> | undefined
+    let ended: StreamStatus | undefined
     try {
       const shared = await this.#share()
-      session = await Session.begin(this.#job, this.#outside, this.#options, {
-        ...shared,
-        signal: AbortSignal.any([shared.signal, life.signal]),
-      })
+      const signal = AbortSignal.any([shared.signal, life.signal])
+      session = await Session.begin(this.#job, this.#outside, this.#options, { ...shared, signal }, this.#owned)
+      const { epoch } = session
       this.#session = session
+      this.#owned = epoch
       this.#state = 'owner'
-      this.#tell({ event: 'owner', epoch: session.epoch, shards: session.shards().reading + session.shards().waiting })
       this.#failingSince = undefined
+      this.#tell({ event: 'owner', epoch, shards: session.shards().reading + session.shards().waiting })
       beating = this.#beat(session, life)
       const most = this.#options.maxRecords ?? Number.POSITIVE_INFINITY
-      const current = session
-      return await session.run(() => most - this.#counts.records - current.pending.records)
+      ended = await session.run((more) => most - this.#counts.records - more)
+      return { ended }
     } catch (error) {
       // The sign of another owner ended it.
-      because = life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error
-      return await this.#after(because)
+      return { because: life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error }
     } finally {
-      const clean = because === undefined
       life.abort()
-      await beating?.catch(() => undefined)
+      await beating
       if (session) {
         this.#throttled += session.consumer.stats().throttled
         await session.drop()
         this.#shared?.sealing?.drop()
-        if (clean) await this.#heartbeat.beat(session.epoch, true)
+        if (ended) await this.#heartbeat.beat(session.epoch, true)
       }
-      if (signal.aborted) this.#failingSince = undefined
-      this.#lastCommit ??= clock.now()
     }
   }
 
@@ -185,12 +190,11 @@ export class StreamRun {
   }
 
   /** Whether and how a run goes on after a session that failed. */
-  async #after(error: unknown): Promise<undefined> {
+  async #after(error: unknown): Promise<void> {
     const { clock, signal } = this.#outside
     if (isPseudolakeError(error, 'table/mark-changed')) {
       if (this.#options.untilCaughtUp) throw error
-      await this.#standBy(Number(error.context.epoch ?? 0))
-      return undefined
+      return await this.#standBy(Number(error.context.epoch ?? 0))
     }
     if (signal.aborted && !isPseudolakeError(error)) throw interrupted()
     this.#failingSince ??= clock.now()
@@ -199,13 +203,13 @@ export class StreamRun {
     this.#state = 'retrying'
     this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })
     await clock.sleep(wait, signal).catch(() => undefined)
-    return undefined
   }
 
   /** Until the owner gives no sign of life any more. */
   async #standBy(epoch: number): Promise<void> {
     const { clock, signal } = this.#outside
     this.#state = 'standby'
+    this.#owned = undefined
     this.#tell({ event: 'standby', epoch })
     this.#heartbeat.watch()
     while (!signal.aborted && !(await this.#heartbeat.isStale()))
@@ -315,8 +319,7 @@ function furthest(lag: ReadonlyMap<string, number>): [string, number] {
 /** What a run may wait for. The answer of a commit was lost: the table's mark tells, when it can be read. */
 function isPassing(error: unknown): error is PseudolakeError {
   if (!(error instanceof PseudolakeError)) return false
-  if (error.code === 'table/changed') return error.context.property !== undefined
-  return error.retryable || error.code === 'table/commit-unknown'
+  return error.retryable || error.code === 'table/commit-unknown' || error.code === 'table/changed'
 }
 
 function interrupted(): PseudolakeError {

@@ -106,7 +106,6 @@ export class Session {
   #ended = false
   #moved = false
   #lastCommitMs: number
-  #files = 0
 
   private constructor(
     job: StreamJob,
@@ -131,19 +130,22 @@ export class Session {
 
   /**
    * Becomes the owner: commits the next epoch, unless the table's mark is this run's own.
-   * @throws PseudolakeError `table/mark-changed` where another one was first; `table/*`, `kinesis/*`, `service/*`
+   * @param owned epoch up to which this run was the owner and goes on being it: it takes nothing over
+   * @throws PseudolakeError `table/mark-changed` where another one is or was first; `table/*`, `kinesis/*`, `service/*`
    */
   static async begin(
     job: StreamJob,
     outside: StreamOutside,
     options: StreamOptions,
     shared: SessionShared,
+    owned?: number,
   ): Promise<Session> {
     const { kinesis, clock, random, signal } = outside
     const target = await Target.open(job.table, { ...outside, signal: shared.signal })
     const { mark, expired } = target.metadata
       ? requireStreamMark(target.metadata, job.name, outside.resetCommand)
       : { mark: undefined, expired: false }
+    if (owned !== undefined && mark?.run !== outside.runId) throw markChanged(job.name, mark, owned + 1)
     if (expired) shared.onNote('the snapshot of the last commit is expired; the mark alone says where to go on')
     const positions = mark?.positions ?? (await firstOf(job, outside))
     const consumer = await openConsumer({
@@ -187,10 +189,10 @@ export class Session {
 
   /**
    * Reads and commits until it is told to stop, has caught up where that is its end, or has enough.
-   * @param limit records at most
+   * @param limit records that may still be taken, of as many as are pending
    * @throws PseudolakeError `table/mark-changed` once another one owns the stream; what reading, writing and committing throw
    */
-  async run(limit: () => number): Promise<'caught-up' | 'enough' | 'interrupted'> {
+  async run(limit: (pending: number) => number): Promise<'caught-up' | 'enough' | 'interrupted'> {
     const { clock, signal } = this.#outside
     const { untilCaughtUp = false } = this.#options
     for (;;) {
@@ -201,7 +203,7 @@ export class Session {
       }
       const wait = Math.min(LOOK_MS, Math.max(0, this.#dueMs - clock.now()))
       const batch = await this.consumer.next(wait)
-      if (batch && (await this.#take(batch, limit()))) {
+      if (batch && (await this.#take(batch, limit(this.pending.records)))) {
         await this.#commitPending()
         return 'enough'
       }
@@ -344,12 +346,12 @@ export class Session {
 
   #newWriter(columns: StreamColumns, schema: Schema): RowsWriter {
     const { replacers, gate, timings, signal } = this.#shared
-    const { runId, createdBy, storage } = this.#outside
+    const { runId, createdBy, storage, uuid } = this.#outside
     const number = String(this.mark.epoch + 1).padStart(8, '0')
     return new RowsWriter({
       ...{ columns, schema, pinned: this.#pinned, storage, replacers, gate, timings, signal, createdBy },
       targetBytes: targetFileBytes(this.target.properties),
-      output: `${this.target.making.folder}/${runId}-${number}-${this.#files++}`,
+      output: `${this.target.making.folder}/${runId}-${number}-${uuid().slice(0, 8)}`,
     })
   }
 
@@ -474,12 +476,7 @@ export class Session {
   #requireMark(metadata: TableMetadata | undefined, planned: StreamMark | undefined): void {
     const { name } = this.#job
     const found = metadata && requireStreamMark(metadata, name, this.#outside.resetCommand).mark
-    if (found?.digest === planned?.digest) return
-    throw new PseudolakeError(
-      'table/mark-changed',
-      `stream job ${name} is at epoch ${found?.epoch ?? 0}, and epoch ${(planned?.epoch ?? 0) + 1} was to be committed: another consumer owns it`,
-      { job: name, epoch: found?.epoch ?? 0, run: found?.run ?? '' },
-    )
+    if (found?.digest !== planned?.digest) throw markChanged(name, found, (planned?.epoch ?? 0) + 1)
   }
 
   #event(counts: Counts, files: readonly FinishedFile[]): CommitEvent {
@@ -525,6 +522,14 @@ class StopHere extends Error {
 async function firstOf(job: StreamJob, { kinesis, streamName, clock, signal }: StreamOutside): Promise<Positions> {
   const description = await kinesis.describe(streamName, signal)
   return firstPositions(description, await kinesis.shards(streamName, signal), job.start, clock.wall())
+}
+
+function markChanged(job: string, found: StreamMark | undefined, epoch: number): PseudolakeError {
+  return new PseudolakeError(
+    'table/mark-changed',
+    `stream job ${job} is at epoch ${found?.epoch ?? 0}, and epoch ${epoch} was to be committed: another consumer owns it`,
+    { job, epoch: found?.epoch ?? 0, run: found?.run ?? '' },
+  )
 }
 
 /** How many of the first records are enough: never a part of an aggregate, whose records share their sequence number. */
