@@ -13,7 +13,7 @@ const DROPPED = '_pseudolake_column_'
  * SQL that defines a view with the table's current columns and live rows.
  *
  * Where the schema never changed, columns are found by name, nested ones too. Where it did, they are found by field id, so that a renamed
- * column keeps its old values, and one that came later reads as null in old files. Rows that other engines deleted by position or by
+ * column keeps its old values, and one that came later reads as null in old files; names do where columns were only added and some are nested. Rows that other engines deleted by position or by
  * equal values are left out; only files that such deletes may be about pay for it.
  * @param pathOf where DuckDB finds a file, by the path the table knows it under
  * @throws PseudolakeError `table/unsupported` for files of other formats (deletion vectors too), and nested columns in a changed schema
@@ -54,6 +54,7 @@ class View {
   /** Every field that any schema has, as its newest schema has it. */
   readonly #known: ReadonlyMap<number, Field>
   readonly #byName: boolean
+  readonly #grownByName: boolean
   readonly #pathOf: (path: string) => string
 
   constructor(metadata: TableMetadata, pathOf: (path: string) => string) {
@@ -62,7 +63,10 @@ class View {
     this.#known = new Map(
       [...metadata.schemas, currentSchema(metadata)].flatMap(({ fields }) => fields.map((field) => [field.id, field])),
     )
-    this.#byName = metadata.schemas.length === 1
+    const grown = metadata.schemas.length > 1
+    // By field id DuckDB finds no nested column; where columns were only added, names do as well.
+    this.#grownByName = grown && this.#fields.some(isNested) && onlyAdded(metadata)
+    this.#byName = !grown || this.#grownByName
     this.#pathOf = pathOf
   }
 
@@ -147,7 +151,7 @@ class View {
 
   /** The current columns by field id, and dropped ones by which rows were deleted. */
   #columns(dropped: readonly number[]): string[] {
-    if (this.#fields.some((field) => typeof field.type !== 'string'))
+    if (this.#fields.some(isNested))
       throw unsupported(this.#location, 'has nested columns and its schema was changed: use Spark, Trino or Athena')
     return [
       ...this.#fields.map((field) => entry(field.id, field.name, duckType(field.type, this.#location))),
@@ -160,9 +164,22 @@ class View {
 
   #parquet(files: readonly DataFile[], columns: readonly string[] | undefined, more?: string): string {
     const paths = files.map(({ path }) => text(withoutWildcards(this.#pathOf(path))))
-    const schema = columns === undefined ? '' : `, schema = MAP {${columns.join(', ')}}`
+    const union = this.#grownByName && columns === undefined ? ', union_by_name = true' : ''
+    const schema = columns === undefined ? union : `, schema = MAP {${columns.join(', ')}}`
     return `read_parquet([${paths.join(', ')}]${schema}, hive_partitioning = false${more === undefined ? '' : `, ${more}`})`
   }
+}
+
+function isNested({ type }: Field): boolean {
+  return typeof type !== 'string'
+}
+
+/** Whether each schema's columns are the current ones of the same names, ids and all. */
+function onlyAdded(metadata: TableMetadata): boolean {
+  const current = new Map(currentSchema(metadata).fields.map((field) => [field.name, JSON.stringify(field)]))
+  return metadata.schemas.every(({ fields }) =>
+    fields.every((field) => current.get(field.name) === JSON.stringify(field)),
+  )
 }
 
 function idsOf(key: string): number[] {

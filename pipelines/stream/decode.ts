@@ -14,6 +14,8 @@ export interface DecoderOptions {
   readonly fields: readonly RecordField[]
   /** Whether a leaf is to be pseudonymized, by `pathKey` of its node. */
   readonly sensitive: ReadonlySet<string>
+  /** Fields whose values are taken for null, whatever they are. @default none */
+  readonly nulls?: ReadonlySet<string>
   /** Columns that say where a row comes from, behind the others. */
   readonly from: readonly { readonly name: string; readonly what: RecordOrigin }[]
   /** Told of each name that is in no field, once. @default nobody looks */
@@ -40,7 +42,12 @@ export class RecordDecoder {
   /** Records that were taken since the last `take`. */
   rows = 0
   readonly #cells: readonly Cells[]
-  readonly #members: readonly { readonly name: string; readonly write: Write; readonly odd: boolean }[]
+  readonly #members: readonly {
+    readonly name: string
+    readonly write: Write
+    readonly odd: boolean
+    readonly isNull: boolean
+  }[]
   readonly #known: ReadonlySet<string>
   readonly #told = new Set<string>()
   readonly #origins: readonly ((record: StreamRecord) => void)[]
@@ -48,7 +55,7 @@ export class RecordDecoder {
   /** Once a record needed the text of its numbers, the next ones do too. */
   #exactly = false
 
-  constructor({ fields, sensitive, from, onNewField }: DecoderOptions) {
+  constructor({ fields, sensitive, from, onNewField, nulls }: DecoderOptions) {
     const origins = from.map(
       ({ name, what }): RecordField => ({ name, type: { kind: 'leaf', type: ORIGIN_TYPES[what] } }),
     )
@@ -66,7 +73,8 @@ export class RecordDecoder {
     this.#members = fields.map(({ name, type }) => ({
       name,
       write: writerOf(type, name, 0, 0, leafOf, sensitive),
-      odd: name in Object.prototype,
+      odd: name in Object.prototype || nulls?.has(name) === true,
+      isNull: nulls?.has(name) === true,
     }))
     this.#origins = from.map(({ what }) => originOf(what, leafOf().cells))
   }
@@ -114,8 +122,8 @@ export class RecordDecoder {
   #row(parsed: Readonly<Record<string, unknown>>, record: StreamRecord): void {
     for (const cells of this.#cells) cells.begin()
     try {
-      for (const { name, write, odd } of this.#members)
-        write(odd && !Object.hasOwn(parsed, name) ? undefined : parsed[name], 0, 0)
+      for (const { name, write, odd, isNull } of this.#members)
+        write(odd && (isNull || !Object.hasOwn(parsed, name)) ? undefined : parsed[name], 0, 0)
       for (const write of this.#origins) write(record)
       if (this.#onNewField) this.#look(parsed, this.#onNewField)
     } catch (error) {

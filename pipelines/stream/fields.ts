@@ -27,12 +27,14 @@ export function streamInput({ stream }: Pick<StreamJob, 'stream'>): InputFile {
 
 /**
  * @param fields of a record, those that no column is made of included
+ * @param nulls fields whose values are taken for null, columns all the same
  * @throws PseudolakeError `config/invalid` where a rule and a field do not fit, or `unlisted_columns: fail` meets one without a rule
  */
 export function columnsOf(
   job: StreamJob,
   fields: readonly RecordField[],
   onNewField: (name: string, value: unknown) => void,
+  nulls?: ReadonlySet<string>,
 ): StreamColumns {
   const { table } = job
   const whole = withRuled(fields, table.columns)
@@ -45,6 +47,7 @@ export function columnsOf(
     fields: shown,
     sensitive,
     from: originsOf(job),
+    ...(nulls && { nulls }),
     onNewField: (name, value) => {
       if (!known.has(name)) onNewField(name, value)
     },

@@ -16,6 +16,7 @@ import { Sealing } from './quarantine/sealing.ts'
 import type { StreamEvent, StreamGauges, StreamReport, StreamStatus } from './report.ts'
 import { Session, type SessionShared } from './session.ts'
 import { add, type Counts, noCounts, shownPositions } from './totals.ts'
+import { keepUp } from './upkeep.ts'
 
 /** Between two tries where something is away that a run needs. */
 const RETRY = { firstMs: 500, mostMs: 30_000 } as const
@@ -94,7 +95,7 @@ export class StreamRun {
   async #live(): Promise<{ readonly ended?: StreamStatus; readonly because?: unknown }> {
     const life = new AbortController()
     let session: Session | undefined
-    let beating: Promise<void> | undefined
+    let beside: Promise<unknown> | undefined
     let ended: StreamStatus | undefined
     try {
       const shared = await this.#share()
@@ -106,16 +107,19 @@ export class StreamRun {
       this.#state = 'owner'
       this.#failingSince = undefined
       this.#tell({ event: 'owner', epoch, shards: session.shards().reading + session.shards().waiting })
-      beating = this.#beat(session, life)
+      beside = Promise.all([
+        this.#beat(session, life),
+        keepUp(this.#job, this.#outside, life.signal, (event) => this.#tell(event)),
+      ]).catch((error: unknown) => life.abort(error))
       const most = this.#options.maxRecords ?? Number.POSITIVE_INFINITY
       ended = await session.run((more) => most - this.#counts.records - more)
       return { ended }
     } catch (error) {
-      // The sign of another owner ended it.
+      // The sign of another owner ended it, or a bug in what goes on beside it.
       return { because: life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error }
     } finally {
       life.abort()
-      await beating
+      await beside
       if (session) {
         this.#throttled += session.consumer.stats().throttled
         await session.drop()

@@ -6,8 +6,11 @@ import type { StreamRecord } from '../../../lib/kinesis/records.ts'
 import { targetFileBytes } from '../../batch/csv/target-size.ts'
 import { gateWith } from '../../batch/gate/open.ts'
 import { identify } from '../../batch/identities.ts'
+import type { ColumnRule } from '../../batch/job.ts'
 import { replacersFor } from '../../batch/replacer.ts'
+import { approvedOf, requireApproved } from '../../batch/shape.ts'
 import { Timings } from '../../batch/timings.ts'
+import type { Approved } from '../../pins.ts'
 import { columnsOf, knownFields } from '../fields.ts'
 import type { StreamJob } from '../job.ts'
 import { requireStreamMark } from '../mark.ts'
@@ -55,7 +58,11 @@ export async function replay(
   const fields = knownFields(job.schema, mark?.fields)
   const client = await places.connect()
   try {
-    const columns = columnsOf(job, fields ?? [], () => undefined)
+    const { rules, nulls } = withoutLeftOut(job.table.columns, target.approved)
+    const asked = { ...job, table: { ...job.table, columns: rules } }
+    const open = () => columnsOf(asked, fields ?? [], () => undefined, nulls)
+    const columns = open()
+    requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail')
     const pinned = await identify(columns.shape.replaced, target.properties, client.client, {
       allowKeyChange: false,
       command,
@@ -74,7 +81,7 @@ export async function replay(
     const good: QuarantinedObject[] = []
     for (const object of sealed) {
       const records = (await openObject(storage, object, opener)).map(({ record }) => record)
-      const reasons = whatIsWrong(records, () => columnsOf(job, fields ?? [], () => undefined))
+      const reasons = whatIsWrong(records, open)
       if (Object.keys(reasons).length > 0) {
         stillBad.push({ name: object.name, reasons })
         continue
@@ -124,6 +131,19 @@ export async function replay(
     return report('done', writer.rows)
   } finally {
     await client.close()
+  }
+}
+
+/**
+ * A column that the table has as it came may be left out (mode: drop), so that records of which it alone is bad come into the table, with null
+ * there; what becomes of any other is what the table was approved for.
+ */
+function withoutLeftOut(given: readonly ColumnRule[], approved: Approved | undefined) {
+  const leftOut = ({ name, mode, path }: ColumnRule) =>
+    mode === 'drop' && path.length === 1 && approved?.[name]?.fate.startsWith('copied') === true
+  return {
+    rules: given.filter((rule) => !leftOut(rule)),
+    nulls: new Set(given.filter(leftOut).map(({ path }) => path[0] as string)),
   }
 }
 

@@ -86,6 +86,18 @@ test('values of every type come out as they went in', async () => {
   }
 })
 
+test('nested fields that nobody declared are columns that are read, and one that comes later is null before', async () => {
+  const on = await stage(1)
+  await on.put([{ vin: 'V0', who: { id: 1, tags: ['a'] } }])
+  await on.run({ new_fields: 'add' })
+  await on.put([{ vin: 'V1', who: { id: 2, tags: [] }, more: { x: 1.5 } }])
+  await on.run({ new_fields: 'add' })
+  expect(await on.query('select who.id, len(who.tags), more.x from t order by 1')).toEqual([
+    ['1', '1', null],
+    ['2', '0', 1.5],
+  ])
+})
+
 test('where a row comes from is in columns, if they are wanted', async () => {
   const on = await stage(1)
   const sequence = on.memory.append('s', 'shardId-000000000000', {
