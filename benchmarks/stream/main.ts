@@ -76,7 +76,10 @@ async function consume(url: string, distinct: number, run: number) {
   const keys = { AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' }
   const words = [process.execPath, BIN, 'stream', '--config', config, '--until-caught-up', '--json', '--quiet']
   const { stdout, ...usage } = measured({ words, env: { ...keys, ...service.env } })
-  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as { rows: number; service: { requests: number } }
+  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as {
+    rows: number
+    service: { requests: number }
+  }
   const storage = localStorage()
   const tables = new Map([['t', join(warehouse, 'db', 't')]])
   const { rows } = await runQuery('select count(*)::int, count(distinct s_vin)::int from t', { storage, tables })
