@@ -16,6 +16,14 @@ test('the example of a batch run does what it says', async () => {
   expect(stderr).toContain('committed')
 })
 
+test('the example of a stream does what it says', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pseudolake-example-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  const args = ['--conditions=pseudolake-source', 'examples/stream.ts', join(dir, 'new')]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  expect(stdout).toBe('1000 rows in 1 commits, caught-up\nthe table has 1000 rows and 100 pseudonyms\n')
+})
+
 test('the example of upkeep puts the files of a table together', async () => {
   const home = await lake()
   mkdirSync(join(home.dir, 'in'))
