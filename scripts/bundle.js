@@ -11,6 +11,7 @@ const ENTRIES = [
   'lib/iceberg/index',
   'lib/client/index',
   'service/index',
+  'pipelines/stream/index',
   'cli/main',
   'pipelines/batch/threads/worker',
   'service/operations/threads/worker',
