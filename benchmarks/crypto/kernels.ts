@@ -59,13 +59,15 @@ interface Figure {
 const figures: Figure[] = []
 
 const rssBefore = process.memoryUsage().rss
-if (!flags.threads) await measureOne()
+if (!flags.threads) {
+  await measureOne()
+  await measureOthers()
+}
 for (const [name, key] of [
   ['original', ORIGINAL],
   ['v2', V2],
 ] as const)
   for (const batch of [20_000, 100_000]) await measureThreads(name, key, batch)
-if (!flags.threads) await measureOthers()
 const grown = (process.memoryUsage().rss - rssBefore) / 2 ** 20
 
 if (flags.json)

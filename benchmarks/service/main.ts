@@ -21,7 +21,7 @@ import { saveKeyring } from '../../service/keys/file.ts'
 import { machine } from '../lib/measure.ts'
 import { type RunningService, startService } from '../lib/service.ts'
 import { bodyOf, type Job, type Seen } from './load.ts'
-import { soak } from './soak.ts'
+import { type Round, soak } from './soak.ts'
 
 const { values: flags } = parseArgs({
   options: { requests: { type: 'string', default: '1500' }, soak: { type: 'string' }, json: { type: 'boolean' } },
@@ -50,8 +50,11 @@ async function main(): Promise<void> {
   await judge(service, original, FORWARD)
   await judge(service, v2, `${FORWARD}&domain=vehicle`)
   if (flags.soak) {
-    const say = (line: string) => console.log(line)
-    return soak({ service, seconds: Number(flags.soak), job: { ...common, path: FORWARD, from: 0 }, load, say })
+    const goesOn = (_: number, seconds: number) => seconds < Number(flags.soak)
+    const soaked = await soak({ service, requests: 400, job: { ...common, path: FORWARD, from: 0 }, goesOn, load })
+    const show = ({ rssMb, p99 }: Round) => `at most ${rssMb} MB, p99 ${p99.toFixed(1)} ms`
+    console.log(`${soaked.values} values in ${Math.round(soaked.seconds)} s, both ways, 8 connections`)
+    return console.log(`third sixth: ${show(soaked.early)}\nlast sixth:  ${show(soaked.late)}`)
   }
   let from = 0
   /** New identifiers each time. */

@@ -3,37 +3,45 @@ import type { Job, Seen } from './load.ts'
 
 export interface Soak {
   readonly service: RunningService
-  readonly seconds: number
+  /** Of each round, there and back. */
+  readonly requests: number
   readonly job: Job
+  /** Whether there is to be one more round. */
+  goesOn(rounds: number, seconds: number): boolean
   load(job: Job): Promise<Seen>
-  say(line: string): void
 }
 
-/** Requests of each round, there and back. */
-const REQUESTS = 400
+export interface Soaked {
+  readonly values: number
+  readonly seconds: number
+  /** The largest of the third sixth of its rounds, since the first ones are the compiler's and the heap's, and of the last sixth. */
+  readonly early: Round
+  readonly late: Round
+}
 
-/**
- * Both ways, with new identifiers all the time, as long as it takes: does memory grow, do the slowest answers get slower? Compares the
- * third sixth with the last, since the first minutes of a process are its compiler's and its heap's.
- */
-export async function soak({ service, seconds, job, load, say }: Soak): Promise<void> {
-  const rounds: { readonly at: number; readonly rssMb: number; readonly p99: number }[] = []
+export interface Round {
+  readonly rssMb: number
+  /** Milliseconds. */
+  readonly p99: number
+}
+
+/** Both ways, with new identifiers all the time, as long as it takes: does memory grow, do the slowest answers get slower? */
+export async function soak({ service, requests, job, goesOn, load }: Soak): Promise<Soaked> {
+  const rounds: Round[] = []
   const start = performance.now()
+  const seconds = () => (performance.now() - start) / 1000
   let from = job.from
-  for (let at = 0; at < seconds; at = (performance.now() - start) / 1000) {
-    from += REQUESTS * job.size
-    const there = await load({ ...job, requests: REQUESTS, from, keep: true })
-    const back = await load({ ...job, requests: REQUESTS, path: '/reidentification', kept: true })
+  while (goesOn(rounds.length, seconds())) {
+    from += requests * job.size
+    const there = await load({ ...job, requests, from, keep: true })
+    const back = await load({ ...job, requests, path: '/reidentification', kept: true })
     const latencies = [...there.latencies, ...back.latencies].sort((a, b) => a - b)
-    rounds.push({ at, rssMb: service.rssMb(), p99: latencies[Math.floor(latencies.length * 0.99)] ?? 0 })
+    rounds.push({ rssMb: service.rssMb(), p99: latencies[Math.floor(latencies.length * 0.99)] ?? 0 })
   }
-  const part = (from: number, to: number) => {
-    const its = rounds.filter(({ at }) => at >= seconds * from && at < seconds * to)
-    const most = (of: 'rssMb' | 'p99') => Math.max(...its.map((round) => round[of]))
-    return `${most('rssMb')} MB, p99 ${most('p99').toFixed(1)} ms`
+  const most = (from: number, to: number): Round => {
+    const its = rounds.slice(Math.floor(rounds.length * from), Math.ceil(rounds.length * to))
+    return { rssMb: Math.max(...its.map(({ rssMb }) => rssMb)), p99: Math.max(...its.map(({ p99 }) => p99)) }
   }
-  const asked = rounds.length * 2 * REQUESTS * job.size
-  say(`${asked} values in ${Math.round((performance.now() - start) / 1000)} s`)
-  say(`third sixth: at most ${part(2 / 6, 3 / 6)}`)
-  say(`last sixth:  at most ${part(5 / 6, 1)}`)
+  const values = rounds.length * 2 * requests * job.size
+  return { values, seconds: seconds(), early: most(2 / 6, 3 / 6), late: most(5 / 6, 1) }
 }
