@@ -87,7 +87,9 @@ type Required = (key: string) => string
 export function isStream(tree: Tree): boolean {
   const { input } = tree
   const native = typeof input === 'object' && input !== null && Object.hasOwn(input, 'stream')
-  return native || isGiven(tree.kinesis_stream_name)
+  // A file that batch and stream share may have the key without a name in it.
+  const { kinesis_stream_name: name } = tree
+  return native || (isGiven(name) && !(typeof name === 'string' && name.trim() === ''))
 }
 
 function filesOf(required: Required, glue: boolean): Tree {

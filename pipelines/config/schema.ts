@@ -9,8 +9,19 @@ export function batchSchema(): JsonSchema {
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'pseudolake batch configuration',
-    ...BATCH.schema,
+    ...withFormats(BATCH.schema),
   }
+}
+
+/** `format: { csv: … }` says both in one, as it is read (load.ts); settings of their own do not go with it. */
+function withFormats(schema: JsonSchema): JsonSchema {
+  const properties = schema.properties as Readonly<Record<string, JsonSchema>>
+  const input = properties.input as JsonSchema
+  const { format, csv, ...others } = input.properties as Readonly<Record<string, JsonSchema>>
+  const both = { type: 'object', properties: { csv }, required: ['csv'], additionalProperties: false }
+  const either = { ...others, format: { anyOf: [format, both] }, csv }
+  const apart = { not: { required: ['csv', 'format'], properties: { csv: true, format: { type: 'object' } } } }
+  return { ...schema, properties: { ...properties, input: { ...input, properties: either, ...apart } } }
 }
 
 /** The same of a stream's. */

@@ -47,6 +47,9 @@ export function writeKeyring({ domains }: KeyringData): string {
 /** Reads a secret as the original service's key generator wrote it. @throws PseudolakeError `keyring/invalid` */
 export function parseOriginalSecret(text: string): OriginalMaterial {
   const fields = object(parseJson(text, 'the secret'), 'the secret')
+  if (fields.encodedSecretKey === undefined && fields.domains !== undefined)
+    throw invalid('this is a keyring, and no secret in the original format: it can be used as it is')
+  if (fields.kind === SEALED_KIND) throw invalid('this is a sealed keyring, and no secret (docs/keys.md)')
   const material = original(fields, { id: '', domain: DEFAULT_DOMAIN }, 'secret')
   return { ...material, id: originalId(material) }
 }

@@ -177,6 +177,12 @@ test('a variable finds a column whatever the case of its name', () => {
   expect([...readBatchConfig(GLUE, { env }).columns]).toMatchObject([['VIN', { mode: 'deterministic', domain: 'd' }]])
 })
 
+test('a key for a stream without a name in it makes no stream of a configuration', () => {
+  for (const name of ['', ' ""', ' "  "', ' null'])
+    expect(readBatchConfig(`${ORIGINAL}kinesis_stream_name:${name}\n`)).toEqual(readBatchConfig(ORIGINAL))
+  expect(() => readBatchConfig(`${ORIGINAL}kinesis_stream_name: cars\n`)).toThrow('got a stream’s')
+})
+
 test('the region of a stream holds where there is no other', () => {
   const region = 'kinesis_region: eu-north-1\n'
   expect(readBatchConfig(`${ORIGINAL}${region}`).aws?.region).toBe('eu-west-1')

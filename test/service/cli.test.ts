@@ -95,6 +95,11 @@ test('keys import takes an original secret, and refuses anything else without qu
   writeFileSync(join(dir, 'bad.json'), '{"encodedSecretKey":"PLANTED","nonceStrPos":1,"nonceEndPos":13}')
   const bad = keysImport.run(args({ out: 'l.json' }, 'bad.json'), io)
   await expect(bad).rejects.toMatchObject({ code: 'keyring/invalid', message: expect.not.stringContaining('PLANTED') })
+  const ring = keysImport.run(args({ out: 'l.json' }, 'sub/k.json'), io)
+  await expect(ring).rejects.toMatchObject({
+    code: 'keyring/invalid',
+    message: expect.stringContaining('this is a keyring'),
+  })
   const none = keysImport.run(args({ out: 'l.json' }, 'none.json'), io)
   await expect(none).rejects.toMatchObject({ code: 'input/not-found' })
   expect(readdirSync(dir).sort()).toEqual(['bad.json', 'secret.json', 'sub'])

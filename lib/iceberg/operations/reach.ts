@@ -21,14 +21,14 @@ export async function reachAll(
   for (const { 'metadata-file': file } of metadata['metadata-log']) reached.add(storageLocation(file))
   for (const { path } of statisticsFiles(metadata)) reached.add(storageLocation(path))
   for (const { 'manifest-list': list } of metadata.snapshots) {
-    if (list === undefined || reached.has(storageLocation(list))) continue
+    if (list === undefined || reached.hasNaming(storageLocation(list))) continue
     for (const manifest of readManifestList(await storage.read(storageLocation(list)), list)) {
       signal?.throwIfAborted()
       const location = storageLocation(manifest.path)
-      if (reached.has(location)) continue
+      if (reached.hasNaming(location)) continue
       for await (const { file } of liveEntries(storage, manifest)) reached.add(storageLocation(file.path))
-      reached.add(location)
+      reached.addNaming(location)
     }
-    reached.add(storageLocation(list))
+    reached.addNaming(storageLocation(list))
   }
 }

@@ -13,7 +13,7 @@ import type { Remover } from './remove-files.ts'
  * Wherever it is cut short, what is left can be found again the same way.
  *
  * What the table has is held as hashes, 16 to 32 bytes a file, and two files whose hashes are equal count as one: then one stays that
- * could go, never the other way round.
+ * could go. Its manifests and lists are told apart by their names, since one that was passed over would take the files that it names with it.
  */
 
 /** A snapshot that the table has no longer. */
@@ -101,9 +101,9 @@ async function manifestsOfAll(
         'table/unsupported',
         `snapshot ${snapshot['snapshot-id']} names its manifests without a list, as only very old writers do`,
       )
-    if (!seen.add(storageLocation(list))) continue
+    if (!seen.addNaming(storageLocation(list))) continue
     for (const manifest of readManifestList(await storage.read(storageLocation(list)), list))
-      if (seen.add(storageLocation(manifest.path))) manifests.push(manifest)
+      if (seen.addNaming(storageLocation(manifest.path))) manifests.push(manifest)
   }
   return manifests
 }

@@ -53,12 +53,11 @@ export class Copier {
     if (!this.#caller.settings.proveConditions) return true
     const end = Math.min(copy.end, copy.start + MIN_PART_BYTES)
     try {
-      await this.copy({ ...copy, end, source: { ...copy.source, version: NO_VERSION } })
+      await this.#ask({ ...copy, end, source: { ...copy.source, version: NO_VERSION } })
     } catch (error) {
       if (isPseudolakeError(error, 'storage/changed')) return true
       throw error
     }
-    this.#does.delete(pair(copy.source.location, copy.to))
     this.#closed.add(bucketAndKey(copy.to).bucket)
     return false
   }
@@ -73,7 +72,13 @@ export class Copier {
   }
 
   /** @throws PseudolakeError `storage/changed`, `storage/*` */
-  async copy({ to, uploadId, number, source, start, end }: PartCopy) {
+  async copy(copy: PartCopy) {
+    const made = await this.#ask(copy)
+    this.#does.add(pair(copy.source.location, copy.to))
+    return made
+  }
+
+  async #ask({ to, uploadId, number, source, start, end }: PartCopy) {
     const from = objectAt(source.location)
     const { bucket, key } = objectAt(to)
     const call: Call = { action: 's3:PutObject', location: to, patienceMs: COPY_MS }
@@ -97,7 +102,6 @@ export class Copier {
           `the store says nothing of the part that it copied into ${to}`,
           { location: to, status: 200 },
         )
-      this.#does.add(pair(source.location, to))
       return CopyPartResult
     } catch (error) {
       if (!isPseudolakeError(error, 'storage/conflict')) throw error

@@ -51,6 +51,27 @@ test('the schema is valid JSON Schema, and takes the documented example and ever
   }
 })
 
+test('the schema takes both ways to say how a CSV is written, as the reader does', () => {
+  const tree = parse(NATIVE) as { input: object }
+  const withInput = (more: object) => ({ ...tree, input: { path: 'in', ...more } })
+  const csv = { delimiter: ';', header: ['vin'], encoding: 'latin1' }
+  for (const [more, good] of [
+    [{ format: { csv } }, true],
+    [{ format: { csv: {} } }, true],
+    [{ format: 'csv', csv }, true],
+    [{ csv }, true],
+    [{ format: { csv }, csv }, false],
+    [{ format: { parquet: {} } }, false],
+    [{ format: { csv: { delimter: ';' } } }, false],
+    [{ format: {} }, false],
+  ] as const) {
+    expect([more, valid(withInput(more))]).toEqual([more, good])
+    const read = () => readBatchConfig(JSON.stringify(withInput(more)))
+    if (good) expect(read().input.format).toBe('csv')
+    else expect(read).toThrow()
+  }
+})
+
 const BAD: [key: string, value: unknown][] = [
   ['job', undefined],
   ['job', 'two words'],

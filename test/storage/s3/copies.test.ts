@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import type { Caller } from '../../../lib/storage/s3/caller.ts'
+import { Copier } from '../../../lib/storage/s3/copy.ts'
 import type { ObjectWriter, StoredObject } from '../../../lib/storage/storage.ts'
 import { always, first, LOST, noise, RESET, store } from './store.ts'
 
@@ -117,4 +119,22 @@ test('a store of unknown ways shows first that it copies no version but the one 
   await writer.write(INPUT)
   await writer.close()
   expect(Buffer.compare(await careless.storage.read(TO), INPUT)).toBe(0)
+})
+
+test('while a store of unknown ways is asked, nobody takes its ways for known', async () => {
+  // A store that passes over conditions: it copies a version that never was.
+  const settings = { proveConditions: true } as Caller['settings']
+  const caller = { settings, call: async () => ({ CopyPartResult: { ETag: '"1"' } }) } as unknown as Caller
+  const copier = new Copier(caller)
+  const part = { to: TO, uploadId: 'u', number: 1, source: { location: FROM, version: 'v' }, start: 0, end: 8 * MB }
+  let over = false
+  let known = false
+  const asked = copier.keepsConditions(part as never).finally(() => {
+    over = true
+  })
+  while (!over) {
+    known ||= copier.known(FROM, TO)
+    await Promise.resolve()
+  }
+  expect([known, await asked, copier.serves(TO)]).toEqual([false, false, false])
 })
