@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import type { Catalog } from '../../lib/iceberg/catalogs/catalog.ts'
+import { PseudolakeError } from '../../lib/core/errors.ts'
+import type { Catalog, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import { type RestCatalogOptions, restCatalog } from '../../lib/iceberg/catalogs/rest.ts'
 import { bearerAuth, noAuth, oauth2Auth, signedAuth } from '../../lib/iceberg/catalogs/rest-auth.ts'
 import { fetchSend } from '../../lib/iceberg/catalogs/rest-http.ts'
 import type { VendedAccess } from '../../lib/iceberg/catalogs/rest-storage.ts'
+import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
 import { appendFiles } from '../../lib/iceberg/operations/append.ts'
 import type { OperationContext, SnapshotOptions } from '../../lib/iceberg/operations/snapshot.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
@@ -60,7 +62,8 @@ test('where it went through and nobody can look, it is unknown, and nothing of i
   const catalog = open(rest)
   await append(catalog, '/a')
   rest.fault('POST', COMMIT, 'lost-503')
-  for (const fault of ['none', '403'] as const) rest.fault('GET', COMMIT, fault)
+  // The table is loaded, and its properties once more right before the commit.
+  for (const fault of ['none', 'none', '403'] as const) rest.fault('GET', COMMIT, fault)
   await expect(append(catalog, '/b')).rejects.toMatchObject({ code: 'table/commit-unknown' })
   expect(await paths(catalog)).toEqual(['/a', '/b'])
 })
@@ -113,6 +116,35 @@ test('a change of schema or a drop between our look and our commit is a conflict
   await expect(append(catalog, '/b', { check, create: undefined as never })).rejects.toMatchObject({
     code: 'table/not-found',
   })
+})
+
+test('somebody’s change of properties alone is noticed before the commit, and the commit is staged upon it', async () => {
+  const rest = await restFake()
+  const catalog = open(rest)
+  await append(catalog, '/a', { create: { properties: { mark: 'ours' } } })
+  const change = (mark: string) => {
+    const state = rest.tables.get('db.t') as TableState
+    const properties = { ...state.metadata.properties, mark }
+    rest.tables.set('db.t', { metadata: { ...state.metadata, properties }, metadataLocation: `${mark}.metadata.json` })
+  }
+  const seen: (string | undefined)[] = []
+  const check = (metadata: TableMetadata | undefined) => {
+    seen.push(metadata?.properties.mark)
+    if (seen.length === 1) change('theirs')
+  }
+  await append(catalog, '/b', { check })
+  expect(seen).toEqual(['ours', 'theirs'])
+  expect(await paths(catalog)).toEqual(['/a', '/b'])
+
+  // Whoever planned from a mark that is gone publishes nothing.
+  const planned = async (metadata: TableMetadata | undefined) => {
+    if (metadata?.properties.mark !== 'theirs') throw new PseudolakeError('table/mark-changed', 'another mark', {})
+    change('a third')
+  }
+  const before = (await files(catalog)).length
+  await expect(append(catalog, '/c', { check: planned })).rejects.toMatchObject({ code: 'table/mark-changed' })
+  expect(await paths(catalog)).toEqual(['/a', '/b'])
+  expect(await files(catalog)).toHaveLength(before)
 })
 
 test('OAuth2: a token is fetched once, renewed before it ends, and at once when it is refused', async () => {

@@ -6,7 +6,8 @@ import { POINTED_TABLE_PROPERTIES } from './metadata-files.ts'
 
 /**
  * What must be true of the table for the updates to be applied: that it is the one they were made for. The protocol has no requirement for
- * properties, so somebody's change of properties alone may come in between; ours that matter change together with a snapshot.
+ * properties: ours that matter change together with a snapshot, which has one, and somebody's change of properties alone is looked for right
+ * before the commit (rest.ts).
  * @param base undefined for a table to be made
  */
 export function requirementsOf(base: TableMetadata | undefined): object[] {

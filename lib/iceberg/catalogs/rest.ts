@@ -82,6 +82,7 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
 
     async commit(table, base, updates) {
       if (!base && create === 'never') throw notFound(table)
+      if (base) await requireProperties(table, base)
       const body = {
         identifier: { namespace: namespaceOf(table.database), name: table.name },
         requirements: requirementsOf(base?.metadata),
@@ -101,6 +102,21 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
         }),
       )
     },
+  }
+
+  /**
+   * The protocol has no requirement for properties (rest-commit.ts), and marks are in them: so they are looked at once more, right before the
+   * commit. What is left is the moment between the two requests, for changes of properties alone; whatever comes with a snapshot is refused.
+   */
+  async function requireProperties(table: TableIdentifier, base: TableState): Promise<void> {
+    const now = await load(table).catch((error: unknown) => {
+      throw isPseudolakeError(error, 'table/not-found') ? goneConflict(table, error) : error
+    })
+    if (now.metadataLocation === base.metadataLocation) return
+    if (sameProperties(now.metadata.properties, base.metadata.properties)) return
+    throw new PseudolakeError('table/conflict', `the properties of ${textOf(table)} were changed by somebody else`, {
+      ...table,
+    })
   }
 
   async function load(table: TableIdentifier): Promise<TableState> {
@@ -188,13 +204,7 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
           { cause: error },
         )
       // Dropped since it was loaded, or made by somebody else.
-      if (error instanceof RestError && error.failure === 'no-table')
-        throw new PseudolakeError(
-          'table/conflict',
-          `${textOf(table)} is no longer there`,
-          { ...table },
-          { cause: error },
-        )
+      if (error instanceof RestError && error.failure === 'no-table') throw goneConflict(table, error)
       throw error
     }
   }
@@ -241,6 +251,15 @@ export function restCatalog(options: RestCatalogOptions): Catalog {
       throw error
     }
   }
+}
+
+function sameProperties(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(one)
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name])
+}
+
+function goneConflict(table: TableIdentifier, cause: unknown): PseudolakeError {
+  return new PseudolakeError('table/conflict', `${textOf(table)} is no longer there`, { ...table }, { cause })
 }
 
 function textOf({ database, name }: TableIdentifier): string {
