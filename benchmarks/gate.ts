@@ -16,6 +16,7 @@ const [input = '', column = 'vin', keyring = '', repeats = '5'] = process.argv.s
 const NOTHING = `export class Gate {
   held = { has: () => false, while: (objects, work) => work(), over: (storage) => storage }
   provenance() { return undefined }
+  handed() { return undefined }
   async file() {}
   async assembled() {}
   async step() {}

@@ -19,6 +19,7 @@ import {
   readStruct,
   readStructs,
   struct,
+  type TakeList,
   ThriftEnd,
   ThriftInvalid,
   type ThriftStruct,
@@ -118,50 +119,93 @@ export function parseFooter(bytes: Uint8Array, start: number, place: Place, look
 
 /** Row groups, and chunks in them, are read one by one: as a tree, a footer of 50 MB takes two gigabytes. */
 function parse(bytes: Uint8Array, limit: number, place: Place, look: FooterLook | undefined): Footer {
-  const { value: file, end } = readStruct(bytes, 0, [4])
+  let groups: RowGroups | undefined
+  // The schema stands in front of the row groups; where it does not they are read when all else is.
+  const take: TakeList = (count, next, before) => {
+    if (!before.has(2)) return false
+    groups = new RowGroups(buildTree(need(get.structs(before, 2), 'the schema')), limit, place, look)
+    for (let i = 0; i < count; i++) groups.read(next)
+    return true
+  }
+  const { value: file, end } = readStruct(bytes, 0, { 4: take })
   look?.file(file, bytes.length - end)
   if (file.has(8)) throw failure('input/encrypted', place, 'the file has encrypted columns')
-  const { root, leaves } = buildTree(need(get.structs(file, 2), 'the schema'))
+  if (!groups)
+    readStructs(bytes, need(get.later(file, 4), 'the row groups'), (count, next) => take(count, next, withSchema(file)))
+  const { tree, all } = groups as unknown as RowGroups
+  const { leaves } = tree
   const rows = need(get.count(file, 3), 'the number of rows')
   // 1 is TypeDefinedOrder. Without it min_value and max_value have no order that could be relied on.
   const ordered = (get.structs(file, 7) ?? []).map((order) => order.has(1))
-
-  const rowGroups: RowGroup[] = []
-  const shared = new SharedParts()
-  for (const group of readStructs(bytes, need(get.later(file, 4), 'the row groups'), [1])) {
-    const at: Place = { ...place, rowGroup: rowGroups.length }
-    look?.rowGroup(group, rowGroups.length)
-    const groupRows = need(get.count(group, 3), 'the number of rows of a row group')
-    const chunks = need(get.later(group, 1), 'the columns of a row group')
-    if (chunks.count !== leaves.length)
-      throw corrupt(at, `has ${chunks.count} columns where the schema has ${leaves.length}`)
-    const columns: ColumnChunk[] = []
-    for (const chunk of readStructs(bytes, chunks)) {
-      const leaf = leaves[columns.length] as LeafNode
-      const inOrder = ordered[columns.length] === true
-      look?.chunk(chunk, rowGroups.length, columns.length)
-      columns.push(parseChunk(chunk, leaf, groupRows, inOrder, limit, { ...at, column: leaf.path }, shared))
-    }
-    rowGroups.push({ rows: groupRows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns })
-  }
+  const rowGroups = leaves.every((_, i) => ordered[i]) ? all : all.map((group) => withoutBounds(group, ordered))
 
   const createdBy = get.text(file, 6)
   refuseShortChunks(createdBy, rowGroups, leaves, place)
   const counted = rowGroups.reduce((sum, group) => sum + group.rows, 0)
   if (counted !== rows) throw corrupt(place, `the footer says ${rows} rows, its row groups ${counted}`)
   checkDisjoint(rowGroups, leaves, place)
-  return { root, leaves, rows, rowGroups, ...(createdBy !== undefined && { createdBy }) }
+  return { ...tree, rows, rowGroups, ...(createdBy !== undefined && { createdBy }) }
 }
 
-function parseChunk(
-  chunk: ThriftStruct,
-  leaf: LeafNode,
-  rows: number,
-  ordered: boolean,
-  limit: number,
-  at: Place,
-  shared: SharedParts,
-): ColumnChunk {
+function withSchema(file: ThriftStruct): ThriftStruct {
+  need(file.get(2), 'the schema')
+  return file
+}
+
+function withoutBounds(group: RowGroup, ordered: readonly boolean[]): RowGroup {
+  const columns = group.columns.map((column, i) => {
+    if (ordered[i] || !column.statistics) return column
+    const { min: _, max: __, ...statistics } = column.statistics
+    return { ...column, statistics }
+  })
+  return { ...group, columns }
+}
+
+/** The row groups of a footer, as they come. */
+class RowGroups {
+  readonly all: RowGroup[] = []
+  readonly tree: SchemaTree
+  readonly #limit: number
+  readonly #place: Place
+  readonly #look: FooterLook | undefined
+  readonly #shared = new SharedParts()
+
+  constructor(tree: SchemaTree, limit: number, place: Place, look: FooterLook | undefined) {
+    this.tree = tree
+    this.#limit = limit
+    this.#place = place
+    this.#look = look
+  }
+
+  read(next: Parameters<TakeList>[1]): void {
+    const { leaves } = this.tree
+    const index = this.all.length
+    const at: Place = { ...this.#place, rowGroup: index }
+    const columns: ColumnChunk[] = []
+    const group = next({
+      1: (count, chunk) => {
+        if (count !== leaves.length) throw corrupt(at, `has ${count} columns where the schema has ${leaves.length}`)
+        for (const [i, leaf] of leaves.entries()) {
+          const fields = chunk()
+          this.#look?.chunk(fields, index, i)
+          columns.push(parseChunk(fields, leaf, this.#limit, { ...at, column: leaf.path }, this.#shared))
+        }
+        return true
+      },
+    })
+    this.#look?.rowGroup(group, index)
+    const rows = need(get.count(group, 3), 'the number of rows of a row group')
+    need(get.later(group, 1), 'the columns of a row group')
+    for (const [i, { values }] of columns.entries()) {
+      const { path, maxRepetitionLevel } = leaves[i] as LeafNode
+      if (maxRepetitionLevel === 0 ? values !== rows : values < rows)
+        throw corrupt({ ...at, column: path }, `has ${values} values for ${rows} rows`)
+    }
+    this.all.push({ rows, bytes: columns.reduce((sum, c) => sum + c.end - c.start, 0), columns })
+  }
+}
+
+function parseChunk(chunk: ThriftStruct, leaf: LeafNode, limit: number, at: Place, shared: SharedParts): ColumnChunk {
   if (chunk.has(8) || chunk.has(9)) throw failure('input/encrypted', at, 'is encrypted')
   if (get.text(chunk, 1)) throw failure('input/unsupported', at, 'its data is in another file')
   const meta = need(get.struct(chunk, 3), 'the metadata of a column')
@@ -175,9 +219,6 @@ function parseChunk(
   if (codec === undefined) throw failure('input/unsupported', at, 'has an unknown codec')
 
   const values = need(get.count(meta, 5), 'the number of values')
-  if (leaf.maxRepetitionLevel === 0 ? values !== rows : values < rows)
-    throw corrupt(at, `has ${values} values for ${rows} rows`)
-
   const dataPageOffset = need(get.count(meta, 9), 'the offset of the data pages')
   const dictionaryPageOffset = get.count(meta, 11)
   // Some writers say 0 where there is no dictionary.
@@ -186,7 +227,7 @@ function parseChunk(
   if (values > 0 && (start < MAGIC.length || end <= start || end > limit || dataPageOffset >= end))
     throw corrupt(at, `its bytes ${start} to ${end} are not inside the file’s data`)
 
-  const statistics = parseStatistics(get.struct(meta, 12), leaf, ordered, shared)
+  const statistics = parseStatistics(get.struct(meta, 12), leaf, shared)
   const encodings = get.i32s(meta, 2) ?? []
   const stats = get.structs(meta, 13)?.map((stat) => ({
     page: need(get.i32(stat, 1), 'a page type'),
@@ -222,7 +263,6 @@ const BOUND_BYTES: Partial<Record<LeafNode['physical'], number>> = {
 function parseStatistics(
   statistics: ThriftStruct | undefined,
   { physical }: LeafNode,
-  ordered: boolean,
   shared: SharedParts,
 ): ChunkStatistics | undefined {
   if (!statistics) return undefined
@@ -230,7 +270,7 @@ function parseStatistics(
   const size = BOUND_BYTES[physical]
   // One that can be no value of the column is none: a reader of the output would fail over it.
   const [max, min] = [5, 6].map((id) => {
-    const bound = ordered ? get.bytes(statistics, id) : undefined
+    const bound = get.bytes(statistics, id)
     return size === undefined || bound?.length === size ? bound : undefined
   })
   const [maxExact, minExact] = [get.bool(statistics, 7), get.bool(statistics, 8)]

@@ -33,6 +33,8 @@ export interface RewriteOptions {
   readonly signal?: AbortSignal
   /** Told where each byte of the output comes from. */
   readonly provenance?: Provenance
+  /** Awaited after each row group, with what its footer will say of it; not all of it need have been handed to the writer. */
+  readonly onRowGroup?: (written: WrittenRowGroup, position: number) => Promise<void>
   /** After each row group. Bytes are those of the input's chunks that were read. */
   readonly onProgress?: (done: { readonly rows: number; readonly bytes: number }) => void
 }
@@ -65,7 +67,9 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
     let bytes = 0
     for (const [i, group] of plan.rowGroups.entries()) {
       const remote = options.rowGroup?.(i)
-      rowGroups.push(remote ? await writePieces(remote, out, source) : await rewriteRowGroup(group, work))
+      const written = remote ? await writePieces(remote, out, source) : await rewriteRowGroup(group, work)
+      rowGroups.push(written)
+      await options.onRowGroup?.(written, i)
       rows += group.rows
       for (const { from } of group.chunks) bytes += from ? from[1] - from[0] : 0
       onProgress?.({ rows, bytes })

@@ -14,29 +14,34 @@ import {
 const MAX_DEPTH = 32
 
 /**
- * @param later ids of fields whose lists are walked over and not read
- * @throws ThriftEnd, ThriftInvalid
+ * Takes the structures of a list one by one, while the structure that it is a field of is read: as a tree, long ones would not fit in memory.
+ * @param next the next of `count`; all are to be taken
+ * @param before fields in front of the list
+ * @returns false, and has taken none, where it can't yet: they are walked over, and `readStructs` gives them
  */
+export type TakeList = (count: number, next: (lists?: Lists) => ThriftStruct, before: ThriftStruct) => boolean
+
+/** By the id of the field whose list they take. */
+export type Lists = Readonly<Record<number, TakeList | undefined>>
+
+/** @throws ThriftEnd, ThriftInvalid */
 export function readStruct(
   bytes: Uint8Array,
   start = 0,
-  later: readonly number[] = [],
+  lists: Lists = NO_LISTS,
 ): { value: ThriftStruct; end: number } {
   const reader = new Reader(bytes, start)
-  const value = reader.struct(0, later)
+  const value = reader.struct(0, lists)
   return { value, end: reader.at }
 }
 
-/** Items of a list of structures. @param later as for `readStruct`, in each of them @throws ThriftEnd, ThriftInvalid */
-export function* readStructs(
-  bytes: Uint8Array,
-  list: ThriftLater,
-  later: readonly number[] = [],
-): Generator<ThriftStruct> {
-  if (list.count > 0 && list.of !== T.STRUCT) throw new ThriftInvalid(`a list has elements of type ${list.of}`)
-  const reader = new Reader(bytes, list.at)
-  for (let i = 0; i < list.count; i++) yield reader.struct(1, later)
+/** Structures of a list that was walked over. @throws ThriftEnd, ThriftInvalid */
+export function readStructs(bytes: Uint8Array, { of, count, at }: ThriftLater, take: TakeList): void {
+  const reader = new Reader(bytes, at)
+  take(count, (lists) => reader.element(of, 1, lists), new Map())
 }
+
+const NO_LISTS: Lists = {}
 
 /** Seven bits in each of seven bytes are exact as a number. */
 const EXACT_BYTES = 7
@@ -154,7 +159,13 @@ class Reader {
     return id
   }
 
-  struct(depth: number, later: readonly number[] = []): ThriftStruct {
+  /** @throws ThriftInvalid where it is no structure */
+  element(type: number, depth: number, lists?: Lists): ThriftStruct {
+    if (type !== T.STRUCT) throw new ThriftInvalid(`a list has elements of type ${type}`)
+    return this.struct(depth, lists)
+  }
+
+  struct(depth: number, lists = NO_LISTS): ThriftStruct {
     if (depth > MAX_DEPTH) throw new ThriftInvalid('nested too deeply')
     const fields = new Map<number, ThriftField>()
     for (let id = 0; ; ) {
@@ -163,24 +174,25 @@ class Reader {
       const type = head & 15
       id = this.#fieldId(head, id)
       if (fields.has(id)) throw new ThriftInvalid(`field ${id} twice`)
+      const take = lists[id]
       let value: ThriftValue
       if (type === T.TRUE || type === T.FALSE) value = type === T.TRUE
-      else if (type === T.LIST && later.includes(id)) value = this.#later(depth)
+      else if (take && type === T.LIST) value = this.#list(take, depth, fields)
       else value = this.#read(type, depth)
       fields.set(id, { type, value })
     }
   }
 
-  #later(depth: number): ThriftLater {
+  #list(take: TakeList, depth: number, before: ThriftStruct): ThriftLater {
     const { of, count } = this.#listHead()
     const { at } = this
-    this.#skip(of, count, depth + 1)
+    if (!take(count, (lists) => this.element(of, depth + 1, lists), before)) this.#skip(of, count, depth + 1)
     return { of, count, at }
   }
 
   /**
-   * Walks over elements of a list. One loop with a stack of its own: what a footer has most of is what is inside its lists, and functions that
-   * call each other for it kept V8's compilers longer at work than all footers of a run.
+   * Walks over elements of a list. One loop with a stack of its own: functions that call each other for it kept V8's compilers longer at work
+   * than all footers of a run.
    */
   #skip(of: number, count: number, depth: number): void {
     const bytes = this.#bytes

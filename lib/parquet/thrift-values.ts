@@ -36,7 +36,7 @@ export interface ThriftList {
   readonly of: number
   readonly items: readonly ThriftValue[]
 }
-/** A list that was walked over: `readStructs` gives its items one by one. Footers have hundreds of thousands. */
+/** A list whose items were taken one by one, or walked over: `readStructs` gives them then. Footers have hundreds of thousands. */
 export interface ThriftLater {
   readonly of: number
   readonly count: number

@@ -12,7 +12,7 @@ import {
   type ThriftValue,
 } from './thrift-values.ts'
 
-export { readStruct, readStructs } from './thrift-read.ts'
+export { readStruct, readStructs, type TakeList } from './thrift-read.ts'
 export * from './thrift-values.ts'
 export { writeStruct } from './thrift-write.ts'
 

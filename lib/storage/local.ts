@@ -6,7 +6,7 @@
  * a killed run leaves at most those behind.
  */
 import { randomUUID } from 'node:crypto'
-import { fstatSync, read, statSync } from 'node:fs'
+import { fstatSync, read, readSync, statSync } from 'node:fs'
 import { constants, link, mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -126,7 +126,11 @@ async function readRange(file: number, size: number, { start = 0, end, into }: R
   return filled === length ? bytes : bytes.subarray(0, filled)
 }
 
-function readInto(file: number, bytes: Uint8Array, at: number, position: number): Promise<number> {
+/** Up to here a read takes no longer than another thread's beginning and end of it. */
+const SHORT_BYTES = 1 << 20
+
+function readInto(file: number, bytes: Uint8Array, at: number, position: number): number | Promise<number> {
+  if (bytes.length - at <= SHORT_BYTES) return readSync(file, bytes, at, bytes.length - at, position)
   return new Promise((resolve, reject) => {
     read(file, bytes, at, bytes.length - at, position, (error, count) => (error ? reject(error) : resolve(count)))
   })

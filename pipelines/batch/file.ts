@@ -11,7 +11,7 @@ import type { LeafNode } from '../../lib/parquet/schema.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
 import type { Gate } from './gate/gate.ts'
-import { gateFile } from './gate/open.ts'
+import { gateWork } from './gate/open.ts'
 import type { Pinned } from './identities.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
@@ -89,7 +89,8 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
   if (file.rows === 0) return undefined
   const { replacers } = work
   replacers.know(shape, work.pinned)
-  const writer = checksummed(await storage.write(work.output))
+  const { gate, timings, pinned, output } = work
+  const stored = await storage.write(output)
   try {
     const constants = await constantsOf(shape, work)
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
@@ -97,8 +98,14 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
     // Threads ask by themselves, and their requests are filled from what all of them ask.
     const gathering = rowGroup ? new Map<number, Gathering>() : gatheringOf(plan, work)
     const first = plan.rowGroups[0]?.index ?? 0
-    for (const column of gathering.values()) await work.timings.time('pseudonymize', () => column.upTo(first))
-    const provenance = work.gate.provenance()
+    for (const column of gathering.values()) await timings.time('pseudonymize', () => column.upTo(first))
+    const columnOf = new Map(plan.columns.map(({ source }, i) => [source?.column, i]))
+    const known = ({ column }: LeafNode, group: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(group)
+    const provenance = gate.provenance()
+    const look = gateWork({ file, input, shape, pinned, plan, output, provenance, known })
+    const handed = gate.handed(look, stored)
+    const writer = checksummed(handed?.writer ?? stored)
+    const looked = { ...look, handed }
     const written = await rewrite(plan, {
       storage,
       file,
@@ -109,20 +116,18 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
       onProgress: work.onProgress,
       replace: replacers.tables,
       gathering,
+      ...(handed && { onRowGroup: (group, i) => timings.time('gate', () => gate.rowGroup(looked, group, i)) }),
       ...(rowGroup && { rowGroup }),
     })
-    const { pinned, output } = work
-    const columnOf = new Map(plan.columns.map(({ source }, i) => [source?.column, i]))
-    const known = ({ column }: LeafNode, group: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(group)
-    await work.timings
-      .time('gate', () => gateFile(work.gate, { file, input, shape, pinned, plan, output, provenance, known }))
+    await timings
+      .time('gate', () => gate.file(looked))
       .catch(async (error: unknown) => {
         await storage.delete(output)
         throw error
       })
     return { file: written, ...writer.finished }
   } finally {
-    await writer.abort()
+    await stored.abort()
   }
 }
 

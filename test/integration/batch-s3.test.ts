@@ -100,17 +100,15 @@ test('an input that is written over while it is copied ends the run, and nothing
   const { put, run, fake } = await bucket()
   const wide = (salt: string) =>
     `select 'vin-' || (i % 97) as vin, i as n, md5(i || '${salt}') || md5(i || 'x${salt}') as a from range(400000) r(i)`
+  const inputs = fake.buckets.get('raw')?.objects
+  await put('a.parquet', wide('two'), 100_000)
+  const other = inputs?.get('in/a.parquet')
   await put('a.parquet', wide('one'), 200_000)
-  let changed = false
-  let replaced: Promise<void> | undefined
   fake.fault = ({ operation }) => {
-    if (operation !== 'CreateMultipartUpload' || changed) return undefined
-    changed = true
-    replaced = put('a.parquet', wide('two'), 100_000)
-    return { kind: 'wait', ms: 1500 }
+    if (operation === 'CreateMultipartUpload' && other) inputs?.set('in/a.parquet', other)
+    return undefined
   }
   await expect(run()).rejects.toMatchObject({ code: 'storage/changed', context: { outcome: 'nothing-published' } })
-  await replaced
   expect(fake.buckets.get('lake')?.uploads.size).toBe(0)
   expect(
     [...(fake.buckets.get('lake')?.objects.keys() ?? [])].filter((key) => key.startsWith('warehouse/db/')),

@@ -12,7 +12,7 @@ import { rewrite } from '../../lib/parquet/rewrite.ts'
 import { type LeafNode, pathKey } from '../../lib/parquet/schema.ts'
 import { put, readStruct, struct, type ThriftStruct, writeStruct } from '../../lib/parquet/thrift.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
-import type { Storage } from '../../lib/storage/storage.ts'
+import type { ObjectWriter, Storage } from '../../lib/storage/storage.ts'
 import type { GateReport } from '../../pipelines/batch/gate/check.ts'
 import { Gate, type GateOptions, type GateRule } from '../../pipelines/batch/gate/gate.ts'
 
@@ -33,6 +33,10 @@ export interface Planted {
   readonly shared?: boolean
   readonly options?: Partial<GateOptions>
   readonly client?: Pseudonymizer
+  /** Answers of the storage are late: chunks are looked at on their way to it. What `tamper` changes was changed before they were on it. @default false */
+  readonly late?: boolean
+  /** As `tamper`, of what the storage has in the end. */
+  readonly spoil?: (bytes: Buffer) => Uint8Array
   /** The gate is handed what was read of the input's dictionaries before, as a run hands it over. @default true */
   readonly gathered?: boolean
 }
@@ -47,7 +51,7 @@ export async function gated(
   rules: Rules,
   planted: Planted = {},
 ): Promise<{ failed: string[]; report: GateReport; code: string | undefined }> {
-  const storage = memoryStorage()
+  const storage = planted.late ? late(memoryStorage()) : memoryStorage()
   const signal = new AbortController().signal
   const gate = new Gate({
     storage,
@@ -87,13 +91,20 @@ export async function gated(
       const real = planted.other ? await open(`memory:/other-${i}.parquet`, planted.other) : input
       const provenance = gate.provenance()
       const output = `memory:/out-${i}.parquet`
+      const named = new Map(columns.map(([key, rule]) => [key, { rule, key: undefined }]))
+      const planned = plan(input)
+      const known = planted.gathered === false ? undefined : await gathered(storage, input, planned)
+      const work = { input, plan: planned, output, provenance, rules: named, constants: new Map(), known }
+      const stored = await storage.write(output)
+      const handed = gate.handed(work, stored)
       let cell = 0
       await rewrite(plan(real, planted.forgotten, planted.shared), {
         storage,
         file: real,
-        writer: await storage.write(output),
+        writer: handed ? tampered(handed.writer, planted.tamper) : stored,
         createdBy: 'test',
         provenance,
+        onRowGroup: (written, group) => gate.rowGroup({ ...work, handed }, written, group),
         replace: async (leaf, texts) => {
           const rule = columns.find(([key]) => key === pathKey(leaf.path))?.[1] ?? RULE
           if (planted.replace) return planted.replace(texts)
@@ -110,11 +121,9 @@ export async function gated(
           )
         },
       })
-      if (planted.tamper) await storage.replace(output, await planted.tamper(Buffer.from(await storage.read(output))))
-      const named = new Map(columns.map(([key, rule]) => [key, { rule, key: undefined }]))
-      const planned = plan(input)
-      const known = planted.gathered === false ? undefined : await gathered(storage, input, planned)
-      await gate.file({ input, plan: planned, output, provenance, rules: named, constants: new Map(), known })
+      const changed = handed ? planted.spoil : (planted.tamper ?? planted.spoil)
+      if (changed) await storage.replace(output, await changed(Buffer.from(await storage.read(output))))
+      await gate.file({ ...work, handed })
     }
     await gate.step(planted.client)
   } catch (error) {
@@ -123,6 +132,33 @@ export async function gated(
   }
   const report = gate.report()
   return { failed: report.checks.filter(({ passed }) => !passed).map(({ name }) => name), report, code }
+}
+
+/** Each request is worth sparing. */
+function late(storage: Storage): Storage {
+  return {
+    ...storage,
+    reads: () => ({ gapBytes: 1 << 10, requestBytes: 1 << 20, underWay: 4, aheadBytes: 4 << 20 }),
+  }
+}
+
+/** A writer that is given another file than the rewriting made; where nothing is changed, it is given that at once. */
+function tampered(writer: ObjectWriter, tamper: Planted['tamper']): ObjectWriter {
+  if (!tamper) return writer
+  const pieces: Uint8Array[] = []
+  return {
+    get bytes() {
+      return pieces.reduce((sum, piece) => sum + piece.length, 0)
+    },
+    async write(bytes) {
+      pieces.push(new Uint8Array(bytes))
+    },
+    async close() {
+      await writer.write(await tamper(Buffer.concat(pieces)))
+      return writer.close()
+    },
+    abort: () => writer.abort(),
+  }
 }
 
 /** What a run knows of the dictionaries of an input before it is rewritten. */

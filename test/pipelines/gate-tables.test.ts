@@ -116,6 +116,7 @@ test('many texts are seen as each of them is', () => {
       )
       expect(MIN_CHARACTERS).toBe(6)
     }),
+    { numRuns: 20 },
   )
 })
 

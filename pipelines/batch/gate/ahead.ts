@@ -14,13 +14,17 @@ export const AHEAD_BYTES = 16 << 20
 
 type Ranges = [start: number, end: number][]
 
-/** Of replaced chunks: what was made here of the output, and the dictionaries of the input. */
+/**
+ * Of replaced chunks: what was made here of the output, and the dictionaries of the input.
+ * @param isLooked those of which nothing is read any more
+ */
 export function readBackAhead(
   input: ParquetFile,
   output: ParquetFile,
   plan: { readonly columns: readonly OutputColumn[]; readonly rowGroups: readonly PlannedRowGroup[] },
   provenance: Provenance | undefined,
   known?: (source: LeafNode, rowGroup: number) => Known | undefined,
+  isLooked: (chunk: ColumnChunk) => boolean = () => false,
 ): Ahead[] {
   const here: Ranges = []
   const before: Ranges = []
@@ -28,7 +32,7 @@ export function readBackAhead(
   for (const [rowGroup, { index, chunks }] of plan.rowGroups.entries())
     for (const [i, { replaced, source }] of plan.columns.entries()) {
       const chunk = output.rowGroups[rowGroup]?.columns[i]
-      if (!replaced || !chunk || chunk.values === 0) continue
+      if (!replaced || !chunk || chunk.values === 0 || isLooked(chunk)) continue
       here.push(...made.of(chunk))
       const from = source && input.rowGroups[index]?.columns[source.column]
       if (!from || from.values === 0) continue

@@ -6,14 +6,15 @@
  */
 import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import type { ColumnChunk, WrittenRowGroup } from '../../../lib/parquet/footer.ts'
 import type { Known } from '../../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
-import type { RewritePlan } from '../../../lib/parquet/plan.ts'
-import { Provenance } from '../../../lib/parquet/provenance.ts'
+import type { PlannedChunk, PlannedRowGroup, RewritePlan } from '../../../lib/parquet/plan.ts'
+import { type ByteRange, type CopiedSample, Provenance } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
-import type { Storage, StoredObject } from '../../../lib/storage/storage.ts'
+import type { ObjectWriter, Storage, StoredObject } from '../../../lib/storage/storage.ts'
 import { normalizer } from '../sent.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
 import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assembled.ts'
@@ -21,6 +22,7 @@ import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type Tall
 import { CopiedColumn, canHide, checkMatches } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
 import { type Entries, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
+import { Handed, type Waiting } from './handed.ts'
 import { FooterCheck } from './headers.ts'
 import { Held } from './held.ts'
 import type { GatePart, GateRule } from './part.ts'
@@ -55,6 +57,8 @@ export interface GateFile {
   readonly output: string
   /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
   readonly provenance?: Provenance
+  /** Some of its chunks were looked at while it was written (`handed`, `rowGroup`). */
+  readonly handed?: Handed | undefined
   /** Dictionaries that were read a moment ago, and where their values were found, by column and row group of the input. */
   readonly known?: ((source: LeafNode, rowGroup: number) => Known | undefined) | undefined
   /** By `pathKey` of the source, or of the output for a constant. */
@@ -100,19 +104,75 @@ export class Gate {
   }
 
   /**
+   * For a file that is about to be written: its chunks with new dictionaries can be looked at on their way to the storage.
+   * @returns what stands in the writer's place, or nothing where there are no such chunks
+   */
+  handed({ plan, known, output, provenance }: GateFile, writer: ObjectWriter): Handed | undefined {
+    // On a disk the bytes are read back as fast as they would be held, and the tables that tell the pairs stay in the processor's caches.
+    if (!known || !provenance || !this.#options.storage.reads?.(output)) return undefined
+    const some = plan.rowGroups.some(({ chunks }) => chunks.some((chunk, i) => isSwap(plan, chunk, i)))
+    if (!some) return undefined
+    return new Handed(output, writer, provenance, this.#options.full ? 1 : COPIED_EVERY)
+  }
+
+  /**
+   * Looks at a row group that was written, as far as it was handed over, and at what of those before was not yet then.
+   * @throws PseudolakeError `gate/failed`
+   */
+  async rowGroup(work: GateFile, { chunks }: WrittenRowGroup, rowGroup: number): Promise<void> {
+    const { handed, plan, known } = work
+    const planned = plan.rowGroups[rowGroup]
+    if (!handed || !planned) return
+    for (const [column, chunk] of chunks.entries()) {
+      const { source } = plan.columns[column] ?? {}
+      const swap = isSwap(plan, planned.chunks[column], column)
+      if (swap && source && known?.(source, planned.index)?.page) handed.waiting.push({ rowGroup, column, chunk })
+    }
+    await this.#lookHanded(work, handed)
+    handed.release(handed.waiting[0]?.chunk.start ?? chunks.at(-1)?.end ?? 0)
+  }
+
+  async #lookHanded(work: GateFile, handed: Handed): Promise<void> {
+    const { waiting } = handed
+    const storage = handed.over(this.#options.storage)
+    const copiedFrom = copiedBodies(work.provenance)
+    while (waiting[0] && waiting[0].chunk.end <= handed.position) {
+      const { rowGroup, column, chunk } = waiting.shift() as Waiting
+      const of = work.plan.columns[column] as OutputColumn
+      const { index } = work.plan.rowGroups[rowGroup] as PlannedRowGroup
+      // What is not held is read back.
+      if (!handed.holds(chunk) || chunk.values === 0) continue
+      const output = { file: handed, leaf: of.leaf, rowGroup, chunk }
+      try {
+        handed.looked(chunk, of.leaf, await this.#replaced(storage, work, of, output, index, copiedFrom))
+      } catch (error) {
+        // What can't be read here is read back too, and said there.
+        if (!isUnreadable(error, work.output)) throw error
+      }
+      this.#requirePassed()
+    }
+  }
+
+  /**
    * Looks at a file that was written.
    * @throws PseudolakeError `gate/failed` naming the first thing that is wrong; `storage/*`
    */
   async file(work: GateFile): Promise<void> {
     const { storage } = this.#options
-    try {
-      await this.#file(work, await storage.stat(work.output))
-    } catch (error) {
-      if (!isPseudolakeError(error) || !error.code.startsWith('input/') || error.context.location !== work.output)
-        throw error
-      this.#tallies.readable.fail(work.output, [{ message: error.message }])
-    }
+    if (work.handed) await this.#lookHanded(work, work.handed)
+    const object = await storage.stat(work.output)
+    await this.#whole(work.output, () => this.#file(work, object))
     this.#requirePassed()
+  }
+
+  /** What of the output can't be read fails. */
+  async #whole(output: string, look: () => Promise<void>): Promise<void> {
+    try {
+      await look()
+    } catch (error) {
+      if (!isUnreadable(error, output)) throw error
+      this.#tallies.readable.fail(output, [{ message: error.message }])
+    }
   }
 
   /**
@@ -215,6 +275,7 @@ export class Gate {
     if (miscounted.length > 0) return
 
     const chunks = await this.#chunks(work, output)
+    if (work.handed) await this.#handedBytes(object, work.handed)
     if (provenance) await this.#ranges(object, provenance, chunks)
     else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
     if (!held) this.#search(output, plan)
@@ -231,10 +292,11 @@ export class Gate {
 
   /** Reads back the replaced chunks, and says of all chunks where they are. */
   async #chunks(work: GateFile, output: ParquetFile): Promise<ChunkRange[]> {
-    const { plan, provenance } = work
-    const copies = copiedBodies(provenance)
+    const { plan, provenance, handed } = work
+    const copiedFrom = copiedBodies(provenance)
     const { storage, signal } = this.#options
-    const ahead = readBackAhead(work.input, output, plan, provenance, work.known)
+    const isLooked = (chunk: ColumnChunk) => handed?.found(chunk) !== undefined
+    const ahead = readBackAhead(work.input, output, plan, provenance, work.known, isLooked)
     const late = readingAhead(storage, ahead, { bytes: AHEAD_BYTES, signal })
     const ranges: ChunkRange[] = []
     for (const [rowGroup, planned] of plan.rowGroups.entries())
@@ -244,9 +306,12 @@ export class Gate {
         if (!chunk || !leaf || chunk.values === 0) continue
         const range = { column: leaf.path, rowGroup, start: chunk.start, end: chunk.end, replaced: column.replaced }
         const from = planned.chunks[i]?.from
-        const positions = column.replaced
-          ? await this.#replaced(late, work, column, { file: output, leaf, rowGroup, chunk }, planned.index, copies)
-          : NO_POSITIONS
+        let positions = column.replaced ? handed?.found(chunk, leaf) : NO_POSITIONS
+        if (!positions) {
+          this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
+          const side = { file: output, leaf, rowGroup, chunk }
+          positions = await this.#replaced(late, work, column, side, planned.index, copiedFrom)
+        }
         ranges.push({ ...range, ...(from && { from }), positions })
       }
     return ranges
@@ -258,7 +323,7 @@ export class Gate {
     { source, leaf }: OutputColumn,
     output: Parameters<typeof readBack>[0]['output'],
     inputGroup: number,
-    copies: ReadonlyMap<number, number>,
+    copiedFrom: (start: number) => number | undefined,
   ): Promise<ReadonlyMap<number, number>> {
     const { signal, seed } = this.#options
     const { headers, pseudonyms, one_to_one: oneToOne } = this.#tallies
@@ -294,7 +359,7 @@ export class Gate {
         for (const i of unseen.subarray(0, count))
           if (entries.kind[i] === KIND.VALUE && !isPseudonym(entries, i)) malformed(entries, i)
       },
-      copiedFrom: (start) => copies.get(start),
+      copiedFrom,
     })
     headers.looked({ pages: found.pages })
     headers.fail(
@@ -332,21 +397,33 @@ export class Gate {
   }
 
   async #ranges(object: StoredObject, provenance: Provenance, chunks: readonly ChunkRange[]): Promise<void> {
-    const { storage, signal, full } = this.#options
-    const { location, version } = object
+    const { full } = this.#options
+    const { location } = object
     const { byte_ranges: byteRanges, copied_bytes: copiedBytes } = this.#tallies
     byteRanges.looked({ ranges: provenance.ranges.length, bytes: object.bytes })
     byteRanges.fail(location, checkRanges(provenance.ranges, object.bytes, chunks))
     copiedBytes.know({ copied_bytes: provenance.copiedBytes })
-    for (const sample of provenance.samples) {
+    await this.#samples(object, provenance.samples, copiedBytes)
+    if (!full) copiedBytes.missed(`one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
+  }
+
+  async #handedBytes(object: StoredObject, { samples, chunks }: Handed): Promise<void> {
+    const { handed_bytes: tally } = this.#tallies
+    tally.looked({ chunks_on_their_way: chunks })
+    await this.#samples(object, samples, tally)
+    if (!this.#options.full) tally.missed(`one chunk in ${COPIED_EVERY}; all of them with gate.full`)
+  }
+
+  async #samples({ location, version }: StoredObject, samples: readonly CopiedSample[], tally: Tally): Promise<void> {
+    const { storage, signal } = this.#options
+    for (const sample of samples) {
       signal.throwIfAborted()
       const { start, end } = sample
       const into = this.#scratch.copied.room(end - start)
       const bytes = await storage.read(location, { start, end, ifMatch: version, into })
-      copiedBytes.looked({ pieces: 1, bytes: bytes.length })
-      copiedBytes.fail(location, checkSample(sample, bytes))
+      tally.looked({ pieces: 1, bytes: bytes.length })
+      tally.fail(location, checkSample(sample, bytes))
     }
-    if (!full) copiedBytes.missed(`one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
   }
 
   async #findOriginals(): Promise<void> {
@@ -382,10 +459,26 @@ export class Gate {
 const NO_POSITIONS: ReadonlyMap<number, number> = new Map()
 
 /** Where the bodies of copied pages come from, by their start in the output. */
-function copiedBodies(provenance: Provenance | undefined): ReadonlyMap<number, number> {
-  return new Map(
-    (provenance?.ranges ?? []).flatMap(({ start, from }) => (from === undefined ? [] : [[start, from] as const])),
-  )
+function copiedBodies(provenance: Provenance | undefined): (start: number) => number | undefined {
+  const ranges = provenance?.ranges ?? []
+  return (start) => {
+    let [low, high] = [0, ranges.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((ranges[middle] as ByteRange).start < start) low = middle + 1
+      else high = middle
+    }
+    const range = ranges[low]
+    return range?.start === start ? range.from : undefined
+  }
+}
+
+function isUnreadable(error: unknown, output: string): error is PseudolakeError {
+  return isPseudolakeError(error) && error.code.startsWith('input/') && error.context.location === output
+}
+
+function isSwap({ columns }: RewritePlan, chunk: PlannedChunk | undefined, column: number): boolean {
+  return chunk?.action === 'swap-dictionary' && columns[column]?.replaced === true
 }
 
 function columnsOf({ columns }: Pick<RewritePlan, 'columns'>): { path: readonly string[]; replaced: boolean }[] {

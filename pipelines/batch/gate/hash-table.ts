@@ -48,7 +48,6 @@ export class HashTable {
     const { functions } = this.#engine
     const words = this.#isMap ? 3 : 2
     functions.setup(words, FIRST_PLACES)
-    this.#engine.reserve(functions.tableBytes(FIRST_PLACES))
     this.#placeBytes = words * WORD_BYTES
     budget.bytes -= FIRST_PLACES * this.#placeBytes
     const [a, b, values, listed] = [0, 1, 2, 3].map((lane) => functions.laneAt(lane) / WORD_BYTES) as [
@@ -96,6 +95,7 @@ export class HashTable {
   ): Merged {
     const { functions } = this.#engine
     const lanes = this.#lanes
+    this.#engine.reserve(functions.tableBytes(functions.capacity()))
     let fresh = 0
     let kept = 0
     let alike = 0
@@ -108,7 +108,7 @@ export class HashTable {
       let end = functions.merge(to - base, 0, mode, base)
       while (functions.why() === WHY.MUST_GROW) {
         // Once there is no room there never will be.
-        if (!this.#grow()) functions.setFull()
+        if (!this.#grow(2)) functions.setFull()
         end = functions.merge(to - base, end, mode, base)
       }
       const listed = functions.listed()
@@ -124,17 +124,21 @@ export class HashTable {
   /** So many may come: an empty table is made for them at once, where there is room, and does not grow in between. */
   expect(count: number): void {
     if (this.size > 0) return
-    while (count * 4 > (this.#engine.functions.capacity() - 1) * 3) if (!this.#grow()) return
+    const places = this.#engine.functions.capacity()
+    let factor = 1
+    while (count * 4 > (places * factor - 1) * 3) factor *= 2
+    while (factor > 1 && !this.#grow(factor)) factor /= 2
   }
 
-  #grow(): boolean {
+  #grow(factor: number): boolean {
     const { functions, reserve } = this.#engine
     const places = functions.capacity()
-    const more = places * this.#placeBytes
+    const more = places * (factor - 1) * this.#placeBytes
     if (more > this.#budget.bytes) return false
-    reserve(functions.tableBytes(2 * places))
+    // In one go: each time that it grows the memory has another name in JavaScript, and the old one must be forgotten.
+    reserve(functions.tableBytes(factor * places))
     this.#budget.bytes -= more
-    functions.grow()
+    for (let grown = 1; grown < factor; grown *= 2) functions.grow()
     return true
   }
 }

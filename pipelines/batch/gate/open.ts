@@ -39,7 +39,12 @@ export interface Written {
 }
 
 /** @throws as `Gate.file` */
-export async function gateFile(gate: Gate, { shape, pinned, input, file, ...written }: Written): Promise<void> {
+export async function gateFile(gate: Gate, written: Written): Promise<void> {
+  await gate.file(gateWork(written))
+}
+
+/** What the gate has to know of a file, before or after it is written. */
+export function gateWork({ shape, pinned, input, file, ...written }: Written): GateFile {
   const ruleOf = (rule: GateRule['rule']): GateRule => ({
     rule,
     key: pinned.find((pin) => pin.rule === rule)?.identity.key,
@@ -53,7 +58,7 @@ export async function gateFile(gate: Gate, { shape, pinned, input, file, ...writ
     if (rule) rules.set(pathKey([as]), ruleOf(rule))
     constants.set(pathKey([as]), values.get(key) ?? null)
   }
-  await gate.file({ input: file, rules, constants, ...written })
+  return { input: file, rules, constants, ...written }
 }
 
 export interface TakenOver {

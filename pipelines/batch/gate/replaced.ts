@@ -31,7 +31,7 @@ import { checkPageHeader } from './headers.ts'
 import type { Pairs } from './pairs.ts'
 
 export interface ChunkSide {
-  readonly file: ParquetFile
+  readonly file: Pick<ParquetFile, 'object'>
   readonly leaf: LeafNode
   readonly rowGroup: number
   readonly chunk: ColumnChunk
