@@ -14,6 +14,7 @@ import { gzipSync } from 'node:zlib'
 import { createKeyring } from '../service/keys/create.ts'
 import { writeKeyring } from '../service/keys/format.ts'
 import { startLambda } from '../test/helpers/lambda-runtime.ts'
+import { fakeS3 } from '../test/helpers/s3/fake.ts'
 
 const starts = Number(process.argv[2] ?? 10)
 const home = process.env.INTEROP_DIR ?? join(homedir(), '.cache', 'pseudolake-interop')
@@ -38,8 +39,9 @@ const secrets = createServer(async (request, response) => {
   )
 })
 await new Promise<void>((resolve) => secrets.listen(0, '127.0.0.1', resolve))
+const store = await fakeS3(['audit'])
 
-async function once(of: string): Promise<Start> {
+async function once(of: string, more: Record<string, string> = {}): Promise<Start> {
   const started = await startLambda({
     command: [process.execPath, client, 'index.handler'],
     folder: of,
@@ -50,6 +52,7 @@ async function once(of: string): Promise<Start> {
       AWS_ENDPOINT_URL: `http://127.0.0.1:${(secrets.address() as AddressInfo).port}`,
       PSEUDOLAKE_KEYRING_SECRET: 'keys',
       PSEUDOLAKE_API_KEYS_SECRET: 'callers',
+      ...more,
     },
   })
   try {
@@ -80,10 +83,12 @@ try {
     list.reduce((sum, { length }) => sum + length, 0),
   )
   process.stdout.write(`bundle: ${files.length} files, ${bytes} bytes, ${packed} packed\n`)
-  const results: Record<string, Start[]> = { bare: [], pseudolake: [] }
+  const results: Record<string, Start[]> = { bare: [], pseudolake: [], 'pseudolake, record in a bucket': [] }
+  const record = { AWS_ENDPOINT_URL_S3: store.endpoint, PSEUDOLAKE_AUDIT: 's3://audit/calls/' }
   for (let i = 0; i < starts; i++) {
     results.bare?.push(await once(bare))
     results.pseudolake?.push(await once(ours))
+    results['pseudolake, record in a bucket']?.push(await once(ours, record))
   }
   for (const [name, all] of Object.entries(results)) {
     const of = (pick: (start: Start) => number) => all.map(pick).sort((a, b) => a - b)
@@ -104,5 +109,6 @@ try {
   }
 } finally {
   secrets.close()
+  await store.close()
   rmSync(folder, { recursive: true, force: true })
 }

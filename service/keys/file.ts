@@ -5,18 +5,24 @@ import type { RandomBytes } from '../../lib/crypto/kernel.ts'
 import { type KeyringData, wipe } from '../../lib/crypto/keyring.ts'
 import { makeFolder, syncFolder } from './folders.ts'
 import { parseKeyring, writeKeyring } from './format.ts'
+import { parseEitherKeyring } from './secret.ts'
 
 /** A keyring of a thousand keys has 250 kB; what is larger is no keyring. */
 const MAX_BYTES = 16_000_000
 
 /**
+ * A keyring's file, or one with a secret of the original service as it is.
  * @param file a path
  * @throws PseudolakeError `keyring/not-found`, `keyring/readable` (others than the owner can read it), `keyring/invalid`
  */
-export async function loadKeyring(file: string): Promise<KeyringData> {
+export function loadKeyring(file: string): Promise<KeyringData> {
+  return parsedFile(file, parseEitherKeyring)
+}
+
+async function parsedFile(file: string, parse: (text: string) => KeyringData): Promise<KeyringData> {
   const text = await readPrivate(file)
   try {
-    return parseKeyring(text)
+    return parse(text)
   } catch (error) {
     if (error instanceof PseudolakeError) throw failure(error.code, file, error.message)
     throw error
@@ -77,7 +83,8 @@ export async function changeKeyring(
   })
   let data: KeyringData | undefined
   try {
-    data = await loadKeyring(path)
+    // A secret of the original service stays what it is: others read it.
+    data = await parsedFile(path, parseKeyring)
     const changed = await change(data)
     try {
       await handle.writeFile(writeKeyring(changed))

@@ -4,17 +4,24 @@ import { DEFAULT_DOMAIN } from '../../lib/wire/contract.ts'
 import { parseKeyring, parseOriginalSecret } from './format.ts'
 
 /**
- * A keyring out of a secret store: the text of a keyring, or a secret in the original format, which becomes the only key of the domain
- * `default`.
+ * The text of a keyring, or a secret in the original format as it is, which becomes the only key of the domain `default`.
+ * @throws PseudolakeError `keyring/invalid`
+ */
+export function parseEitherKeyring(text: string): KeyringData {
+  if (!isOriginal(text)) return parseKeyring(text)
+  const material = parseOriginalSecret(text)
+  const key = { material, created: new Date(0).toISOString(), state: 'active' as const }
+  return { domains: [{ domain: DEFAULT_DOMAIN, primary: material.id, keys: [key] }] }
+}
+
+/**
+ * The same out of a secret store.
  * @param name of the secret, for messages
  * @throws PseudolakeError `keyring/invalid`: what is wrong, and nothing of the secret
  */
 export function parseSecretKeyring(text: string, name: string): KeyringData {
   try {
-    if (!isOriginal(text)) return parseKeyring(text)
-    const material = parseOriginalSecret(text)
-    const key = { material, created: new Date(0).toISOString(), state: 'active' as const }
-    return { domains: [{ domain: DEFAULT_DOMAIN, primary: material.id, keys: [key] }] }
+    return parseEitherKeyring(text)
   } catch (error) {
     if (error instanceof PseudolakeError)
       throw new PseudolakeError(error.code, `secret ${name}: ${error.message}`, { secret: name })
@@ -24,7 +31,7 @@ export function parseSecretKeyring(text: string, name: string): KeyringData {
 
 function isOriginal(text: string): boolean {
   try {
-    const root: unknown = JSON.parse(text)
+    const root: unknown = JSON.parse(text.replace(/^\uFEFF/, ''))
     return typeof root === 'object' && root !== null && 'encodedSecretKey' in root && !('version' in root)
   } catch {
     return false

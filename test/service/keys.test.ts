@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type KeyringData, wipe } from '../../lib/crypto/keyring.ts'
 import { createKeyring, importOriginal } from '../../service/keys/create.ts'
-import { loadKeyring, saveKeyring } from '../../service/keys/file.ts'
+import { changeKeyring, loadKeyring, saveKeyring } from '../../service/keys/file.ts'
 import { parseKeyring, writeKeyring } from '../../service/keys/format.ts'
+import { rotateKeys } from '../../service/keys/states.ts'
 import { ORIGINAL } from '../crypto/vectors.ts'
 import { folder, open, vectorKeyring } from './keyrings.ts'
 
@@ -56,6 +57,34 @@ test('a secret of the original service becomes the primary of default', () => {
       )
     expect(made).toEqual(cases.map((c) => c.pseudonym))
   }
+})
+
+test('a file may hold a secret of the original service as it is; a keyring that was made of it has the same key under the same id', async () => {
+  const file = join(folder(), 'secret.json')
+  for (const [i, { secret, cases }] of ORIGINAL.entries()) {
+    const text = `${i === 0 ? '' : '\uFEFF'}${JSON.stringify({ ...secret, keyGenerationTime: 'ignored' })}`
+    writeFileSync(file, text, { mode: 0o600 })
+    const data = await loadKeyring(file)
+    const made = open(data).forward('default')
+    expect(
+      made.pseudonymize(
+        cases.map((c) => c.identifier),
+        { deterministic: true },
+      ),
+    ).toEqual(cases.map((c) => c.pseudonym))
+    expect(importOriginal(text, { now }).domains[0]?.primary).toBe(made.key.id)
+    // Others read it as it is.
+    const rotated = changeKeyring(file, (before) => rotateKeys(before, { randomBytes, now }))
+    await expect(rotated).rejects.toMatchObject({
+      code: 'keyring/invalid',
+      message: expect.stringMatching(/keys import/),
+    })
+    expect(readFileSync(file, 'utf8')).toBe(text)
+  }
+  writeFileSync(file, JSON.stringify({ ...ORIGINAL[0]?.secret, encodedNonceKey: 'SECRET' }))
+  await expect(loadKeyring(file)).rejects.toMatchObject({
+    message: expect.stringMatching(/^\S+secret\.json: secret\.encodedNonceKey/),
+  })
 })
 
 test('a new original secret has every start of the nonce, and no other', () => {
@@ -131,7 +160,6 @@ type Broken = any
 test.each<[string, (file: Broken) => unknown, RegExp]>([
   ['a newer version', (f) => ({ ...f, version: 3 }), /newer pseudolake is needed/],
   ['no version', (f) => ({ ...f, version: undefined }), /version: expected 2/],
-  ['a secret of the original service', () => ORIGINAL[0]?.secret, /keys import/],
   ['no domains', (f) => ({ ...f, domains: {} }), /one at least/],
   ['a list', () => [], /expected an object/],
   ['null', () => null, /expected an object/],
