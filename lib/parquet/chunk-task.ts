@@ -1,18 +1,23 @@
 /** What a chunk's rewriting is given, and the pages it starts from. */
 import type { ColumnChunk } from './footer.ts'
 import type { Known } from './gather.ts'
+import type { ParquetFile } from './open.ts'
 import type { Sink } from './output.ts'
 import type { OutputColumn } from './output-tree.ts'
 import { type Page, readPages } from './page.ts'
 import { corrupt, type Place } from './place.ts'
-import type { PlannedChunk } from './plan.ts'
-import type { RangeReader, Window } from './ranges.ts'
+import type { PlannedChunk, PlannedRowGroup, RewritePlan } from './plan.ts'
+import { type RangeReader, Window } from './ranges.ts'
 import type { Replacements } from './replacements.ts'
 import type { LeafNode } from './schema.ts'
 
 /** For one dictionary at a time. */
 export interface SwapMemory {
   readonly values: Window
+}
+
+export function swapMemory(): SwapMemory {
+  return { values: new Window() }
 }
 
 export interface ChunkTask {
@@ -38,6 +43,41 @@ export interface ChunkTask {
 export type InputTask = ChunkTask & {
   readonly chunk: ColumnChunk
   readonly column: OutputColumn & { readonly source: LeafNode }
+}
+
+/** What the chunks of a file have in common. */
+export interface ChunksWork extends Pick<ChunkTask, 'source' | 'out' | 'replacements' | 'memory' | 'signal'> {
+  readonly plan: RewritePlan
+  readonly file: ParquetFile
+}
+
+/** @param position of the column in the output */
+export function chunkTask(
+  { plan, file, source, out, replacements, memory, signal }: ChunksWork,
+  group: PlannedRowGroup,
+  position: number,
+  known?: Known,
+): ChunkTask {
+  const column = plan.columns[position] as OutputColumn
+  const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
+  return {
+    location: file.object.location,
+    source,
+    out,
+    column,
+    planned: group.chunks[position] as PlannedChunk,
+    rowGroup: group.index,
+    rows: group.rows,
+    replacements,
+    memory,
+    ...(known && { known }),
+    ...(chunk && { chunk }),
+    ...(signal && { signal }),
+  }
+}
+
+export function isFromInput(task: ChunkTask): task is InputTask {
+  return task.chunk !== undefined && task.column.source !== undefined
 }
 
 export function placeOf({ location, column, rowGroup }: ChunkTask): Place {

@@ -3,19 +3,18 @@
  * groups that lose rows, and columns that lose values, are decoded. In memory for a few pages, whatever the files' size.
  */
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
-import type { InputTask, SwapMemory } from './chunk-task.ts'
+import { chunkTask, type InputTask, isFromInput, type SwapMemory, swapMemory } from './chunk-task.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 import { editChunk } from './edit-chunk.ts'
 import { MAGIC, serializeFooter, type WrittenChunk, type WrittenRowGroup } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
-import type { OutputColumn } from './output-tree.ts'
 import { corrupt } from './place.ts'
 import type { PlannedRowGroup, RewritePlan } from './plan.ts'
 import { rangeReader } from './ranges.ts'
 import { Replacements } from './replacements.ts'
 import { reencode, rewriteChunk } from './rewrite-chunk.ts'
-import { neededRanges, swapMemory } from './row-group.ts'
+import { neededRanges } from './row-group.ts'
 import { summarize } from './summary.ts'
 import type { WrittenFile } from './written.ts'
 
@@ -90,6 +89,7 @@ async function* mergePart(
   const source = rangeReader(storage, file.object, neededRanges(plan.rowGroups), signal)
   // Nothing is replaced.
   const replacements = new Replacements({ replace: async (_, texts) => texts })
+  const work = { plan, file, source, out, replacements, memory, ...(signal && { signal }) }
   const startOf = rowStarts(file)
   for (const group of plan.rowGroups) {
     const kept = isKept && keptRows(group, startOf[group.index] as number, isKept)
@@ -99,28 +99,14 @@ async function* mergePart(
       continue
     }
     const chunks: WrittenChunk[] = []
-    for (const [i, planned] of group.chunks.entries()) {
+    for (const i of group.chunks.keys()) {
       signal?.throwIfAborted()
-      const column = plan.columns[i] as OutputColumn
-      const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
-      if (!chunk) throw corrupt({ location: file.object.location, rowGroup: group.index }, 'lacks a column')
-      const task = {
-        location: file.object.location,
-        source,
-        out,
-        column,
-        planned,
-        rowGroup: group.index,
-        rows: group.rows,
-        replacements,
-        memory,
-        chunk,
-        ...(signal && { signal }),
-      } as InputTask
+      const task = chunkTask(work, group, i)
+      if (!isFromInput(task)) throw corrupt({ location: file.object.location, rowGroup: group.index }, 'lacks a column')
       const isNulled = nulled?.get(i)
       if ((kept && rows < group.rows) || isNulled)
         chunks.push(await editChunk(task, { ...(kept && { kept }), ...(isNulled && { isNulled }) }))
-      else chunks.push(column.replaced ? await withoutStatistics(task) : await rewriteChunk(task))
+      else chunks.push(task.column.replaced ? await withoutStatistics(task) : await rewriteChunk(task))
     }
     yield { written: { rows, chunks }, of: group }
   }

@@ -1,6 +1,6 @@
 /** Executes what a plan says of one chunk. */
 import { PseudolakeError } from '../core/errors.ts'
-import { type ChunkTask, type InputTask, Nulls, pagesOf } from './chunk-task.ts'
+import { type ChunkTask, type InputTask, isFromInput, Nulls, pagesOf } from './chunk-task.ts'
 import { ChunkWriter, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
 import { decodeData } from './decode.ts'
 import { plainTexts, plainValuePages } from './encode.ts'
@@ -21,21 +21,19 @@ export async function rewriteChunk(task: ChunkTask): Promise<WrittenChunk> {
   const { action, codec } = task.planned
   const target = new ChunkWriter(task.out, task.column.leaf, codec)
   if (action === 'constant') return constant(task, target)
-  if (!task.chunk || !task.column.source)
-    throw new PseudolakeError('internal/bug', 'a plan without an input for a chunk')
-  const input = task as InputTask
-  if (action === 'copy') return copy(input)
+  if (!isFromInput(task)) throw new PseudolakeError('internal/bug', 'a plan without an input for a chunk')
+  if (action === 'copy') return copy(task)
   if (action === 'recompress' || action === 'reencode') {
-    await reencode(input, target, action === 'reencode')
-    return target.finish(input.chunk.statistics)
+    await reencode(task, target, action === 'reencode')
+    return target.finish(task.chunk.statistics)
   }
   const nulls = new Nulls()
-  if (task.column.widening) await widenPages(input, target, nulls)
-  else if (action === 'swap-dictionary') await swapDictionary(input, target, nulls)
-  else if (task.column.perCell) await transcodeCells(input, target, nulls)
-  else await transcode(input, target, nulls)
+  if (task.column.widening) await widenPages(task, target, nulls)
+  else if (action === 'swap-dictionary') await swapDictionary(task, target, nulls)
+  else if (task.column.perCell) await transcodeCells(task, target, nulls)
+  else await transcode(task, target, nulls)
   // Counts tell nothing of a value; everything else of the statistics does.
-  const count = nulls.count ?? input.chunk.statistics?.nulls
+  const count = nulls.count ?? task.chunk.statistics?.nulls
   return target.finish(count === undefined ? undefined : { nulls: count })
 }
 

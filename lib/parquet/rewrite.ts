@@ -1,6 +1,8 @@
 /** Executes a plan (plan.ts), one chunk after the other, in memory for a few pages: a file is never held whole. */
+
 import { PseudolakeError } from '../core/errors.ts'
 import type { ObjectWriter, Storage } from '../storage/storage.ts'
+import { swapMemory } from './chunk-task.ts'
 import { MAGIC, serializeFooter, type WrittenRowGroup } from './footer.ts'
 import type { Gathering } from './gather.ts'
 import type { ParquetFile } from './open.ts'
@@ -11,7 +13,7 @@ import type { Provenance } from './provenance.ts'
 import { rangeReader } from './ranges.ts'
 import type { Replace } from './replace.ts'
 import { Replacements } from './replacements.ts'
-import { neededRanges, rewriteRowGroup, swapMemory } from './row-group.ts'
+import { neededRanges, rewriteRowGroup } from './row-group.ts'
 import { summarize } from './summary.ts'
 import type { WrittenFile } from './written.ts'
 

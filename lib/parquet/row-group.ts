@@ -1,33 +1,17 @@
 /** One row group of a plan, chunk after chunk. */
-import type { SwapMemory } from './chunk-task.ts'
+import { type ChunksWork, chunkTask } from './chunk-task.ts'
 import type { WrittenChunk, WrittenRowGroup } from './footer.ts'
 import type { Gathering } from './gather.ts'
-import type { ParquetFile } from './open.ts'
-import type { Sink } from './output.ts'
-import type { OutputColumn } from './output-tree.ts'
-import type { PlannedRowGroup, RewritePlan } from './plan.ts'
-import { type RangeReader, Window } from './ranges.ts'
-import type { Replacements } from './replacements.ts'
+import type { PlannedRowGroup } from './plan.ts'
 import { rewriteChunk } from './rewrite-chunk.ts'
 
 /** The most that must come through here in front of a copy by the storage. */
 const LEAD_BYTES = 5 << 20
 
 /** What the row groups of a file have in common. */
-export interface RowGroupWork {
-  readonly plan: RewritePlan
-  readonly file: ParquetFile
-  readonly source: RangeReader
-  readonly out: Sink
-  readonly replacements: Replacements
-  readonly memory: SwapMemory
+export interface RowGroupWork extends ChunksWork {
   /** Looks values up before they are needed, by position of the column in the output. */
   readonly gathering?: ReadonlyMap<number, Gathering>
-  readonly signal?: AbortSignal
-}
-
-export function swapMemory(): SwapMemory {
-  return { values: new Window() }
 }
 
 /**
@@ -58,30 +42,12 @@ export function neededRanges(groups: readonly PlannedRowGroup[], least = Number.
 
 /** Offsets are those of `out`. @throws as `rewrite` */
 export async function rewriteRowGroup(group: PlannedRowGroup, work: RowGroupWork): Promise<WrittenRowGroup> {
-  const { plan, file, gathering, signal, source, out, replacements, memory } = work
+  const { gathering, signal } = work
   for (const column of gathering?.values() ?? []) await column.upTo(group.index)
   const chunks: WrittenChunk[] = []
-  for (const [i, planned] of group.chunks.entries()) {
+  for (const i of group.chunks.keys()) {
     signal?.throwIfAborted()
-    const column = plan.columns[i] as OutputColumn
-    const chunk = column.source && file.rowGroups[group.index]?.columns[column.source.column]
-    const known = gathering?.get(i)?.known.get(group.index)
-    chunks.push(
-      await rewriteChunk({
-        location: file.object.location,
-        source,
-        out,
-        column,
-        planned,
-        rowGroup: group.index,
-        rows: group.rows,
-        replacements,
-        memory,
-        ...(known && { known }),
-        ...(chunk && { chunk }),
-        ...(signal && { signal }),
-      }),
-    )
+    chunks.push(await rewriteChunk(chunkTask(work, group, i, gathering?.get(i)?.known.get(group.index))))
   }
   return { rows: group.rows, chunks }
 }

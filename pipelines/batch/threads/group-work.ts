@@ -1,11 +1,12 @@
 /** Row groups of a file, made in a thread. */
 import { fieldIdsFor } from '../../../lib/iceberg/parquet-schema.ts'
+import { swapMemory } from '../../../lib/parquet/chunk-task.ts'
 import type { WrittenRowGroup } from '../../../lib/parquet/footer.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import { type Piece, PieceSink } from '../../../lib/parquet/pieces.ts'
 import { type PlannedRowGroup, planRewrite, type RewritePlan } from '../../../lib/parquet/plan.ts'
 import { rangeReader } from '../../../lib/parquet/ranges.ts'
-import { neededRanges, rewriteRowGroup, swapMemory } from '../../../lib/parquet/row-group.ts'
+import { neededRanges, rewriteRowGroup } from '../../../lib/parquet/row-group.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import type { StepWork } from '../file.ts'
 import type { Replacers } from '../replacer.ts'
