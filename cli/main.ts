@@ -1,5 +1,4 @@
 /** The only file of the command line that touches the process: its streams, signals, environment and exit status. */
-import { createInterface } from 'node:readline'
 import { systemClock } from '../lib/core/clock.ts'
 import { keepHeapSmall } from '../lib/core/heap.ts'
 import { runCli } from './run.ts'
@@ -36,7 +35,11 @@ const code = await runCli(process.argv.slice(2), {
   tty: process.stderr.isTTY === true,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
-  lines: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
+  // Few commands read what is typed.
+  lines: () =>
+    process
+      .getBuiltinModule('node:readline')
+      .createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
 })
 // A run that was told to stop and stopped early says so by the signal's own status; one that had ended anyway keeps its own.
 process.exitCode = stoppedBy && code !== 0 ? status(stoppedBy) : code

@@ -39,6 +39,23 @@ const places = {
   },
 }
 
+/**
+ * Node's own modules are asked for and not imported: an import reads all that a module exports, and that loads streams, WebCrypto and more that
+ * nobody here has asked for.
+ */
+const builtins = {
+  name: 'builtins',
+  renderChunk(code) {
+    const imports = /^import (?:(?:\* as )?([\w$]+))?(?:, )?({[^}]+})? from "(node:[^"]+)";$/gm
+    return code.replaceAll(imports, (_, whole, names, module) =>
+      [whole, names?.replaceAll(/([\w$]+) as ([\w$]+)/g, '$1: $2')]
+        .filter((taken) => taken !== undefined)
+        .map((taken) => `const ${taken} = process.getBuiltinModule("${module}");`)
+        .join('\n'),
+    )
+  },
+}
+
 /** What the command line needs before it knows its command stays apart: `pseudolake --version` has no use for more. */
 const ofMain = new Set()
 const commandLine = {
@@ -57,7 +74,7 @@ const bundle = await rolldown({
   input: Object.fromEntries(ENTRIES.map((entry) => [entry, `${entry}.ts`])),
   platform: 'node',
   external: (id) => !/^[./]/.test(id),
-  plugins: [places, commandLine],
+  plugins: [places, builtins, commandLine],
   onLog(level, { code, message }) {
     // What one module imports when it needs it, another does at once.
     if (code !== 'INEFFECTIVE_DYNAMIC_IMPORT') throw new Error(`${level}: ${message}`)
