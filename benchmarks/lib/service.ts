@@ -9,6 +9,8 @@ export const BIN = resolve(import.meta.dirname, '../../bin/pseudolake.js')
 
 export interface RunningService {
   readonly url: string
+  /** The program that it is of. */
+  readonly bin: string
   /** What callers present; the environment variable `KEY` in {@link config}. */
   readonly env: Readonly<Record<'KEY', string>>
   cpuSeconds(): number
@@ -18,6 +20,8 @@ export interface RunningService {
 }
 
 export interface ServiceOptions {
+  /** Of the program. @default this checkout's */
+  readonly bin?: string
   /** More options of the command. */
   readonly words?: readonly string[]
   /** The caller may go back too, in every domain; needs a file of callers beside the keyring. @default forward only */
@@ -26,10 +30,10 @@ export interface ServiceOptions {
 
 export async function startService(
   keyring: string,
-  { words = [], bothWays = false }: ServiceOptions = {},
+  { bin = BIN, words = [], bothWays = false }: ServiceOptions = {},
 ): Promise<RunningService> {
   const apiKey = randomBytes(24).toString('base64url')
-  const command = [BIN, 'service', 'start', '--keyring', keyring, '--port', '0', ...words]
+  const command = [bin, 'service', 'start', '--keyring', keyring, '--port', '0', ...words]
   if (bothWays) {
     const file = `${keyring}.callers-${randomBytes(4).toString('hex')}.json`
     const key_sha256 = createHash('sha256').update(apiKey).digest('hex')
@@ -44,6 +48,7 @@ export async function startService(
   const line = await firstLine(child)
   return {
     url: line.slice('listening on '.length),
+    bin,
     env: { KEY: apiKey },
     cpuSeconds: () => cpuOf(child.pid as number),
     rssMb() {

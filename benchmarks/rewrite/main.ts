@@ -1,8 +1,8 @@
 /**
  * The product against what users would pick instead, on one input after another. README.md has the method.
  *
- *   node benchmarks/rewrite/main.ts [--only run-c,zipf] [--repeat 5] [--scale 1] [--peers cp,duckdb-2] [--dir D] [--results D]
- *                                                                                  (make bench-rewrite, make bench-run-a)
+ *   node benchmarks/rewrite/main.ts [--only run-c,zipf] [--program package|checkout] [--repeat 5] [--scale 1] [--peers cp,duckdb-2]
+ *                                   [--dir D] [--results D]                        (make bench-rewrite, make bench-run-a)
  *
  * Each output is judged by DuckDB before anything of that shape is timed; then all contenders take turns.
  */
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { machine, measured, round, spread, type Usage } from '../lib/measure.ts'
+import { builtPackage } from '../lib/package.ts'
 import { BIN, type RunningService, startService } from '../lib/service.ts'
 import { COPY, type Contender, PEERS_OF_ALL, parquetFiles, type Task } from './contenders.ts'
 import { goalsOf, type ProductRow, type Row } from './goals.ts'
@@ -24,6 +25,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     peers: { type: 'string' },
+    program: { type: 'string', default: 'package' },
     repeat: { type: 'string', default: '5' },
     scale: { type: 'string', default: '1' },
     dir: { type: 'string', default: join(tmpdir(), 'pseudolake-bench') },
@@ -41,7 +43,8 @@ mkdirSync(dir, { recursive: true })
 mkdirSync(results, { recursive: true })
 if (!existsSync(keyring)) measured({ words: [process.execPath, BIN, 'keys', 'create', '--out', keyring] })
 
-const service = await startService(keyring)
+const bin = values.program === 'checkout' ? BIN : builtPackage(join(dir, 'package'))
+const service = await startService(keyring, { bin })
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     service.stop()
@@ -114,6 +117,7 @@ async function measure(shape: Shape, service: RunningService) {
   return {
     date: new Date().toISOString().slice(0, 10),
     ...machine(),
+    program: values.program,
     shape: shape.name,
     what: shape.what,
     rows,

@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { measured, type Usage } from '../lib/measure.ts'
-import { BIN, type RunningService } from '../lib/service.ts'
+import type { RunningService } from '../lib/service.ts'
 
 export interface ProductRun extends Usage {
   readonly serviceCpuSeconds: number
@@ -29,7 +29,7 @@ export function runPseudolake(folder: string, service: RunningService, dir: stri
   )
   const before = service.cpuSeconds()
   const { stdout, ...usage } = measured({
-    words: [process.execPath, BIN, 'batch', '--config', config, '--json', '--quiet'],
+    words: [process.execPath, service.bin, 'batch', '--config', config, '--json', '--quiet'],
     env: service.env,
   })
   const report = JSON.parse(stdout)
