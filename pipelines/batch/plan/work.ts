@@ -85,7 +85,7 @@ async function eachFile(
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
   let first: { readonly shape: Shape; readonly location: string } | undefined
-  const maxFiles = storage.reads?.(job.settings.input.path) ? TOGETHER.late : TOGETHER.near
+  const maxFiles = storage.reads?.(job.input) ? TOGETHER.late : TOGETHER.near
   for (const some of steps(progress.todo(), { maxFiles, maxBytes: TOGETHER.maxBytes })) {
     // Where reads never wait, nothing else would come to its turn: neither a signal, nor who keeps the heap small (lib/core/heap.ts).
     await setImmediate()
