@@ -174,6 +174,7 @@ async function lambda(settings: BatchSettings, outside: ServiceOutside, aws: Aws
       name: arn,
       invoke: lambdaInvoker(arn, client),
       ...(key && { apiKey: key.get }),
+      purpose: settings.service.purpose,
       clock: outside.clock,
     }),
     key,
@@ -188,6 +189,7 @@ async function http(settings: BatchSettings, outside: ServiceOutside, aws: AwsAc
   const transport = httpTransport({
     url: service.url as string,
     apiKey: key?.get,
+    purpose: service.purpose,
     sign: signed?.sign,
     allowHttp: service.allow_http,
     maxConnections: limits.max_concurrency,

@@ -14,6 +14,7 @@ import {
   MAX_BODY_BYTES,
   MAX_IDENTIFIER_BYTES,
   MAX_VALUES,
+  PURPOSE_PATTERN,
 } from '../lib/wire/contract.ts'
 import { MAX_ITEM_ERRORS, PROBLEM_TYPE, PROBLEMS, type ProblemCode } from '../lib/wire/problem.ts'
 
@@ -151,7 +152,7 @@ function operation(direction: Direction): Json {
               name: HEADERS.purpose,
               in: 'header',
               description: 'What it is for, where the caller was granted the way back for purposes; it goes on record',
-              schema: { type: 'string', pattern: '^[a-z0-9][a-z0-9._-]{0,63}$' },
+              schema: { type: 'string', pattern: PURPOSE_PATTERN.source },
             },
           ]
         : []),

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { Direction } from '../lib/wire/contract.ts'
+import { type Direction, PURPOSE_PATTERN } from '../lib/wire/contract.ts'
 
 /**
  * Who may do what. A caller is known by the SHA-256 of its API key, by the principal that a gateway vouches for, or by both; the key
@@ -114,11 +114,8 @@ export function mayCall(caller: Caller, direction: Direction, domain: string | u
   return permitted && inDomain && inTime
 }
 
-const PURPOSE = /^[a-z0-9][a-z0-9._-]{0,63}$/
-
-/** A purpose is a short name, not a text: it goes on record with each call. */
 export function isPurpose(text: string): boolean {
-  return PURPOSE.test(text)
+  return PURPOSE_PATTERN.test(text)
 }
 
 /** Whether a caller may ask for this. @param purpose as sent, if it was */

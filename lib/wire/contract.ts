@@ -46,6 +46,8 @@ export const MAX_IDENTIFIER_BYTES = 65_536
 
 export const DOMAIN_PATTERN = /^[a-z0-9_-]{1,64}$/
 export const KEY_ID_PATTERN = /^[a-z0-9]{4}$/
+/** A purpose is a short name, not a text: it goes on record with each call. */
+export const PURPOSE_PATTERN = /^[a-z0-9][a-z0-9._-]{0,63}$/
 
 export function isDomain(text: string): boolean {
   return DOMAIN_PATTERN.test(text)

@@ -1,5 +1,6 @@
 /** The native configuration, as docs/configuration.md documents it: the description that files, `--set` and the environment are read by. */
 import { CSV_ENCODING_NAMES } from '../../lib/csv/dialect.ts'
+import { PURPOSE_PATTERN } from '../../lib/wire/contract.ts'
 import {
   boolean,
   duration,
@@ -117,6 +118,7 @@ const service = object({
   api_key: optional(apiKey),
   auth: optional(oneOf('iam')),
   lambda: optional(text('the ARN of a function', LAMBDA_ARN)),
+  purpose: optional(text('a name of a-z, 0-9, ., _ and -', PURPOSE_PATTERN)),
   embedded: optional(
     object({
       keyring: either(text('the path of a keyring'), object({ secret: secretName })),

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { localStorage } from '../../lib/storage/local.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { BatchReport } from '../../pipelines/batch/report.ts'
+import { startService } from '../../service/start.ts'
 import { pseudolake } from '../helpers/cli.ts'
 import { type Lake, lake } from '../helpers/lake.ts'
 
@@ -62,6 +64,44 @@ test('a run that is right has looked at everything it wrote, and says so', async
   expect(counts.originals).toMatchObject({ cells: 2000, matches: 0 })
   expect(counts.round_trip).toEqual({ pseudonyms: 40 })
 })
+
+test('a sample goes back through a service that asks what for: with the purpose that was granted, and no other', async () => {
+  const home = await lake()
+  await inputs(home, { 'a.parquet': VEHICLES })
+  const caller = {
+    name: 'nightly',
+    key_sha256: createHash('sha256').update('the-key').digest('hex'),
+    permissions: ['pseudonymize', 'reidentify'],
+    purposes: ['gate'],
+    until: '2999-01-01',
+  }
+  const apiKeys = join(home.dir, 'callers.json')
+  writeFileSync(apiKeys, JSON.stringify({ version: 2, callers: [caller] }))
+  const { url, close } = await startService({ keyring: home.keyring, auth: { apiKeys } })
+  onTestFinished(close)
+  const job = {
+    job: 'nightly',
+    input: { path: join(home.dir, 'in') },
+    columns: VIN,
+    service: { url: `${url}/pseudonymization`, api_key: { env: 'KEY' }, purpose: 'gate' },
+    output: { table: 'db.t', warehouse: join(home.dir, 'warehouse') },
+    gate: { reidentify: true },
+  }
+  writeFileSync(join(home.dir, 'job.json'), JSON.stringify(job))
+  const run = (...more: string[]) =>
+    pseudolake(['batch', '--config', 'job.json', '--json', ...more], { cwd: home.dir, env: { KEY: 'the-key' } })
+  const roundTrip = async (...more: string[]) => {
+    const { code, stdout } = await run(...more)
+    expect(code).toBe(0)
+    const { gate } = JSON.parse(stdout)
+    return gate.checks.find(({ name }: { name: string }) => name === 'round_trip')
+  }
+  expect((await roundTrip()).counts).toEqual({ pseudonyms: 40 })
+  // Without the right to it there is no sample, and the report says so.
+  const other = ['--set', 'service.purpose=other', '--set', 'output.table=db.u']
+  expect((await roundTrip(...other)).counts).not.toHaveProperty('pseudonyms')
+  expect((await run('--set', 'service.purpose=NOT A NAME')).code).toBe(2)
+}, 60_000)
 
 test('a step that fails publishes nothing, the steps before it stand, and a run without the fault does the rest', async () => {
   const home = await lake()

@@ -16,6 +16,8 @@ export interface HttpOptions {
   readonly url: string
   /** Sent as `x-api-key`; a function is asked for each request. No header where it is missing. */
   readonly apiKey?: string | (() => string | Promise<string>) | undefined
+  /** Sent with the way back as `x-pseudolake-purpose`: what it is for, where the service asks. No header where it is missing. */
+  readonly purpose?: string | undefined
   /** Signs each request, for a service behind IAM: takes all of it, and gives the headers to send. No signature where it is missing. */
   readonly sign?: Sign | undefined
   /** Permits `http://` beyond loopback. @default false */
@@ -87,6 +89,7 @@ export function httpTransport(options: HttpOptions): Transport & { close(): Prom
           'content-type': 'application/json',
           accept: 'application/json',
           ...(key !== undefined && { [HEADERS.apiKey]: key }),
+          ...(options.purpose !== undefined && direction === 'reidentify' && { [HEADERS.purpose]: options.purpose }),
         }
         const body = writeList(FIELDS[direction].request, values)
         const answer = await connections.post({

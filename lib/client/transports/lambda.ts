@@ -29,6 +29,8 @@ export interface LambdaOptions {
   readonly invoke: Invoke
   /** Sent as the event's header `x-api-key`, for a function that tells its callers apart by it. No header where it is missing. */
   readonly apiKey?: (() => Promise<string>) | undefined
+  /** Sent with the way back as the event's header `x-pseudolake-purpose`, where the function asks what it is for. No header where it is missing. */
+  readonly purpose?: string | undefined
   /** For one attempt. @default 60_000 */
   readonly timeoutMs?: number
   readonly clock: Clock
@@ -52,7 +54,7 @@ export function lambdaTransport(options: LambdaOptions): Transport {
     const { signal } = request
     signal?.throwIfAborted()
     const key = await apiKey?.()
-    const event = eventOf(request, key)
+    const event = eventOf(request, key, options.purpose)
     const bytes = Buffer.byteLength(event)
     if (bytes > MAX_BODY_BYTES)
       throw new PseudolakeError(
@@ -141,7 +143,7 @@ export function lambdaTransport(options: LambdaOptions): Transport {
 
 const countOf = ({ values }: BytesRequest): number => values.offsets.length - 1
 
-function eventOf(request: BytesRequest, apiKey: string | undefined): string {
+function eventOf(request: BytesRequest, apiKey: string | undefined, purpose: string | undefined): string {
   const { direction, values } = request
   const path = `/${ACTIONS[direction]}`
   const query = Object.fromEntries(new URLSearchParams(writeQuery(direction, request)))
@@ -153,6 +155,7 @@ function eventOf(request: BytesRequest, apiKey: string | undefined): string {
       'content-type': 'application/json',
       accept: 'application/json',
       ...(apiKey !== undefined && { [HEADERS.apiKey]: apiKey }),
+      ...(purpose !== undefined && direction === 'reidentify' && { [HEADERS.purpose]: purpose }),
     },
     queryStringParameters: Object.keys(query).length === 0 ? null : query,
     pathParameters: null,

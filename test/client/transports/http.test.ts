@@ -28,6 +28,17 @@ test('asks exactly as the original service’s callers do', async () => {
   })
 })
 
+test('what it is for goes with the way back alone, and nowhere where nothing is said', async () => {
+  const service = await serve()
+  for (const options of [{ purpose: 'recall' }, {}]) {
+    const transport = transportTo(service.url, options)
+    await transport.call(request(['a']))
+    await transport.call(request([p('a')], { direction: 'reidentify' }))
+  }
+  const sent = service.received.map(({ headers }) => headers['x-pseudolake-purpose'])
+  expect(sent).toEqual([undefined, 'recall', undefined, undefined])
+})
+
 test('names domain and key where they are not the default, and tells the echoes', async () => {
   const service = await serve()
   const got = await transportTo(service.url).call(request(['a'], { domain: 'vehicle', key: 'test' }))

@@ -74,6 +74,14 @@ test('the way back has no query where it needs none, and no key where there is n
   expect(back.values).toEqual(['a'])
   expect(events[1]).toMatchObject({ path: '/reidentification', queryStringParameters: null })
   expect(events[1]?.headers).not.toHaveProperty('x-api-key')
+  expect(events[1]?.headers).not.toHaveProperty('x-pseudolake-purpose')
+})
+
+test('what it is for goes with the way back alone', async () => {
+  const { transport, events } = called(undefined, { purpose: 'recall' })
+  const { values } = await transport.call(request(['a']))
+  await transport.call(request(values, { direction: 'reidentify' }))
+  expect(events.map(({ headers }) => headers['x-pseudolake-purpose'])).toEqual([undefined, 'recall'])
 })
 
 test('an answer in base64 is read', async () => {
