@@ -1,6 +1,7 @@
 /** The service in a process of its own, as users run it, reached over HTTP. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { cpuOf, environment } from './measure.ts'
@@ -16,7 +17,8 @@ export interface RunningService {
   cpuSeconds(): number
   /** Resident now. */
   rssMb(): number
-  stop(): void
+  /** Resolves when it is gone, and writes nothing any more. */
+  stop(): Promise<void>
 }
 
 export interface ServiceOptions {
@@ -55,7 +57,12 @@ export async function startService(
       const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]
       return Math.round(Number(kilobytes) / 1024)
     },
-    stop: () => void child.kill('SIGTERM'),
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const gone = once(child, 'exit')
+      child.kill('SIGTERM')
+      await gone
+    },
   }
 }
 

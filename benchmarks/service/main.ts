@@ -36,7 +36,7 @@ const services: RunningService[] = []
 try {
   await main()
 } finally {
-  for (const service of services) service.stop()
+  await Promise.all(services.map((service) => service.stop()))
   loader.kill()
   rmSync(folder, { recursive: true, force: true })
 }
