@@ -8,11 +8,15 @@ import { ValueTable } from '../../../lib/parquet/value-table.ts'
 
 /** It is emptied when it has more; what it forgot goes the long way again. */
 const MOST_BYTES = 8 << 20
+/** For one page: what most dictionaries need. Memory counts as V8's own, and for more of it V8 looks through its heap once more. */
+const ROOM = { in: 1 << 20, out: 1 << 20, count: 1 << 15 }
 /** Pairs after which it is asked whether any comes again. */
 const TRIED = 200_000
 
 export class Pairs {
   #table: ValueTable | undefined
+  /** Whether the table takes larger pages too. */
+  #isLarge = false
   #looked = 0
   #unknown = 0
 
@@ -23,7 +27,12 @@ export class Pairs {
   hold({ header, body }: Page<DictionaryHeader>, codec: Codec): boolean {
     // Where nearly every pair is new, remembering them is work for nothing.
     if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return false
-    this.#table ??= new ValueTable(MOST_BYTES)
+    const { values, uncompressedBytes } = header
+    const isLarge = values > ROOM.count || uncompressedBytes > ROOM.out || body.length > ROOM.in
+    if (!this.#table || (isLarge && !this.#isLarge)) {
+      this.#table = new ValueTable(MOST_BYTES, isLarge ? undefined : ROOM)
+      this.#isLarge = isLarge
+    }
     if (this.#table.bytes > MOST_BYTES) this.#table.clear()
     return this.#table.hold(codec, body, header.uncompressedBytes)
   }

@@ -274,7 +274,7 @@ export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBy
       slot < size &&
       load<u32>(meta, 4) == keyLength &&
       load<u32>(meta, 12) == length &&
-      identical(load<u32>(meta), key, keyLength) &&
+      (keyLength <= 8 ? identicalShort(load<u32>(meta), key, keyLength) : identical(load<u32>(meta), key, keyLength)) &&
       identical(load<u32>(meta, 8), value, length)
     if (!like) store<u32>(slots + (usize(found++) << 2), i)
     key += keyLength
@@ -329,6 +329,13 @@ function identical(a: usize, b: usize, n: u32): bool {
   }
   // Shifted by 64 bits it would not be shifted at all.
   return i == n || ((load<u64>(a + i) ^ load<u64>(b + i)) << (u64(8 - (n - i)) << 3)) == 0
+}
+
+/** Of eight bytes at most: numbers, and short keys. Those behind both are loaded too, and cut off. */
+// @ts-ignore: decorator
+@inline
+function identicalShort(a: usize, b: usize, n: u32): bool {
+  return n == 0 || ((load<u64>(a) ^ load<u64>(b)) << (u64(8 - n) << 3)) == 0
 }
 
 // @ts-ignore: decorator
