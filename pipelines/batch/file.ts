@@ -103,7 +103,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
     const known = ({ column }: LeafNode, group: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(group)
     const provenance = gate.provenance()
     const look = gateWork({ file, input, shape, pinned, plan, output, provenance, known })
-    const handed = gate.handed(look, stored)
+    const handed = await gate.handed(look, stored)
     const writer = checksummed(handed?.writer ?? stored)
     const looked = { ...look, handed }
     const written = await rewrite(plan, {

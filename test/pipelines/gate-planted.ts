@@ -96,7 +96,7 @@ export async function gated(
       const known = planted.gathered === false ? undefined : await gathered(storage, input, planned)
       const work = { input, plan: planned, output, provenance, rules: named, constants: new Map(), known }
       const stored = await storage.write(output)
-      const handed = gate.handed(work, stored)
+      const handed = await gate.handed(work, stored)
       let cell = 0
       await rewrite(plan(real, planted.forgotten, planted.shared), {
         storage,

@@ -46,11 +46,6 @@ export function checkMatches(columns: readonly Looked[], maxRatio: number): Find
   )
 }
 
-/** Strings and bytes; numbers of 6 digits would match by chance. */
-export function canHide({ physical, logical }: LeafNode): boolean {
-  return physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
-}
-
 /** That may be under way of a column, where answers are late. */
 const AHEAD_BYTES = 8 << 20
 

@@ -34,6 +34,11 @@ export interface CellPage {
   readonly entries: Entries
 }
 
+/** Strings and bytes. */
+export function isBytes({ physical, logical }: LeafNode): boolean {
+  return physical === 'BYTE_ARRAY' && logical?.type !== 'decimal'
+}
+
 /** How the values of an input column are read: as their rule sends them to the service. */
 export interface Reading {
   /** False where the bytes of a string column are what is sent. */

@@ -17,18 +17,17 @@ import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
 import type { ObjectWriter, Storage, StoredObject } from '../../../lib/storage/storage.ts'
 import { normalizer } from '../sent.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
-import { type Assembled, checkAssembled, checkBytes, checkPlaces } from './assembled.ts'
+import type { Assembled } from './assembled.ts'
 import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
-import { CopiedColumn, canHide, checkMatches } from './copied.ts'
+import type { CopiedColumn } from './copied.ts'
 import { checkNulls, checkRows } from './counts.ts'
-import { type Entries, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
-import { Handed, type Waiting } from './handed.ts'
+import { type Entries, isBytes, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
+import type { Handed, Waiting } from './handed.ts'
 import { FooterCheck } from './headers.ts'
 import { Held } from './held.ts'
 import type { GatePart, GateRule } from './part.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
 import { readBack } from './replaced.ts'
-import { roundTrip } from './round-trip.ts'
 import { Seen } from './seen.ts'
 
 export type { GateRule } from './part.ts'
@@ -107,11 +106,12 @@ export class Gate {
    * For a file that is about to be written: its chunks with new dictionaries can be looked at on their way to the storage.
    * @returns what stands in the writer's place, or nothing where there are no such chunks
    */
-  handed({ plan, known, output, provenance }: GateFile, writer: ObjectWriter): Handed | undefined {
+  async handed({ plan, known, output, provenance }: GateFile, writer: ObjectWriter): Promise<Handed | undefined> {
     // On a disk the bytes are read back as fast as they would be held, and the tables that tell the pairs stay in the processor's caches.
     if (!known || !provenance || !this.#options.storage.reads?.(output)) return undefined
     const some = plan.rowGroups.some(({ chunks }) => chunks.some((chunk, i) => isSwap(plan, chunk, i)))
     if (!some) return undefined
+    const { Handed } = await import('./handed.ts')
     return new Handed(output, writer, provenance, this.#options.full ? 1 : COPIED_EVERY)
   }
 
@@ -182,6 +182,8 @@ export class Gate {
   async assembled(work: Assembled): Promise<void> {
     const { storage, signal, full } = this.#options
     const { readable, rows, headers, byte_ranges: byteRanges, copied_bytes: copiedBytes } = this.#tallies
+    // What not every run needs is loaded where it serves.
+    const { checkAssembled, checkBytes, checkPlaces } = await import('./assembled.ts')
     const object = await storage.stat(work.output)
     try {
       const footer = new FooterCheck(columnsOf(work.plan))
@@ -214,7 +216,8 @@ export class Gate {
   async step(client: Pseudonymizer | undefined): Promise<void> {
     await this.#findOriginals()
     const { reidentify, signal } = this.#options
-    if (reidentify && client) await roundTrip(this.#seen.groups, client, this.#tallies.round_trip, signal)
+    if (reidentify && client)
+      await (await import('./round-trip.ts')).roundTrip(this.#seen.groups, client, this.#tallies.round_trip, signal)
     this.#requirePassed()
   }
 
@@ -283,7 +286,8 @@ export class Gate {
 
   /** At the end of the step, in its copied columns. */
   #search(output: ParquetFile, plan: Pick<RewritePlan, 'columns'>): void {
-    const columns = plan.columns.flatMap(({ leaf, treatment }, i) => (treatment === 'copy' && canHide(leaf) ? [i] : []))
+    // Numbers of six digits would match by chance.
+    const columns = plan.columns.flatMap(({ leaf, treatment }, i) => (treatment === 'copy' && isBytes(leaf) ? [i] : []))
     if (columns.length === 0) return
     // A step of one file need not open it again; footers of many would fill the memory.
     this.#lastOpened = output
@@ -373,7 +377,7 @@ export class Gate {
   }
 
   #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {
-    const plain = source?.physical === 'BYTE_ARRAY' && source.logical?.type !== 'decimal'
+    const plain = source !== undefined && isBytes(source)
     const changes = rule.normalize.length > 0
     return {
       asText: !plain || changes || rule.nullValues.length > 0,
@@ -434,6 +438,7 @@ export class Gate {
     this.#files = []
     this.#copied = new Map()
     if (searched.size === 0) return
+    const { CopiedColumn, checkMatches } = await import('./copied.ts')
     for (const { object, columns } of files) {
       const known = this.#lastOpened?.object === object ? this.#lastOpened : undefined
       const file = known ?? (await openParquet(storage, object, { signal }))
