@@ -5,6 +5,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import { KERNELS, type KernelName } from '../../lib/crypto/open.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
 import { storageAs } from '../../pipelines/storages.ts'
+import type { LogEntry } from '../../service/app.ts'
 import { emf } from '../../service/emf.ts'
 import { EMULATION_SETTINGS, readEmulation } from '../../service/emulator/options.ts'
 import { startService } from '../../service/start.ts'
@@ -113,6 +114,8 @@ export const serviceStart: Command = {
     if (requestsPerSecond !== undefined && !(requestsPerSecond > 0))
       throw new PseudolakeError('options/invalid', '--max-requests-per-second: expected a number above 0')
     const tls = await readTls(args.string('tls-cert'), args.string('tls-key'), io.cwd)
+    const log = (entry: LogEntry) =>
+      io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry }))
     const { env, clock, random } = io
     const { aws, close: closeAws } = lazyAws(env)
     const service = await startService({
@@ -135,9 +138,9 @@ export const serviceStart: Command = {
       drainMs: drainSeconds * 1000,
       ...(args.flag('emf') && { observe: emf({ write: io.note, now: () => io.clock.wall() }) }),
       clock: io.clock,
-      log: (entry) => io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry })),
+      log,
     })
-    const deaf = io.hangups?.(() => void service.reload())
+    const deaf = io.hangups?.(async () => log({ level: 'info', event: 'hangup', keyring: await service.reload() }))
     io.out(`listening on ${service.url}\n`)
     if (!io.signal.aborted) await once(io.signal, 'abort')
     deaf?.()

@@ -29,7 +29,7 @@ let bundle: string
 beforeAll(async () => {
   bundle = mkdtempSync(join(tmpdir(), 'pseudolake-lambda-'))
   await promisify(execFile)(process.execPath, ['scripts/lambda.js', bundle])
-})
+}, 120_000)
 afterAll(() => rmSync(bundle, { recursive: true, force: true }))
 
 /** A function in its runtime, for the time of a test; the record goes to a bucket. */

@@ -76,5 +76,5 @@ test.skipIf(process.platform !== 'linux').each(['wasm', 'noble'])(
     await tell(child, 'dispose')
     expect(count(now)).toEqual({ aead: 0, mac: 0 })
   },
-  30_000,
+  120_000,
 )

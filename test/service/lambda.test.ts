@@ -359,7 +359,7 @@ describe('an answer', () => {
         expect(bytesAsAnswer(Buffer.from(body))).toBeGreaterThanOrEqual(Buffer.byteLength(JSON.stringify(answer)))
       }),
     )
-  })
+  }, 60_000)
 
   test('that would pass 6 MB as the platform counts is refused, though its body would not, and halves get through', async () => {
     const { call } = await lambda()
