@@ -46,6 +46,8 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
   const options = { maxOutputLength: size + 1 }
   switch (codec) {
     case 'snappy': {
+      // Other readers look at it, and a page may be copied as it is.
+      if (!declares(bytes, size)) throw new RangeError('length differs from the header')
       const out = scratch && scratch.length >= size ? scratch.subarray(0, size) : new Uint8Array(size)
       if (!copyLiterals(bytes, out) && !snappyInto(bytes, out)) snappyUncompress(bytes, out)
       return out
@@ -119,6 +121,17 @@ export function snappyLiterals(pieces: readonly Uint8Array[]): Uint8Array {
       room -= n
     }
   return out.subarray(0, at)
+}
+
+/** Whether Snappy's own length in front, a varint of at most 32 bits, is this one. */
+function declares(bytes: Uint8Array, size: number): boolean {
+  let declared = 0
+  for (let i = 0; i < 5; i++) {
+    const byte = bytes[i] ?? 0x80
+    declared += (byte & 0x7f) * 2 ** (7 * i)
+    if (byte < 0x80) return declared === size
+  }
+  return false
 }
 
 /** @returns false where the bytes do not fit in the memory of the fast way, or are not what they should be */

@@ -88,6 +88,14 @@ test('no change of a structure, a length, a count, an offset or a run is a crash
   expect(process.resourceUsage().maxRSS).toBeLessThan(2 << 20)
 }, 86_400_000)
 
+// Found by longer runs.
+test.each([
+  ['a length in front of Snappy that is not the page’s', 207_001_131, 1_449_001_132],
+  ['the same in another page', 212_001_266, 1_484_001_289],
+])('%s is no output that other readers refuse', async (_, file, mutation) => {
+  expect(await survives(generated(file), mutation, true)).toBe(false)
+})
+
 const FIXTURES: readonly (readonly [string, readonly string[]])[] = [
   ['writer-polars-lz4', ['vin', 'tags.list.element']],
   ['writer-polars-zstd', ['vin', 'tags.list.element']],
