@@ -96,7 +96,7 @@ export class ChunkWriter {
     const key = `${header.type}/${header.encoding}`
     const count = (this.#pages.get(key)?.count ?? 0) + 1
     this.#pages.set(key, { page: header.type, encoding: header.encoding, count })
-    const head = pageHeader(header)
+    const head = pageHeader(withKnownLevels(header, this.#leaf))
     this.#uncompressed += head.length + header.uncompressedBytes
     await this.#out.write(head)
     await this.#out.write(body, from)
@@ -118,5 +118,15 @@ export class ChunkWriter {
       ...(this.#dictionary !== undefined && { dictionaryPageOffset: this.#dictionary }),
       ...(statistics && { statistics }),
     }
+  }
+}
+
+/** A header says of levels that are not there how they are encoded, too; copied from one that is broken, other readers would refuse it. */
+function withKnownLevels(header: PageHeader, leaf: LeafNode): PageHeader {
+  if (header.type !== PAGE.DATA) return header
+  return {
+    ...header,
+    ...(leaf.maxRepetitionLevel === 0 && { repetitionEncoding: ENCODING.RLE }),
+    ...(leaf.maxDefinitionLevel === 0 && { definitionEncoding: ENCODING.RLE }),
   }
 }

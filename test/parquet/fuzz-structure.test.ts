@@ -96,6 +96,10 @@ test.each([
   expect(await survives(generated(file), mutation, true)).toBe(false)
 })
 
+test('an encoding of levels that are not there, and that the format does not have, is not copied', async () => {
+  expect(await survives(generated(209_002_097), 1_463_002_117, true)).toBe(true)
+})
+
 const FIXTURES: readonly (readonly [string, readonly string[]])[] = [
   ['writer-polars-lz4', ['vin', 'tags.list.element']],
   ['writer-polars-zstd', ['vin', 'tags.list.element']],
