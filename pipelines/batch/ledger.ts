@@ -16,6 +16,7 @@ import { checkAncestry, hashInput, type Mark, makeMark, markProperty, readMark }
 import { InputList } from './input-list.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
+import { epochText } from './overwritten.ts'
 
 export interface DoneInput {
   readonly input: InputFile
@@ -159,7 +160,7 @@ export async function planProgress(
         done.length > 0 ? done : mapped(adopted, (input) => ({ input, rows: 0, files: [] })),
         entry,
       )
-      const name = `${String(epoch).padStart(8, '0')}-${run}.jsonl`
+      const name = `${epochText(epoch)}-${run}.jsonl`
       const location = `${ledgerFolder(job, tableUuid)}/${name}`
       depth = mark && depth < MAX_DEPTH ? depth + 1 : 0
       const header = { salt, depth, ...(mark && depth > 0 && { previous: mark.ledger }) }
@@ -171,7 +172,7 @@ export async function planProgress(
       if (found?.digest === planned?.digest) return
       throw new PseudolakeError(
         'table/mark-changed',
-        `job ${job.name} is at epoch ${found?.epoch ?? 0} in the table and was at ${planned?.epoch ?? 0} when this run was planned`,
+        `job ${job.name} is at epoch ${found?.epoch ?? 0} in the table and was at ${planned?.epoch ?? 0} when this run was planned${(found?.epoch ?? 0) < (planned?.epoch ?? 0) ? OVERWRITTEN : ''}`,
         { job: job.name, epoch: found?.epoch ?? 0, planned: planned?.epoch ?? 0 },
       )
     },
@@ -215,6 +216,8 @@ function* mapped<T, U>(items: Iterable<T>, change: (item: T) => U): Generator<U>
 function byLocation(a: InputFile, b: InputFile): number {
   return a.object.location < b.object.location ? -1 : 1
 }
+
+const OVERWRITTEN = ': what was committed has been taken back, as a writer does that sends no version, or a rollback'
 
 const NONE: ReadonlyMap<string, LedgerEntry> = new Map()
 

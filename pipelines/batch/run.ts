@@ -22,6 +22,7 @@ import type { InputFile } from './inputs.ts'
 import { type BatchJob, calledOf, placeOf } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
+import { overwrittenCommits, overwrittenNote } from './overwritten.ts'
 import type { BatchPlan } from './plan/document.ts'
 import { planKeys } from './plan/key-check.ts'
 import { Outline } from './plan/outline.ts'
@@ -200,6 +201,12 @@ class BatchRun {
       publishedFiles(storage, target, progress, files),
     )
     this.#unpublished = unpublished
+    if (target.metadata && !this.#job.plain) {
+      const ledgers = ledgerFolder(this.#job, target.uuid)
+      const isUnpublished = (location: string) => unpublished.has(location)
+      const marks = { ledgers, epoch: progress.mark?.epoch ?? 0, data: target.files, isUnpublished }
+      this.#notes.push(...(await overwrittenCommits({ storage, ...marks })).map(overwrittenNote))
+    }
     for (const step of steps(progress.todo(), { maxFiles, maxBytes })) {
       signal.throwIfAborted()
       await this.#step(step, target, progress, unpublished)

@@ -74,6 +74,8 @@ export class Unpublished {
   /** Runs of this job that have begun, by location of their sign, each with the table it files its ledgers under. */
   readonly #begun = new Map<string, { readonly run: string; readonly table: string }>()
   readonly #published: Published
+  /** As they were when the run began. */
+  #files: ReadonlySet<string> | undefined
   #added = 0
 
   private constructor(storage: Storage, folder: string, run: string, salt: string, published: Published) {
@@ -138,6 +140,12 @@ export class Unpublished {
   async end(): Promise<void> {
     const location = `${this.#folder}/${this.#run}${BEGUN}`
     if (this.#begun.delete(location)) await this.#storage.delete(location).catch(() => {})
+  }
+
+  /** Whether a run has listed the data file, and nobody has published it. */
+  has(location: string): boolean {
+    this.#files ??= new Set([...this.#entries.values()].flatMap(locationsOf))
+    return this.#files.has(location)
   }
 
   /** Finished files for the input, if there are some that match to the byte. */

@@ -37,8 +37,37 @@ test('a commit of ours that a writer without versions overwrote: the next run pu
 
   const report = await home.run(JOB, {}, { catalog })
   expect(report).toMatchObject({ status: 'done', files: 1, rows: 3, skipped_files: 1 })
+  expect(report.notes).toEqual([
+    expect.stringMatching(/^epoch 2 of this job \(run \S+, 3 rows\) was committed and is not in the table any more: /),
+  ])
   expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
-  expect(await home.run(JOB, {}, { catalog })).toMatchObject({ status: 'nothing-to-do', skipped_files: 2 })
+  expect(await home.run(JOB, {}, { catalog })).toMatchObject({ status: 'nothing-to-do', skipped_files: 2, notes: [] })
+})
+
+test('of several commits that were overwritten each is told, and their rows come back, once', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await home.run(JOB, {}, { catalog })
+  const before = glue.tables.get('db.t')?.Parameters?.metadata_location as string
+  for (const [i, name] of ['b', 'c', 'd'].entries()) await input(home, name, 10 + i, 10 + i)
+  await home.run({ ...JOB, set: ['commit.max_files=1'] }, {}, { catalog })
+  await careless(glue, before)
+  const { notes, rows: put } = await home.run(JOB, {}, { catalog })
+  expect(put).toBe(3)
+  expect(notes.map((note) => /^epoch \d/.exec(note)?.[0])).toEqual(['epoch 2', 'epoch 3', 'epoch 4'])
+  expect(await rows(catalog)).toEqual([1, 2, 3, 10, 11, 12])
+})
+
+test('a run that failed before its commit is nothing that was overwritten', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await home.run(JOB, {}, { catalog })
+  await input(home, 'b', 4, 6)
+  glue.fault('UpdateTable', 'denied')
+  await expect(home.run(JOB, {}, { catalog })).rejects.toMatchObject({ code: 'catalog/denied' })
+  const { notes } = await home.run(JOB, {}, { catalog })
+  expect(notes).toEqual([expect.stringContaining('were taken over')])
+  expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
 })
 
 test('overwritten between two steps of a run: the run stops, and the next one brings what is missing', async () => {
@@ -57,7 +86,10 @@ test('overwritten between two steps of a run: the run stops, and the next one br
     },
   }
   const steps = { ...JOB, set: ['commit.max_files=1'] }
-  await expect(home.run(steps, {}, { catalog: watched })).rejects.toMatchObject({ code: 'table/mark-changed' })
+  await expect(home.run(steps, {}, { catalog: watched })).rejects.toMatchObject({
+    code: 'table/mark-changed',
+    message: expect.stringContaining('has been taken back'),
+  })
   expect(commits).toBe(1)
   await home.run(steps, {}, { catalog })
   expect(await rows(catalog)).toEqual([1, 2, 3, 10, 11, 12])

@@ -1,0 +1,82 @@
+/**
+ * Commits of a job that were acknowledged and are not in the table any more: somebody who sends no version (a lock manager of its own, a
+ * restored catalog) has put an older state over them. The job's mark went with it, so their inputs are read again, as if they had never been;
+ * what tells of them is their ledger, of a later epoch than the mark, beside files that no run has listed as unpublished.
+ */
+import { createHash } from 'node:crypto'
+import { isPseudolakeError } from '../../lib/core/errors.ts'
+import type { Storage } from '../../lib/storage/storage.ts'
+import { isHeader, readLedgerFile } from '../ledger-file.ts'
+
+export interface OverwrittenOptions {
+  readonly storage: Storage
+  /** Of the job's ledgers (`ledgerFolder`). */
+  readonly ledgers: string
+  /** Of the table's mark; 0 where it has none. */
+  readonly epoch: number
+  /** Folder of the data files. */
+  readonly data: string
+  /** Whether a data file is one that a run has finished and not published. */
+  readonly isUnpublished: (location: string) => boolean
+}
+
+export interface Overwritten {
+  readonly epoch: number
+  readonly run: string
+  readonly inputs: number
+  readonly rows: number
+}
+
+/** One request for a job whose mark is the newest. @throws PseudolakeError `storage/*` but for what is gone meanwhile */
+export async function overwrittenCommits(options: OverwrittenOptions): Promise<Overwritten[]> {
+  const { storage, ledgers } = options
+  const found: Overwritten[] = []
+  for (let epoch = options.epoch + 1; ; epoch++) {
+    const prefix = `${ledgers}/${epochText(epoch)}-`
+    const before = found.length
+    for await (const { location, bytes } of storage.list(prefix)) {
+      const run = /^([^/]+)\.jsonl$/.exec(location.slice(prefix.length))?.[1]
+      const one = run === undefined ? undefined : await looked(options, { location, bytes })
+      if (run !== undefined && one) found.push({ epoch, run, ...one })
+    }
+    if (found.length === before) return found
+  }
+}
+
+/** As ledgers are named. */
+export function epochText(epoch: number): string {
+  return String(epoch).padStart(8, '0')
+}
+
+/** Undefined for the ledger of a commit that never was. */
+async function looked(
+  { storage, data, isUnpublished }: OverwrittenOptions,
+  { location }: { readonly location: string; readonly bytes: number },
+): Promise<{ inputs: number; rows: number } | undefined> {
+  try {
+    const sha256 = createHash('sha256')
+      .update(await storage.read(location))
+      .digest('hex')
+    let [inputs, rows] = [0, 0]
+    let file: string | undefined
+    for await (const value of readLedgerFile(storage, { location, sha256 })) {
+      if (isHeader(value)) continue
+      inputs++
+      rows += value.rows
+      file ??= value.files[0]
+    }
+    // A run that failed, was killed or is at work lists what it finished; one whose commit was acknowledged has struck it off.
+    if (file === undefined || isUnpublished(`${data}/${file}`)) return undefined
+    await storage.stat(`${data}/${file}`)
+    return { inputs, rows }
+  } catch (error) {
+    if (isPseudolakeError(error, 'storage/not-found', 'table/mark-unreadable')) return undefined
+    throw error
+  }
+}
+
+/** For the report. */
+export function overwrittenNote({ epoch, run, inputs, rows }: Overwritten): string {
+  const of = inputs === 1 ? 'its input is' : `its ${inputs} inputs are`
+  return `epoch ${epoch} of this job (run ${run}, ${rows} rows) was committed and is not in the table any more: a writer that sends no version has put an older state over it; ${of} read again, and its data files are left for table expire --orphans`
+}
