@@ -37,12 +37,16 @@ export class Heartbeat {
     this.#options = options
   }
 
-  /** Best effort: a sign that is missed costs a takeover too early at most. @returns the sign of another that owns the stream by now */
-  async beat(epoch: number, ended = false): Promise<Beat | undefined> {
+  /**
+   * Best effort: a sign that is missed costs a takeover too early at most.
+   * @param sure the table says that this run is the owner: a sign of another is one of a table that was before
+   * @returns the sign of another that seems to own the stream by now
+   */
+  async beat(epoch: number, { ended = false, sure = false } = {}): Promise<Beat | undefined> {
     const { storage, location, run } = this.#options
     try {
       const there = await this.#read()
-      if (there && there.run !== run && there.epoch > epoch) return there
+      if (!sure && there && there.run !== run && there.epoch > epoch) return there
       const beat: Beat = { version: VERSION, run, epoch, beat: ++this.#beats, ...(ended && { ended }) }
       await storage.replace(location, Buffer.from(JSON.stringify(beat)))
     } catch (error) {

@@ -11,6 +11,7 @@ import { Timings } from '../batch/timings.ts'
 import { Dedupe } from './dedupe.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { StreamJob } from './job.ts'
+import { readStreamMark } from './mark.ts'
 import type { StreamOptions, StreamOutside } from './outside.ts'
 import { Sealing } from './quarantine/sealing.ts'
 import type { StreamEvent, StreamGauges, StreamReport, StreamStatus } from './report.ts'
@@ -26,6 +27,7 @@ const OUTAGE_MS = 30 * 60_000
 const DEDUPE_SHARE = 1 / 8
 /** Names of fields that are told apart. */
 const MOST_FIELDS = 1000
+const NO_SHARDS = { reading: 0, waiting: 0, ended: 0 } as const
 
 /** @throws PseudolakeError of the table in lib/core/errors.ts; `context.outcome` says whether anything was published */
 export async function runStream(
@@ -87,8 +89,7 @@ export class StreamRun {
   async #own(): Promise<StreamStatus | undefined> {
     const { ended, because } = await this.#live()
     if (ended) return ended
-    await this.#after(because)
-    return undefined
+    return this.#after(because)
   }
 
   /** A session from its beginning to its end: nothing of it is held any more. */
@@ -124,7 +125,7 @@ export class StreamRun {
         this.#throttled += session.consumer.stats().throttled
         await session.drop()
         this.#shared?.sealing?.drop()
-        if (ended) await this.#heartbeat.beat(session.epoch, true)
+        if (ended) await this.#heartbeat.beat(session.epoch, { ended: true })
       }
     }
   }
@@ -178,11 +179,26 @@ export class StreamRun {
       const other = await this.#heartbeat.beat(session.epoch)
       // Advice: only the table says who owns it, and a draining run may still be first with its commit.
       if (other && !signal.aborted) {
-        life.abort(overtaken(this.#job.name, other.epoch))
-        return
+        if (!(await this.#isOwner())) {
+          life.abort(overtaken(this.#job.name, other.epoch))
+          return
+        }
+        await this.#heartbeat.beat(session.epoch, { sure: true })
       }
       this.#watchLag(session)
       await clock.sleep(every, life.signal).catch(() => undefined)
+    }
+  }
+
+  /** By the table; one that can't be read says nothing, and the next commit will tell. */
+  async #isOwner(): Promise<boolean> {
+    const { database, table: name } = this.#job.table
+    try {
+      const { metadata } = await this.#outside.catalog.load({ database, name })
+      return readStreamMark(metadata.properties, this.#job.name)?.run === this.#outside.runId
+    } catch (error) {
+      if (!isPseudolakeError(error)) throw error
+      return true
     }
   }
 
@@ -194,23 +210,25 @@ export class StreamRun {
   }
 
   /** Whether and how a run goes on after a session that failed. */
-  async #after(error: unknown): Promise<void> {
+  async #after(error: unknown): Promise<StreamStatus | undefined> {
     const { clock, signal } = this.#outside
     if (isPseudolakeError(error, 'table/mark-changed')) {
       if (this.#options.untilCaughtUp) throw error
       return await this.#standBy(Number(error.context.epoch ?? 0))
     }
-    if (signal.aborted && !isPseudolakeError(error)) throw interrupted()
+    // Told to stop before it was the owner: there was nothing to commit.
+    if (signal.aborted && !isPseudolakeError(error)) return 'interrupted'
     this.#failingSince ??= clock.now()
     if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > OUTAGE_MS) throw error
     const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)
     this.#state = 'retrying'
     this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })
     await clock.sleep(wait, signal).catch(() => undefined)
+    return undefined
   }
 
-  /** Until the owner gives no sign of life any more. */
-  async #standBy(epoch: number): Promise<void> {
+  /** Until the owner gives no sign of life any more. @returns how the run ended, where it was told to */
+  async #standBy(epoch: number): Promise<StreamStatus | undefined> {
     const { clock, signal } = this.#outside
     this.#state = 'standby'
     this.#owned = undefined
@@ -218,7 +236,7 @@ export class StreamRun {
     this.#heartbeat.watch()
     while (!signal.aborted && !(await this.#heartbeat.isStale()))
       await clock.sleep(this.#job.settings.heartbeat.every, signal).catch(() => undefined)
-    if (signal.aborted) throw interrupted()
+    return signal.aborted ? 'interrupted' : undefined
   }
 
   #tell(event: StreamEvent): void {
@@ -248,19 +266,20 @@ export class StreamRun {
   /** For a status line and for metrics. */
   gauges(): StreamGauges {
     const { clock } = this.#outside
-    const stats = this.#session?.consumer.stats()
+    const owned = this.#state === 'owner' ? this.#session : undefined
+    const stats = owned?.consumer.stats()
     const client = this.#client?.stats()
     return {
       state: this.#state,
       epoch: this.#session?.epoch ?? 0,
-      records: this.#counts.records + (this.#session?.pending.records ?? 0),
+      records: this.#counts.records + (owned?.pending.records ?? 0),
       rows: this.#counts.rows,
       quarantined: this.#counts.quarantined,
       duplicates: this.#counts.duplicates,
       commits: this.#counts.commits,
-      pendingRecords: this.#session?.pending.records ?? 0,
-      lag: this.#session?.consumer.lag() ?? new Map(),
-      shards: stats?.shards ?? { reading: 0, waiting: 0, ended: 0 },
+      pendingRecords: owned?.pending.records ?? 0,
+      lag: owned?.consumer.lag() ?? new Map(),
+      shards: stats?.shards ?? NO_SHARDS,
       throttled: this.#throttled + (stats?.throttled ?? 0),
       failed: stats?.failed ?? 0,
       requests: client?.requests ?? 0,
@@ -271,10 +290,10 @@ export class StreamRun {
 
   #report(status: StreamStatus): StreamReport {
     const { clock, runId, usage } = this.#outside
-    const session = this.#session as Session
+    const session = this.#session
     const { cpuSeconds, peakRssBytes } = usage()
     const { requests = 0, identifiers = 0, retries = 0 } = this.#client?.stats() ?? {}
-    const { target, mark, consumer } = session
+    const metadata = session?.target.metadata
     const { forgotten = 0 } = this.#shared?.dedupe ?? {}
     const notes = [...this.#notes]
     if (this.#ignored.size > 0)
@@ -293,17 +312,17 @@ export class StreamRun {
       duplicates: this.#counts.duplicates,
       ignored_fields: this.#ignored.size,
       commits: this.#counts.commits,
-      shards: consumer.stats().shards,
-      lag_ms: furthest(consumer.lag())[1],
-      positions: shownPositions(mark.positions),
+      shards: session?.consumer.stats().shards ?? NO_SHARDS,
+      lag_ms: session ? furthest(session.consumer.lag())[1] : 0,
+      positions: session ? shownPositions(session.mark.positions) : {},
       service: { requests, identifiers, retries },
       throttled: this.#throttled,
       seconds: (clock.now() - this.#started) / 1000,
       cpu_seconds: cpuSeconds,
       peak_rss_bytes: peakRssBytes,
       table: calledOf(this.#job.table),
-      location: target.location,
-      snapshot_id: target.metadata?.['current-snapshot-id']?.toString() ?? null,
+      location: session?.target.location ?? calledOf(this.#job.table),
+      snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
       notes,
     }
   }
@@ -324,10 +343,6 @@ function furthest(lag: ReadonlyMap<string, number>): [string, number] {
 function isPassing(error: unknown): error is PseudolakeError {
   if (!(error instanceof PseudolakeError)) return false
   return error.retryable || error.code === 'table/commit-unknown' || error.code === 'table/changed'
-}
-
-function interrupted(): PseudolakeError {
-  return new PseudolakeError('run/interrupted', 'the run was told to stop before it was the owner of the stream', {})
 }
 
 function overtaken(job: string, epoch: number): PseudolakeError {

@@ -1,4 +1,5 @@
 /** What goes wrong around a consumer: whatever it is, no record is missing in the table, and none is there twice. */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { systemClock } from '../../../lib/core/clock.ts'
 import { PseudolakeError } from '../../../lib/core/errors.ts'
@@ -150,6 +151,31 @@ test('a second consumer takes over at once; the first goes to standby, and comes
   const epochs = (await on.metadata()).snapshots.map(({ summary }) => Number(summary['pseudolake.epoch']))
   expect(epochs).toEqual(epochs.map((_, i) => i + 1))
 }, 30_000)
+
+test('one that is told to stop in standby ends without an error', async () => {
+  const on = await stage()
+  const first = background(on, FAST)
+  await until(() => first.run.gauges().state === 'owner')
+  const second = background(on, FAST)
+  await until(() => first.run.gauges().state === 'standby')
+  first.stop()
+  expect(await first.ended).toMatchObject({ error: undefined, report: { status: 'interrupted', rows: 0 } })
+  second.stop()
+  await second.ended
+})
+
+test('a sign of life out of another time of the table does not hold an owner up', async () => {
+  const on = await stage()
+  await on.run(FAST)
+  const sign = `${on.dir}/warehouse/_pseudolake/streams/db.t/test/heartbeat.json`
+  writeFileSync(sign, JSON.stringify({ version: 1, run: 'long-ago', epoch: 999, beat: 1 }))
+  const consumer = background(on, FAST)
+  await until(() => consumer.run.gauges().state === 'owner')
+  await on.put(records(0, 50))
+  await until(() => consumer.run.gauges().rows === 50)
+  await until(() => !readFileSync(sign, 'utf8').includes('long-ago'))
+  expect(consumer.events.map(({ event }) => event)).not.toContain('standby')
+})
 
 test('consumers that fight, each started anew as soon as it is overtaken, double nothing', async () => {
   const on = await stage(3)
