@@ -23,6 +23,8 @@ import { keepUp } from './upkeep.ts'
 const RETRY = { firstMs: 500, mostMs: 30_000 } as const
 /** How long something may be away without a commit in between. */
 const OUTAGE_MS = 30 * 60_000
+/** Before a run was an owner for the first time: an endpoint at which nobody answers is told soon. */
+const START_OUTAGE_MS = 60_000
 /** Of the memory that a run may use, what keys may take that were seen. */
 const DEDUPE_SHARE = 1 / 8
 /** Names of fields that are told apart. */
@@ -54,6 +56,7 @@ export class StreamRun {
   readonly #ignored = new Set<string>()
   #failures = 0
   #failingSince: number | undefined
+  #patience = START_OUTAGE_MS
   #lastCommit: number | undefined
   #alarmed = false
   /** Epoch up to which this run was the owner, and has not been told otherwise. */
@@ -106,6 +109,7 @@ export class StreamRun {
       this.#session = session
       this.#owned = epoch
       this.#state = 'owner'
+      this.#patience = OUTAGE_MS
       this.#failingSince = undefined
       this.#tell({ event: 'owner', epoch, shards: session.shards().reading + session.shards().waiting })
       beside = Promise.all([
@@ -219,7 +223,7 @@ export class StreamRun {
     // Told to stop before it was the owner: there was nothing to commit.
     if (signal.aborted && !isPseudolakeError(error)) return 'interrupted'
     this.#failingSince ??= clock.now()
-    if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > OUTAGE_MS) throw error
+    if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > this.#patience) throw error
     const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)
     this.#state = 'retrying'
     this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })

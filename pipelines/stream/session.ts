@@ -56,7 +56,7 @@ const SAMPLE = 1000
 /** A shard that has ended holds its children up until that is committed. */
 const END_MS = 5000
 /** Of the memory that a run may use, what records may take that wait for their turn. */
-const READ_SHARE = 1 / 8
+const READ_SHARE = 1 / 16
 const LEAST_READ_BYTES = 16 << 20
 /** A table made for a stream keeps so many snapshots: each commit writes all of them. */
 const STREAM_SNAPSHOTS = '200'
