@@ -65,7 +65,7 @@ export function kinesisFailure(error: unknown, action: string, stream?: string):
       return told(
         kind,
         reason.startsWith('KMS')
-          ? `the key of the stream can’t be used (${reason})`
+          ? `${action}: the key of the stream can’t be used (${reason})`
           : `kinesis:${action} is not allowed`,
       )
     case 'aws/no-credentials':

@@ -106,7 +106,7 @@ export class ShardReader {
 
   async #accept(answer: RecordsAnswer): Promise<Step> {
     const { shard } = this
-    const { foreignAggregates, limit, wall, retentionMs, isClosed } = this.#options
+    const { foreignAggregates, limit, wall, retentionMs } = this.#options
     const { next, children, behindMs, bytes } = answer
     const now = wall()
     if (this.#guarded) {
@@ -114,14 +114,7 @@ export class ShardReader {
       // Nothing to read, and as far behind as can be: the position lies where records have expired.
       if (answer.records.length === 0 && next !== undefined && behindMs >= retentionMs()) throw this.#trimmed()
     }
-    const ended = next === undefined
-    if (ended && children.length === 0 && !(await isClosed(shard.id))) {
-      this.#iterator = undefined
-      throw new PseudolakeError('kinesis/unavailable', `${shard.id}: an answer ended the shard, which is open`, {
-        shard: shard.id,
-        reason: 'end of an open shard',
-      })
-    }
+    const ended = next === undefined && (await this.#isEnd(answer))
     const records: StreamRecord[] = []
     let dropped = 0
     for (const stored of answer.records) dropped += deaggregate(stored, shard, foreignAggregates, records)
@@ -139,9 +132,26 @@ export class ShardReader {
     this.#iterator = next
     this.#guarded ||= position.since + retentionMs() - now > retentionMs() * SAFE_PART
     this.behindMs = behindMs
-    this.idle = last === undefined && behindMs === 0 && !ended
+    this.idle = last === undefined && behindMs === 0 && next !== undefined
     const batch: Batch = { shard: shard.id, records, position, behindMs, bytes, ...(ended && { end: true as const }) }
     return { batch, dropped, more: behindMs > 0 || answer.records.length === limit, children }
+  }
+
+  /**
+   * Whether an answer without a next iterator is the shard's end. AWS names the children with it, and an answer that does not is odd (the KCL
+   * asks again). Where nobody names children the end is believed when nothing came with it and the list says that the shard is closed; before
+   * that, reading begins once more after what came.
+   */
+  async #isEnd({ records, children }: RecordsAnswer): Promise<boolean> {
+    if (children.length > 0) return true
+    const { id } = this.shard
+    if (records.length > 0) return false
+    if (await this.#options.isClosed(id)) return true
+    this.#iterator = undefined
+    throw new PseudolakeError('kinesis/unavailable', `${id}: an answer ended the shard, which is open`, {
+      shard: id,
+      reason: 'end of an open shard',
+    })
   }
 
   #refuseTrimmed(position: Position): void {
