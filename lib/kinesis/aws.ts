@@ -78,10 +78,10 @@ export function awsKinesis({ client, sign }: AwsKinesisOptions): Kinesis {
       }
     },
 
-    async records(iterator, limit, signal) {
+    async records(iterator, limit, signal, room) {
       const body = `{"ShardIterator":${JSON.stringify(iterator)},"Limit":${limit}}`
       try {
-        return readRecordsAnswer(await post('GetRecords', body, signal))
+        return readRecordsAnswer(await post('GetRecords', body, signal, room))
       } catch (error) {
         const failed = kinesisFailure(error, 'GetRecords')
         if (failed.context.reason === 'ExpiredIteratorException') return 'expired'

@@ -1,9 +1,8 @@
 /**
  * Reads a stream: its shards side by side, each in its order, parents before children, no more than it was given room for.
  *
- * One pool of requests serves all shards, whether one or five hundred: whichever has been due longest is asked next, when its answer would fit.
- * What is in flight counts with all that an answer may hold, so the room is never exceeded; a consumer that is not asked for batches stops
- * reading.
+ * One pool of requests serves all shards, whether one or five hundred: whichever has been due longest is asked next. An answer is read when there
+ * is room for what it is, and waits in its connection until then; a consumer that is not asked for batches stops reading.
  *
  * It keeps nothing and decides nothing about what is done: positions come in, batches with the positions after them go out, and `committed`
  * says how far that is final. Children are begun only behind parents whose ends are committed (lineage.ts).
@@ -11,7 +10,7 @@
 import type { Clock } from '../core/clock.ts'
 import { isPseudolakeError, PseudolakeError } from '../core/errors.ts'
 import type { ForeignAggregates } from './deaggregate.ts'
-import { type Kinesis, MAX_GET_BYTES, MAX_GET_RECORDS, type Shard, type StreamDescription } from './kinesis.ts'
+import { type Kinesis, MAX_GET_RECORDS, type Shard, type StreamDescription } from './kinesis.ts'
 import { lostShards, prunedPositions, readableShards } from './lineage.ts'
 import { backoff, DEFAULT_PACE, nextAfter, type Pace } from './pace.ts'
 import { identityOf, isEnd, type Positions, sameStream } from './positions.ts'
@@ -27,7 +26,7 @@ export interface ConsumerOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number
   /**
-   * Bytes of answers that are held or may be coming: data, keys and what an object a record takes. At least one answer's (12 MiB).
+   * Bytes of answers that are held or being read, with what reading takes (`READING` times their length). One answer is read however little this is.
    * @default 67_108_864
    */
   readonly maxBytes?: number
@@ -94,8 +93,8 @@ export interface Consumer extends AsyncIterable<Batch> {
 
 /** What an object a record and its texts take, about. */
 const RECORD_BYTES = 200
-/** The most that an answer takes. */
-const ANSWER_BYTES = MAX_GET_BYTES + MAX_GET_RECORDS * RECORD_BYTES
+/** How often an answer is there while it is read: as bytes, as text, in the texts of its records and as their data, some of it already let go. */
+const READING = 2.5
 /** A list that lags behind a reshard is looked at once more before a shard that is missing in it is one that is lost. */
 const LOST_AGAIN_MS = 5_000
 /** Until children that an answer has named are looked for in the list again. */
@@ -133,10 +132,15 @@ class StreamConsumer implements Consumer {
   /** Read to their ends here, whether that is committed or not. */
   readonly #ended = new Set<string>()
   readonly #ready: { readonly batch: Batch; readonly held: number }[] = []
+  /** Bytes of `#ready`. */
   #held = 0
   #reading = 0
+  /** Bytes of answers that are being read, by shard. */
+  readonly #admitted = new Map<string, number>()
+  readonly #atTheDoor: { readonly shard: string; readonly bytes: number; readonly enter: () => void }[] = []
   #running: Promise<void> | undefined
   #failure: unknown
+  #closed = false
   #wake = () => {}
   #arrived = () => {}
   #resync = { dueMs: 0, failures: 0, failingSinceMs: undefined as number | undefined }
@@ -153,7 +157,7 @@ class StreamConsumer implements Consumer {
     this.#options = { ...DEFAULTS, ...options }
     this.#pace = { ...DEFAULT_PACE, ...options.pace }
     this.#committed = options.positions
-    check('maxBytes', this.#options.maxBytes, ANSWER_BYTES)
+    check('maxBytes', this.#options.maxBytes, 1)
     check('maxRequests', this.#options.maxRequests, 1)
     check('limit', this.#options.limit, 1, MAX_GET_RECORDS)
   }
@@ -179,14 +183,15 @@ class StreamConsumer implements Consumer {
     this.#running ??= this.#run()
     const until = clock.now() + waitMs
     for (;;) {
+      if (this.#closed) return undefined
       const first = this.#ready.shift()
       if (first) {
         this.#held -= first.held
+        this.#admit()
         this.#wake()
         return first.batch
       }
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#closing.signal.aborted) return undefined
       const left = until - clock.now()
       if (left <= 0) return undefined
       await this.#pause((arrived) => {
@@ -247,7 +252,9 @@ class StreamConsumer implements Consumer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     this.#closing.abort()
+    this.#admit()
     this.#wake()
     this.#arrived()
     await this.#running
@@ -287,13 +294,32 @@ class StreamConsumer implements Consumer {
       }, this.#untilDue(looking))
     }
     this.#closing.abort()
+    this.#admit()
     await Promise.all(flying)
     this.#arrived()
   }
 
   #hasRoom(): boolean {
     const { maxRequests, maxBytes } = this.#options
-    return this.#reading < maxRequests && this.#held + (this.#reading + 1) * ANSWER_BYTES <= maxBytes
+    return this.#reading < maxRequests && this.#atTheDoor.length === 0 && this.#held + sum(this.#admitted) < maxBytes
+  }
+
+  /** Resolves when an answer of so many bytes may be read, in the order in which they came. */
+  #room(shard: string, bytes: number): Promise<void> {
+    return new Promise((enter) => {
+      this.#atTheDoor.push({ shard, bytes: bytes * READING, enter })
+      this.#admit()
+    })
+  }
+
+  #admit(): void {
+    for (let first = this.#atTheDoor[0]; first !== undefined; first = this.#atTheDoor[0]) {
+      const taken = this.#held + sum(this.#admitted)
+      if (taken > 0 && taken + first.bytes > this.#options.maxBytes && !this.#closing.signal.aborted) return
+      this.#atTheDoor.shift()
+      this.#admitted.set(first.shard, first.bytes)
+      first.enter()
+    }
   }
 
   /** Of the shards that may be asked now, the one that has been due longest. */
@@ -350,6 +376,8 @@ class StreamConsumer implements Consumer {
     } finally {
       reader.reading = false
       this.#reading--
+      this.#admitted.delete(id)
+      this.#admit()
       this.#arrived()
     }
   }
@@ -426,6 +454,7 @@ class StreamConsumer implements Consumer {
         wall: () => clock.wall(),
         isClosed: (id) => this.#isClosed(id),
         confirmStream: () => this.confirm(),
+        room: (id, bytes) => this.#room(id, bytes),
       })
       reader.dueMs = clock.now()
       this.#readers.set(shard.id, reader)
@@ -487,6 +516,12 @@ function changed(now: StreamDescription, { stream }: Positions): PseudolakeError
       ? `made anew at ${new Date(now.createdMs).toISOString()}; the positions are of the one made at ${then}`
       : `not ${stream.arn}, which the positions are of`
   return new PseudolakeError('kinesis/stream-changed', `${now.arn} is ${what}`, { stream: now.arn })
+}
+
+function sum(numbers: ReadonlyMap<string, number>): number {
+  let all = 0
+  for (const each of numbers.values()) all += each
+  return all
 }
 
 function check(option: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): void {

@@ -18,9 +18,15 @@ export interface Kinesis {
   /**
    * GetRecords.
    * @param limit records at the most, up to 10,000; ten MiB are the most in any case
+   * @param room asked when the answer has begun, and before it is read, with its bytes as they are sent; it is read when that resolves
    * @returns 'expired' where the iterator's five minutes are over
    */
-  records(iterator: string, limit: number, signal?: AbortSignal): Promise<RecordsAnswer | 'expired'>
+  records(
+    iterator: string,
+    limit: number,
+    signal?: AbortSignal,
+    room?: (bytes: number) => Promise<void>,
+  ): Promise<RecordsAnswer | 'expired'>
   /**
    * PutRecords. One answer may hold records that were taken and records that were not; no order is promised among them.
    * @param records at most `MAX_PUT_RECORDS`, at most `MAX_PUT_BYTES` in all, keys included

@@ -155,7 +155,7 @@ export function memoryKinesis(options: MemoryKinesisOptions): MemoryKinesis {
       const after = placeOf(shardOf(stream, id), from)
       return iteratorText({ stream: name, createdMs: stream.createdMs, shard: id, after, madeMs: clock.now() })
     },
-    async records(text, limit): Promise<RecordsAnswer | 'expired'> {
+    async records(text, limit, _, room): Promise<RecordsAnswer | 'expired'> {
       const { stream: name, createdMs, shard: id, after, madeMs } = readIterator(text)
       if (clock.now() - madeMs > iteratorMs) return 'expired'
       const stream = streamOf(name)
@@ -171,6 +171,7 @@ export function memoryKinesis(options: MemoryKinesisOptions): MemoryKinesis {
         bytes += size
         records.push(record)
       }
+      await room?.(bytes)
       const last = records.at(-1)
       const rest = shard.records[begin + records.length]
       const ended = shard.closed && rest === undefined && (end === 'with-records' || records.length === 0)

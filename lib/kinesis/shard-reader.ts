@@ -35,6 +35,8 @@ export interface ShardReaderOptions {
   readonly isClosed: (shard: string) => Promise<boolean>
   /** Throws where the stream, as it is from now on, is not the one that `from` is of. */
   readonly confirmStream: () => Promise<void>
+  /** As in the port. */
+  readonly room: (shard: string, bytes: number) => Promise<void>
 }
 
 /** A step's outcome besides its batch. */
@@ -86,7 +88,7 @@ export class ShardReader {
    * @throws PseudolakeError `kinesis/*`
    */
   async step(signal: AbortSignal): Promise<Step | 'expired'> {
-    const { kinesis, stream, limit, confirmStream } = this.#options
+    const { kinesis, stream, limit, confirmStream, room } = this.#options
     if (this.#iterator === undefined) {
       // Before it is asked: what an iterator at an expired record gives is not reliable.
       this.#refuseTrimmed(this.position)
@@ -96,7 +98,7 @@ export class ShardReader {
       await confirmStream()
       this.#iterator = iterator
     }
-    const answer = await kinesis.records(this.#iterator, limit, signal)
+    const answer = await kinesis.records(this.#iterator, limit, signal, (bytes) => room(this.shard.id, bytes))
     if (answer === 'expired') {
       this.#iterator = undefined
       return 'expired'

@@ -137,12 +137,49 @@ interface URLParts {
   readonly path: string
 }
 
-function answering(body: string): KinesisClient {
+test('an answer that is shorter or longer than it says is none', async () => {
+  for (const length of ['10', '40']) {
+    const client = answering('{"Records":[],"NextShardIterator":"i"}'.slice(0, 30), { 'content-length': length })
+    const kinesis = awsKinesis({ client, sign: async ({ headers }) => ({ ...headers }) })
+    await expect(kinesis.records('i', 1)).rejects.toMatchObject({ code: 'kinesis/unavailable' })
+  }
+})
+
+test('an answer is read when there is room for it, and not before', async () => {
+  const fake = await fakeStream()
+  const data = Buffer.alloc(900_000, 'x')
+  for (let i = 0; i < 8; i++) fake.memory.append('s', 'shardId-000000000000', { partitionKey: 'k', data })
+  const kinesis = fake.kinesis()
+  const iterator = (await kinesis.iterator('s', 'shardId-000000000000', 'TRIM_HORIZON')) as string
+  let told = 0
+  let enter = () => {}
+  let done = false
+  const room = (bytes: number) => {
+    told = bytes
+    return new Promise<void>((resolve) => {
+      enter = resolve
+    })
+  }
+  const asked = kinesis.records(iterator, 10, undefined, room).finally(() => {
+    done = true
+  })
+  while (told === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(told).toBeGreaterThan((8 * data.length * 4) / 3)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(done).toBe(false)
+  enter()
+  expect(await asked).toMatchObject({ records: { length: 8 } })
+  const refused = kinesis.records(iterator, 10, undefined, () => Promise.reject(new Error('said by the test')))
+  await expect(refused).rejects.toThrow()
+  expect(await kinesis.records(iterator, 10)).toMatchObject({ records: { length: 8 } })
+})
+
+function answering(body: string, headers: Record<string, string> = {}): KinesisClient {
   return new KinesisClient({
     region: 'eu-west-1',
     credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
     requestHandler: {
-      handle: async () => ({ response: { statusCode: 200, headers: {}, body: [Buffer.from(body)] } as never }),
+      handle: async () => ({ response: { statusCode: 200, headers, body: [Buffer.from(body)] } as never }),
     },
   })
 }

@@ -4,16 +4,14 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { KinesisClient } from '@aws-sdk/client-kinesis'
-import { NodeHttpHandler } from '@smithy/node-http-handler'
+import type { KinesisClient } from '@aws-sdk/client-kinesis'
 import { onTestFinished } from 'vitest'
-import { signer } from '../../../lib/aws/sign.ts'
 import { systemClock } from '../../../lib/core/clock.ts'
 import { isPseudolakeError } from '../../../lib/core/errors.ts'
-import { awsKinesis } from '../../../lib/kinesis/aws.ts'
 import type { Kinesis, ReadFrom } from '../../../lib/kinesis/kinesis.ts'
 import { type MemoryKinesis, type MemoryKinesisOptions, memoryKinesis } from '../../../lib/kinesis/memory.ts'
 import { KEYS, verified } from '../aws.ts'
+import { clientOf, kinesisAt, REGION } from './connect.ts'
 
 /**
  * - a name: refused with it (`ProvisionedThroughputExceededException`, `ExpiredIteratorException`, `AccessDeniedException`, …)
@@ -39,27 +37,6 @@ export interface KinesisFake {
   /** Asked at each call; undefined is no fault. After what `fault` has set. */
   chance: (action: string, input: Readonly<Record<string, unknown>>) => KinesisFault | undefined
 }
-
-const REGION = 'eu-west-1'
-
-export function clientOf(url: string): KinesisClient {
-  return new KinesisClient({
-    endpoint: url,
-    region: REGION,
-    credentials: CREDENTIALS,
-    maxAttempts: 1,
-    // As lib/aws has it: the client's own speaks HTTP/2 only.
-    requestHandler: new NodeHttpHandler({ httpAgent: { keepAlive: true, maxSockets: 64 } }),
-  })
-}
-
-/** The port over an SDK client of an endpoint. */
-export function kinesisAt(url: string): Kinesis {
-  const signing = signer({ service: 'kinesis', region: REGION, credentials: async () => CREDENTIALS })
-  return awsKinesis({ client: clientOf(url), sign: async (request) => (await signing)(request) })
-}
-
-const CREDENTIALS = { accessKeyId: KEYS.AWS_ACCESS_KEY_ID, secretAccessKey: KEYS.AWS_SECRET_ACCESS_KEY }
 
 export async function kinesisFake(options: Partial<MemoryKinesisOptions> = {}): Promise<KinesisFake> {
   const memory = memoryKinesis({ clock: systemClock(), ...options })

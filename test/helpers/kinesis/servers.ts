@@ -10,7 +10,7 @@ import {
 } from '@aws-sdk/client-kinesis'
 import { KINESIS } from '../interop.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
-import { clientOf } from './fake.ts'
+import { clientOf } from './connect.ts'
 
 export interface KinesisServer extends ServerProcess {
   readonly url: string
