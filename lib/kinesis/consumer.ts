@@ -73,7 +73,7 @@ export interface Consumer extends AsyncIterable<Batch> {
   next(waitMs?: number): Promise<Batch | undefined>
   /**
    * Asks whether the stream is still the one that the positions are of: to be called before what was handed out is committed. A stream can be
-   * deleted and made anew at any moment, and iterators of the old one may go on in the new one.
+   * deleted and made anew at any moment, and iterators of the old one may go on in the new one. Waits out throttling and outages as reads do.
    * @throws PseudolakeError `kinesis/stream-changed`, `kinesis/*`
    */
   confirm(): Promise<void>
@@ -208,8 +208,21 @@ class StreamConsumer implements Consumer {
     }
   }
 
-  /** One look for all who wait for one; it begins after the call. */
-  confirm(): Promise<void> {
+  async confirm(): Promise<void> {
+    const { clock, random } = this.#options
+    const state = { failures: 0, failingSinceMs: undefined }
+    for (;;)
+      try {
+        return await this.#confirmed()
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw error
+        this.#excuse(state, error)
+        await clock.sleep(backoff(state.failures, this.#pace, random), this.#closing.signal)
+      }
+  }
+
+  /** One look at the stream for all who wait for one; it begins after the call. */
+  #confirmed(): Promise<void> {
     this.#nextCheck ??= (this.#check ?? Promise.resolve())
       .catch(() => undefined)
       .then(async () => {
@@ -453,7 +466,7 @@ class StreamConsumer implements Consumer {
         retentionMs: () => this.description.retentionMs,
         wall: () => clock.wall(),
         isClosed: (id) => this.#isClosed(id),
-        confirmStream: () => this.confirm(),
+        confirmStream: () => this.#confirmed(),
         room: (id, bytes) => this.#room(id, bytes),
       })
       reader.dueMs = clock.now()

@@ -412,6 +412,7 @@ export class Session {
       dedupe: dedupe ? await dedupe.save(this.mark.dedupe, this.target.uuid, this.mark.epoch + 1) : this.mark.dedupe,
     }
     const before = this.mark.dedupe
+    await this.consumer.confirm()
     await timings.time('commit', () => this.#publish(all, this.mark, state))
     sealing?.committed()
     await dedupe?.committed(before, state.dedupe)

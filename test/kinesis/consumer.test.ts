@@ -255,6 +255,27 @@ test('a stream that was deleted and made anew is refused, at the start and while
   ).rejects.toMatchObject({ code: expect.stringMatching(/^kinesis\/(stream-changed|refused)$/) })
 })
 
+test('before a commit the stream is confirmed: an outage is waited out, a stream made anew is refused', async () => {
+  const on = stage(1)
+  await put(on, 5)
+  let failing = 0
+  on.kinesis = before(on.memory, {
+    describe: async (...words) => {
+      if (failing-- > 0) throw refusal('kinesis/unavailable')
+      return on.memory.describe(...words)
+    },
+  })
+  const consumer = await open(on, await firstTable(on))
+  await consumer.next()
+  failing = 5
+  await consumer.confirm()
+  expect(failing).toBeLessThan(0)
+  on.memory.deleteStream('s')
+  on.clock.advance(1000)
+  on.memory.createStream('s', 1)
+  await expect(consumer.confirm()).rejects.toMatchObject({ code: 'kinesis/stream-changed' })
+})
+
 test('LATEST begins with what comes after the first start, also where that is read much later', async () => {
   const on = stage(2)
   await put(on, 20)
