@@ -8,11 +8,10 @@ const OLD_GROWTH_PERCENT = 300
 /** Of the young generation's two halves together; from here on it stays as it is. */
 const YOUNG_BYTES = 8 << 20
 const LOOK_EVERY_MS = 5
-/**
- * Under other flags than its defaults V8 refuses the code that comes with Node, 17 ms of CPU at a start; so they are set once most is loaded, and
- * set again, since the command line takes them back where it loads something (bin/pseudolake.js).
- */
-const SET_EVERY_MS = 1000
+/** Under other flags than its defaults V8 refuses the code that comes with Node, 17 ms of CPU at a start; so this one waits until most is loaded. */
+const SET_AFTER_MS = 1000
+/** The command line takes the flags back while it loads something, and finds here what they are otherwise (bin/pseudolake.js). */
+const FLAGS = Symbol.for('pseudolake.heap-flags')
 
 /**
  * Keeps V8's young generation small. Left alone it grows to tens of megabytes under a stream of short-lived strings, and half of what passes
@@ -21,13 +20,16 @@ const SET_EVERY_MS = 1000
  * it is watched until it is there. Called first by a program's composition root; it is the process's setting.
  */
 export function keepHeapSmall(): void {
-  let flags = `--heap-growing-percent=${OLD_GROWTH_PERCENT}`
-  setInterval(() => setFlagsFromString(flags), SET_EVERY_MS).unref()
+  const set = (flag: string) => {
+    const shared = globalThis as { [FLAGS]?: string }
+    shared[FLAGS] = `${shared[FLAGS] ?? ''} ${flag}`
+    setFlagsFromString(flag)
+  }
+  setTimeout(() => set(`--heap-growing-percent=${OLD_GROWTH_PERCENT}`), SET_AFTER_MS).unref()
   const look = setInterval(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if (young && young.space_size < YOUNG_BYTES) return
-    flags += ' --semi-space-growth-factor=1'
-    setFlagsFromString(flags)
+    set('--semi-space-growth-factor=1')
     clearInterval(look)
   }, LOOK_EVERY_MS)
   look.unref()
