@@ -17,8 +17,15 @@ export function readAnswer(
   field: string,
   count: number,
 ): TextBatch | { readonly wrong: string } {
-  const texts = readTexts(body, field, count)
-  if (texts) return texts
+  return readTexts(body, field, count) ?? readAnyAnswer(body, field, count)
+}
+
+/** The same of any JSON, by way of its parsed values: what {@link readAnswer} does where a body is not as most programs write it. */
+export function readAnyAnswer(
+  body: readonly Uint8Array[],
+  field: string,
+  count: number,
+): TextBatch | { readonly wrong: string } {
   const parsed = parseList(Buffer.concat(body), field)
   return 'wrong' in parsed ? parsed : packAnswer(parsed.list, count)
 }
