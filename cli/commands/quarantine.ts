@@ -18,12 +18,8 @@ import { absolute } from '../paths.ts'
 import { runId } from '../run-id.ts'
 import { typed } from '../typed.ts'
 import { version } from '../version.ts'
-import { openOutside, resetCommand } from './stream.ts'
+import { openOutside, resetCommand, STREAM_CONFIG } from './stream.ts'
 
-const CONFIG: Readonly<Record<string, Option>> = {
-  config: { type: 'string', value: 'F', required: true, summary: 'The configuration of the stream' },
-  set: { type: 'string', value: 'KEY=VALUE', multiple: true, summary: 'Override a key of it, as for the run' },
-}
 const KEY: Option = {
   type: 'string',
   value: 'F',
@@ -37,7 +33,7 @@ const NAMES = [
 export const quarantineList: Command = {
   name: 'quarantine list',
   summary: 'What a stream could not read: shards, sequence numbers and reasons, nothing of the records',
-  options: CONFIG,
+  options: STREAM_CONFIG,
   examples: [['pseudolake quarantine list --config stream.yaml', 'no key is needed for it']],
   async run(args, io) {
     const { job, places } = await read(args, io)
@@ -58,7 +54,7 @@ export const quarantineOpen: Command = {
   name: 'quarantine open',
   summary: 'Print sealed records in clear, as JSON Lines; only who has the private key can',
   positionals: NAMES,
-  options: { ...CONFIG, key: KEY },
+  options: { ...STREAM_CONFIG, key: KEY },
   examples: [['pseudolake quarantine open --config stream.yaml --key recipient.pem', 'data as text, or in base64']],
   async run(args, io) {
     const opener = await openerOf(args, io)
@@ -84,7 +80,7 @@ export const quarantineReplay: Command = {
   name: 'quarantine replay',
   summary: 'Bring sealed records into the table after all, once schema or service take them',
   positionals: NAMES,
-  options: { ...CONFIG, key: KEY },
+  options: { ...STREAM_CONFIG, key: KEY },
   examples: [
     ['pseudolake quarantine replay --config stream.yaml --key recipient.pem', 'each object once, whoever asks again'],
   ],
@@ -115,7 +111,7 @@ export const quarantinePurge: Command = {
   summary: 'Remove sealed records for good',
   positionals: NAMES,
   options: {
-    ...CONFIG,
+    ...STREAM_CONFIG,
     all: { type: 'boolean', summary: 'All of them, those that were not replayed too' },
     replayed: { type: 'boolean', summary: 'Those that were replayed' },
     reason: { type: 'string', value: 'TEXT', required: true, summary: 'Why; it is kept beside what was removed' },

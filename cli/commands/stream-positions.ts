@@ -3,21 +3,16 @@ import type { Start } from '../../lib/kinesis/positions.ts'
 import { streamJob } from '../../pipelines/stream/job.ts'
 import { streamNameOf, withPlaces } from '../../pipelines/stream/open.ts'
 import { type PositionsReport, resetPositions, showPositions } from '../../pipelines/stream/positions.ts'
-import type { Command, Option } from '../command.ts'
+import type { Command } from '../command.ts'
 import { readStream } from '../config-file.ts'
 import { table } from '../output/text.ts'
 import { runId } from '../run-id.ts'
-import { openOutside } from './stream.ts'
-
-const CONFIG: Readonly<Record<string, Option>> = {
-  config: { type: 'string', value: 'F', required: true, summary: 'The configuration of the stream' },
-  set: { type: 'string', value: 'KEY=VALUE', multiple: true, summary: 'Override a key of it, as for the run' },
-}
+import { openOutside, STREAM_CONFIG } from './stream.ts'
 
 export const streamPositionsShow: Command = {
   name: 'stream positions show',
   summary: 'How far a table has read its stream, shard by shard',
-  options: CONFIG,
+  options: STREAM_CONFIG,
   examples: [['pseudolake stream positions show --config stream.yaml', 'positions, epoch, and who committed last']],
   async run(args, io) {
     const settings = await readStream(args.string('config') ?? '', args.strings('set'), io)
@@ -31,7 +26,7 @@ export const streamPositionsReset: Command = {
   name: 'stream positions reset',
   summary: 'Say where a stream goes on, when it has stopped for good reason',
   options: {
-    ...CONFIG,
+    ...STREAM_CONFIG,
     to: {
       type: 'string',
       value: 'WHERE',

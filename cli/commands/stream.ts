@@ -7,7 +7,7 @@ import { type StreamPlaces, sealerOf, streamNameOf, withPlaces } from '../../pip
 import type { StreamOptions } from '../../pipelines/stream/outside.ts'
 import type { StreamEvent, StreamReport } from '../../pipelines/stream/report.ts'
 import { StreamRun } from '../../pipelines/stream/run.ts'
-import type { Command, Io } from '../command.ts'
+import type { Command, Io, Option } from '../command.ts'
 import { readStream } from '../config-file.ts'
 import { progress } from '../output/progress.ts'
 import { bytes, count } from '../output/text.ts'
@@ -16,6 +16,12 @@ import { runId } from '../run-id.ts'
 import { typed } from '../typed.ts'
 import { usage } from '../usage.ts'
 import { version } from '../version.ts'
+
+/** Of the commands beside a stream, which take the configuration of its run. */
+export const STREAM_CONFIG: Readonly<Record<string, Option>> = {
+  config: { type: 'string', value: 'F', required: true, summary: 'The configuration of the stream' },
+  set: { type: 'string', value: 'KEY=VALUE', multiple: true, summary: 'Override a key of it, as for the run' },
+}
 
 export const stream: Command = {
   name: 'stream',

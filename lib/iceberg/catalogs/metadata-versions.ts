@@ -1,4 +1,5 @@
 import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
+import { exists } from '../../storage/exists.ts'
 import type { Storage } from '../../storage/storage.ts'
 
 /**
@@ -132,14 +133,4 @@ async function greatestListed(storage: Storage, table: string): Promise<Metadata
       { location: table },
     )
   return greatest
-}
-
-async function exists(storage: Storage, location: string): Promise<boolean> {
-  try {
-    await storage.stat(location)
-    return true
-  } catch (error) {
-    if (isPseudolakeError(error, 'storage/not-found')) return false
-    throw error
-  }
 }

@@ -1,6 +1,7 @@
 /** What lies in a stream's quarantine, and what became of it. */
-import { isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
+import { PseudolakeError } from '../../../lib/core/errors.ts'
 import type { StreamRecord } from '../../../lib/kinesis/records.ts'
+import { exists } from '../../../lib/storage/exists.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
 import { Target } from '../../batch/target.ts'
 import type { StreamJob } from '../job.ts'
@@ -40,18 +41,8 @@ export async function openQuarantine(job: StreamJob, places: StreamPlaces): Prom
 }
 
 async function statusOf(storage: Storage, { location }: SealedObject, replayed: boolean) {
-  if (await isThere(storage, location)) return replayed ? 'replayed' : 'sealed'
-  return (await isThere(storage, purgedLocation(location))) ? 'purged' : 'gone'
-}
-
-async function isThere(storage: Storage, location: string): Promise<boolean> {
-  try {
-    await storage.stat(location)
-    return true
-  } catch (error) {
-    if (isPseudolakeError(error, 'storage/not-found')) return false
-    throw error
-  }
+  if (await exists(storage, location)) return replayed ? 'replayed' : 'sealed'
+  return (await exists(storage, purgedLocation(location))) ? 'purged' : 'gone'
 }
 
 /** Beside an object that was removed on purpose: when, and why. */
