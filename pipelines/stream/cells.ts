@@ -73,23 +73,28 @@ export class Cells {
   }
 
   int(value: number, definition: number, repetition: number): void {
-    this.#view.setInt32(this.#value(definition, repetition), value, true)
+    const at = this.#value(definition, repetition)
+    this.#view.setInt32(at, value, true)
   }
 
   long(value: bigint, definition: number, repetition: number): void {
-    this.#view.setBigInt64(this.#value(definition, repetition), value, true)
+    const at = this.#value(definition, repetition)
+    this.#view.setBigInt64(at, value, true)
   }
 
   float(value: number, definition: number, repetition: number): void {
-    this.#view.setFloat32(this.#value(definition, repetition), value, true)
+    const at = this.#value(definition, repetition)
+    this.#view.setFloat32(at, value, true)
   }
 
   double(value: number, definition: number, repetition: number): void {
-    this.#view.setFloat64(this.#value(definition, repetition), value, true)
+    const at = this.#value(definition, repetition)
+    this.#view.setFloat64(at, value, true)
   }
 
   boolean(value: boolean, definition: number, repetition: number): void {
-    this.#view.setUint8(this.#value(definition, repetition), Number(value))
+    const at = this.#value(definition, repetition)
+    this.#view.setUint8(at, Number(value))
   }
 
   /** A number in two's complement, big-endian, over the whole width. */
@@ -119,6 +124,7 @@ export class Cells {
     return column
   }
 
+  /** Where a value goes: in a larger buffer, perhaps, with a view of its own. */
   #value(definition: number, repetition: number): number {
     this.none(definition, repetition)
     if (this.#at + this.#width > this.#plain.length) this.#room(this.#width)

@@ -184,3 +184,22 @@ test.each([
 ])('%s is no type of a record', (text) => {
   expect(parseType(text)).toBeUndefined()
 })
+
+test('ten thousand rows of every type of number come out as they went in', () => {
+  const types = { a: 'int', b: 'long', c: 'float', d: 'double', e: 'boolean', f: 'decimal(30, 0)' }
+  const of = decoder(types)
+  const count = 10_000
+  for (let i = 0; i < count; i++) of.add(record(`{"a":${i},"b":${i},"c":${i},"d":${i},"e":${i % 2 === 1},"f":${i}}`))
+  const { columns } = of.take()
+  const views = columns.map(({ plain }) => new DataView(plain.buffer, plain.byteOffset, plain.byteLength))
+  const [a, b, c, d, e, f] = views as [DataView, DataView, DataView, DataView, DataView, DataView]
+  for (let i = 0; i < count; i++)
+    expect([
+      a.getInt32(4 * i, true),
+      Number(b.getBigInt64(8 * i, true)),
+      c.getFloat32(4 * i, true),
+      d.getFloat64(8 * i, true),
+      e.getUint8(i) === i % 2,
+      f.getUint32((f.byteLength / count) * (i + 1) - 4),
+    ]).toEqual([i, i, i, i, true, i])
+})
