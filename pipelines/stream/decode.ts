@@ -16,6 +16,8 @@ export interface DecoderOptions {
   readonly sensitive: ReadonlySet<string>
   /** Fields whose values are taken for null, whatever they are. @default none */
   readonly nulls?: ReadonlySet<string>
+  /** Whether the service refuses a text of a sensitive leaf, by `pathKey` of its node. @default nobody has looked */
+  readonly refuses?: (path: string, text: string) => boolean
   /** Columns that say where a row comes from, behind the others. */
   readonly from: readonly { readonly name: string; readonly what: RecordOrigin }[]
   /** Told of each name that is in no field, once. @default nobody looks */
@@ -55,7 +57,7 @@ export class RecordDecoder {
   /** Once a record needed the text of its numbers, the next ones do too. */
   #exactly = false
 
-  constructor({ fields, sensitive, from, onNewField, nulls }: DecoderOptions) {
+  constructor({ fields, sensitive, from, onNewField, nulls, refuses }: DecoderOptions) {
     const origins = from.map(
       ({ name, what }): RecordField => ({ name, type: { kind: 'leaf', type: ORIGIN_TYPES[what] } }),
     )
@@ -72,7 +74,7 @@ export class RecordDecoder {
     }
     this.#members = fields.map(({ name, type }) => ({
       name,
-      write: writerOf(type, name, 0, 0, leafOf, sensitive),
+      write: writerOf(type, name, 0, 0, leafOf, { sensitive, refuses }),
       odd: name in Object.prototype || nulls?.has(name) === true,
       isNull: nulls?.has(name) === true,
     }))
@@ -175,6 +177,8 @@ function isWellFormed(value: unknown): boolean {
   return Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member))
 }
 
+type Sensitive = Pick<DecoderOptions, 'sensitive'> & { readonly refuses: DecoderOptions['refuses'] }
+
 type LeafOf = () => { readonly leaf: LeafNode; readonly cells: Cells }
 
 /**
@@ -187,11 +191,13 @@ function writerOf(
   depth: number,
   repeated: number,
   leafOf: LeafOf,
-  sensitive: ReadonlySet<string>,
+  what: Sensitive,
 ): Write {
   if (type.kind === 'leaf') {
     const { leaf, cells } = leafOf()
-    const put: Put = putterOf(type.type, leaf, sensitive.has(pathKey(leaf.path)), name)
+    const { sensitive, refuses } = what
+    const path = pathKey(leaf.path)
+    const put: Put = putterOf(type.type, leaf, sensitive.has(path), name, refuses && ((text) => refuses(path, text)))
     const there = depth + 1
     return (value, definition, repetition) => {
       if (value === null || value === undefined) cells.none(definition, repetition)
@@ -201,7 +207,7 @@ function writerOf(
   if (type.kind === 'struct') {
     const members = type.fields.map((field) => ({
       name: field.name,
-      write: writerOf(field.type, `${name}.${field.name}`, depth + 1, repeated, leafOf, sensitive),
+      write: writerOf(field.type, `${name}.${field.name}`, depth + 1, repeated, leafOf, what),
     }))
     return (value, definition, repetition) => {
       if (value === null || value === undefined) {
@@ -213,7 +219,7 @@ function writerOf(
         member.write(Object.hasOwn(value, member.name) ? value[member.name] : undefined, depth + 1, repetition)
     }
   }
-  const write = writerOf(type.element, `${name}.element`, depth + 2, repeated + 1, leafOf, sensitive)
+  const write = writerOf(type.element, `${name}.element`, depth + 2, repeated + 1, leafOf, what)
   return (value, definition, repetition) => {
     if (value === null || value === undefined) return write(undefined, definition, repetition)
     if (!Array.isArray(value)) throw new BadRecord('wrong-type', name)

@@ -6,7 +6,7 @@ import type { InputFile } from '../batch/inputs.ts'
 import type { BatchJob, ColumnRule } from '../batch/job.ts'
 import { type Shape, shapeOf } from '../batch/shape.ts'
 import { decide } from '../columns.ts'
-import { RecordDecoder, type RecordOrigin } from './decode.ts'
+import { type DecoderOptions, RecordDecoder, type RecordOrigin } from './decode.ts'
 import type { StreamJob } from './job.ts'
 import { nodesOf, type RecordField, type RecordType } from './schema.ts'
 
@@ -25,16 +25,17 @@ export function streamInput({ stream }: Pick<StreamJob, 'stream'>): InputFile {
   return { object, partitions: [] }
 }
 
+export type ColumnsOptions = Pick<DecoderOptions, 'onNewField' | 'nulls' | 'refuses'>
+
 /**
  * @param fields of a record, those that no column is made of included
- * @param nulls fields whose values are taken for null, columns all the same
+ * @param options `nulls`: columns all the same
  * @throws PseudolakeError `config/invalid` where a rule and a field do not fit, or `unlisted_columns: fail` meets one without a rule
  */
 export function columnsOf(
   job: StreamJob,
   fields: readonly RecordField[],
-  onNewField: (name: string, value: unknown) => void,
-  nulls?: ReadonlySet<string>,
+  { onNewField, nulls, refuses }: ColumnsOptions = {},
 ): StreamColumns {
   const { table } = job
   const whole = withRuled(fields, table.columns)
@@ -48,9 +49,12 @@ export function columnsOf(
     sensitive,
     from: originsOf(job),
     ...(nulls && { nulls }),
-    onNewField: (name, value) => {
-      if (!known.has(name)) onNewField(name, value)
-    },
+    ...(refuses && { refuses }),
+    ...(onNewField && {
+      onNewField: (name: string, value: unknown) => {
+        if (!known.has(name)) onNewField(name, value)
+      },
+    }),
   })
   const rules = table.columns.filter(({ mode }) => mode !== 'drop')
   const columns: BatchJob = { ...table, columns: rules, unlisted: 'copy', schemaChanges: 'fail' }

@@ -3,6 +3,7 @@
  * waiting where a service or a storage is away. docs/stream.md has the promises.
  */
 import type { Client } from '../../lib/client/compose.ts'
+import { isValueFault } from '../../lib/client/faults.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { gateWith } from '../batch/gate/open.ts'
 import { calledOf } from '../batch/job.ts'
@@ -14,6 +15,7 @@ import type { StreamJob } from './job.ts'
 import { readStreamMark } from './mark.ts'
 import type { StreamOptions, StreamOutside } from './outside.ts'
 import { Sealing } from './quarantine/sealing.ts'
+import { Caution } from './refused.ts'
 import type { StreamEvent, StreamGauges, StreamReport, StreamStatus } from './report.ts'
 import { Session, type SessionShared } from './session.ts'
 import { add, type Counts, noCounts, shownPositions } from './totals.ts'
@@ -159,6 +161,7 @@ export class StreamRun {
           folder: `${stateFolder(this.#job)}/keys`,
           run,
         }),
+      caution: new Caution(),
       signal: work.signal,
       onCommit: (event, counts) => {
         add(this.#counts, counts)
@@ -222,6 +225,14 @@ export class StreamRun {
     }
     // Told to stop before it was the owner: there was nothing to commit.
     if (signal.aborted && !isPseudolakeError(error)) return 'interrupted'
+    // Before it was the owner nothing but constants was asked for.
+    if (this.#state === 'owner' && isValueFault(error) && this.#shared?.caution.raise()) {
+      this.#state = 'retrying'
+      this.#note('the service refuses a value: for a while values are asked for before their records become rows')
+      if (signal.aborted) return 'interrupted'
+      this.#tell({ event: 'retry', code: error.code, wait_ms: 0 })
+      return undefined
+    }
     this.#failingSince ??= clock.now()
     if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > this.#patience) throw error
     const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)

@@ -41,6 +41,7 @@ import {
 import { inShapesOrder, isRuled, shownName } from './names.ts'
 import type { StreamOptions, StreamOutside } from './outside.ts'
 import type { Sealing } from './quarantine/sealing.ts'
+import { type Caution, type RefusedTexts, refusedTexts } from './refused.ts'
 import type { CommitEvent, ShardCounts } from './report.ts'
 import type { RecordField } from './schema.ts'
 import { type Counts, noCounts } from './totals.ts'
@@ -49,6 +50,8 @@ import { RowsWriter } from './writer.ts'
 
 /** Records between two looks at whether what is held is enough for a page or a row group. */
 const STEP = 256
+/** Records whose values are asked for together, where they are looked at before they become rows. */
+const LOOK_RECORDS = 2048
 /** How long to wait for records before a stop or a due commit is looked for again. */
 const LOOK_MS = 250
 /** Records that show what the fields are. */
@@ -71,6 +74,7 @@ export interface SessionShared {
   readonly timings: Timings
   readonly sealing: Sealing | undefined
   readonly dedupe: Dedupe | undefined
+  readonly caution: Caution
   /** Not aborted by the wish to stop: what was read is to be committed. */
   readonly signal: AbortSignal
   readonly onCommit: (event: CommitEvent, counts: Counts) => void
@@ -98,6 +102,9 @@ export class Session {
   /** Of this batch, of writers that had fewer columns. */
   #finished: FinishedFile[] = []
   readonly #newFields = new Set<string>()
+  /** Of the records that were looked at last, where they are. */
+  #refused: RefusedTexts = new Map()
+  #probe: StreamColumns | undefined
   /** A commit of which it is not known that it did not happen: its files must stay. */
   #mayStand = false
   #bytes = 0
@@ -159,7 +166,7 @@ export class Session {
     })
     try {
       const fields = knownFields(job.schema, mark?.fields)
-      const first = columnsOf(job, fields ?? [], () => undefined)
+      const first = columnsOf(job, fields ?? [])
       const pinned = await identify(first.shape.replaced, target.properties, shared.client.client, {
         allowKeyChange: options.allowKeyChange ?? false,
         command: outside.command,
@@ -236,6 +243,7 @@ export class Session {
     let until = records.length
     if (most <= until) until = cutAfter(records, most)
     for (let i = 0; i < until; i++) {
+      if (i % LOOK_RECORDS === 0) await this.#lookAt(records.slice(i, Math.min(until, i + LOOK_RECORDS)))
       try {
         await this.#record(records[i] as StreamRecord)
       } catch (error) {
@@ -258,6 +266,18 @@ export class Session {
       this.#dueMs = Math.min(this.#dueMs, this.#outside.clock.now() + END_MS)
     }
     return most <= records.length
+  }
+
+  /** After a value was refused: which values of records will be, before they become rows. */
+  async #lookAt(records: readonly StreamRecord[]): Promise<void> {
+    this.#refused = new Map()
+    if (!this.#shared.caution.on || !this.#fields) return
+    this.#probe ??= columnsOf(this.#job, this.#fields)
+    const { client, signal } = this.#shared
+    const most = this.#job.settings.limits.max_identifiers
+    this.#refused = await refusedTexts(records, this.#probe, {
+      ...{ client: client.client, pinned: this.#pinned, most, signal },
+    })
   }
 
   /** The position in front of a batch's i-th record. */
@@ -303,6 +323,7 @@ export class Session {
       if (!sealing) throw new StopHere(badRecord(record, error))
       if (!sealing.add(record, error.reason)) throw new StopHere(tooMany(record, error))
       this.pending.quarantined++
+      if (error.reason === 'refused') this.pending.refused++
     }
   }
 
@@ -331,7 +352,11 @@ export class Session {
     made: StreamColumns | undefined,
     marked: readonly RecordField[] | undefined,
   ): void {
-    const columns = columnsOf(this.#job, fields, (name) => this.#onNewField(name))
+    const columns = columnsOf(this.#job, fields, {
+      onNewField: (name) => this.#onNewField(name),
+      ...(this.#shared.caution.on && { refuses: (path, text) => this.#refused.get(path)?.has(text) === true }),
+    })
+    this.#probe = undefined
     const { shape } = made ?? columns
     const now = approvedOf(shape)
     this.#approved = this.target.approved ? requireApproved(this.target.approved, now, 'add') : now
@@ -415,6 +440,7 @@ export class Session {
     await this.consumer.confirm()
     await timings.time('commit', () => this.#publish(all, this.mark, state))
     sealing?.committed()
+    this.#shared.caution.committed(this.pending.refused)
     await dedupe?.committed(before, state.dedupe)
     const counts = { ...this.pending, rows, commits: 1 }
     const event = this.#event(counts, all)

@@ -5,12 +5,14 @@ export interface Counts {
   records: number
   rows: number
   quarantined: number
+  /** Of the quarantined, those with a value that the service refuses. */
+  refused: number
   duplicates: number
   commits: number
 }
 
 export function noCounts(): Counts {
-  return { records: 0, rows: 0, quarantined: 0, duplicates: 0, commits: 0 }
+  return { records: 0, rows: 0, quarantined: 0, refused: 0, duplicates: 0, commits: 0 }
 }
 
 export function add(to: Counts, more: Readonly<Counts>): void {

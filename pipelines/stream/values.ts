@@ -15,6 +15,8 @@ export type BadReason =
   | 'no-text'
   | 'wrong-type'
   | 'out-of-range'
+  /** By the service. */
+  | 'refused'
 
 export class BadRecord extends Error {
   readonly reason: BadReason
@@ -37,9 +39,16 @@ export type Put = (cells: Cells, value: unknown, definition: number, repetition:
 /**
  * @param type as the schema has it @param leaf that it becomes
  * @param sensitive whether it is to be pseudonymized: then it must have a canonical text, which an object has not
+ * @param refuses texts of which no pseudonym can be had @default none is known
  */
-export function putterOf(type: string, leaf: LeafNode, sensitive: boolean, name: string): Put {
-  if (sensitive) return sensitiveText(name)
+export function putterOf(
+  type: string,
+  leaf: LeafNode,
+  sensitive: boolean,
+  name: string,
+  refuses?: (text: string) => boolean,
+): Put {
+  if (sensitive) return sensitiveText(name, refuses)
   const found = primitive(type)
   switch (found?.kind) {
     case 'boolean':
@@ -77,10 +86,11 @@ export function putterOf(type: string, leaf: LeafNode, sensitive: boolean, name:
   }
 }
 
-function sensitiveText(name: string): Put {
+function sensitiveText(name: string, refuses?: (text: string) => boolean): Put {
   return (cells, value, definition, repetition) => {
     const text = scalarText(value)
     if (text === undefined) throw new BadRecord('no-text', name)
+    if (refuses?.(text)) throw new BadRecord('refused', name)
     if (cells.text(text, definition, repetition) > MAX_TEXT_BYTES) throw new BadRecord('too-long', name)
   }
 }

@@ -15,6 +15,7 @@ import { columnsOf, knownFields } from '../fields.ts'
 import type { StreamJob } from '../job.ts'
 import { requireStreamMark } from '../mark.ts'
 import type { StreamPlaces } from '../open.ts'
+import { type RefusedTexts, refusedTexts } from '../refused.ts'
 import { BadRecord } from '../values.ts'
 import { RowsWriter } from '../writer.ts'
 import { openObject, openQuarantine, type QuarantinedObject, selected } from './contents.ts'
@@ -60,7 +61,9 @@ export async function replay(
   try {
     const { rules, nulls } = withoutLeftOut(job.table.columns, target.approved)
     const asked = { ...job, table: { ...job.table, columns: rules } }
-    const open = () => columnsOf(asked, fields ?? [], () => undefined, nulls)
+    let refused: RefusedTexts = new Map()
+    const refuses = (path: string, text: string) => refused.get(path)?.has(text) === true
+    const open = () => columnsOf(asked, fields ?? [], { nulls, refuses })
     const columns = open()
     requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail')
     const pinned = await identify(columns.shape.replaced, target.properties, client.client, {
@@ -81,6 +84,10 @@ export async function replay(
     const good: QuarantinedObject[] = []
     for (const object of sealed) {
       const records = (await openObject(storage, object, opener)).map(({ record }) => record)
+      refused = new Map()
+      refused = await refusedTexts(records, open(), {
+        ...{ client: client.client, pinned, most: job.settings.limits.max_identifiers, signal },
+      })
       const reasons = whatIsWrong(records, open)
       if (Object.keys(reasons).length > 0) {
         stillBad.push({ name: object.name, reasons })

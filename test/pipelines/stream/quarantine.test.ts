@@ -2,42 +2,17 @@ import { createCipheriv, createHash, createPublicKey, diffieHellman, generateKey
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { systemClock } from '../../../lib/core/clock.ts'
 import { localStorage } from '../../../lib/storage/local.ts'
 import { memoryStorage } from '../../../lib/storage/memory.ts'
-import { connectService } from '../../../pipelines/service.ts'
-import { asBatch } from '../../../pipelines/stream/job.ts'
 import { openObject, openQuarantine, purge, selected } from '../../../pipelines/stream/quarantine/contents.ts'
 import { readList, writeList } from '../../../pipelines/stream/quarantine/list.ts'
 import { replay } from '../../../pipelines/stream/quarantine/replay.ts'
 import { x25519Opener, x25519Sealer } from '../../../pipelines/stream/quarantine/sealer.ts'
-import { background, recipient, type Settings, type Stage, stage, until } from './stage.ts'
+import { placesOf } from './places.ts'
+import { background, recipient, stage, until } from './stage.ts'
 
 const PLANTED = 'PLANTED-7f3a'
 const ABOUT = { job: 'j', shard: 's', first: '1', last: '2', records: 2 }
-
-function placesOf(on: Stage, settings: Settings) {
-  const { job } = on.prepare(settings)
-  const clock = systemClock()
-  const places = {
-    clock,
-    random: Math.random,
-    uuid: () => crypto.randomUUID(),
-    catalog: on.catalog,
-    storage: localStorage(),
-    signal: new AbortController().signal,
-    kinesis: async () => on.memory,
-    connect: () =>
-      connectService(asBatch(job.settings), {
-        env: {},
-        cwd: on.dir,
-        clock,
-        random: Math.random,
-        randomBytes: (n) => crypto.getRandomValues(Buffer.alloc(n)),
-      }),
-  }
-  return { job, places }
-}
 
 function filesBelow(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })
