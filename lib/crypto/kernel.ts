@@ -16,10 +16,10 @@ export interface PseudonymKernel {
    * @param identifiers well-formed Unicode, at most {@link MAX_IDENTIFIER_BYTES} of UTF-8 each; the empty one has a pseudonym too
    * @throws PseudolakeError `identifier/invalid`, with `index` (the first), `indices` (the first 100) and `count`
    */
-  pseudonymize(identifiers: readonly string[], options: { readonly deterministic: boolean }): string[]
+  pseudonymize(identifiers: readonly string[], options: { readonly deterministic: boolean } & StringsOptions): string[]
 
   /** @throws PseudolakeError `pseudonym/invalid`, with the same: not canonical, cut, altered, or of another key */
-  reidentify(pseudonyms: readonly string[]): string[]
+  reidentify(pseudonyms: readonly string[], options?: StringsOptions): string[]
 
   /**
    * The same from bytes to bytes. Invalid UTF-8 is refused like a lone surrogate; nothing is ever replaced.
@@ -41,6 +41,11 @@ export interface PseudonymKernel {
 
   /** Wipes the key. Every later call throws. Harmless twice. */
   dispose(): void
+}
+
+export interface StringsOptions {
+  /** Where the answer goes, from `at` on; this list is answered then. What it held there is lost, also where the batch is refused. @default a list of its own */
+  readonly into?: { readonly texts: string[]; readonly at: number } | undefined
 }
 
 export interface BytesOptions {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { asBuffer, bytesIn, countOf, offsetsIn, type TextBatch, type TextRoom, textAt } from '../core/texts.ts'
 import { checkIdentifiers } from './check.ts'
 import { formatOf } from './format.ts'
-import type { KernelOptions, KeyMaterial, PseudonymKernel } from './kernel.ts'
+import type { KernelOptions, KeyMaterial, PseudonymKernel, StringsOptions } from './kernel.ts'
 import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, TAG_BYTES } from './kernel.ts'
 import { refusalFor, wiped } from './refusal.ts'
 
@@ -56,14 +56,18 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
     pseudonymLength: format.length,
     identifierLength: format.plainLength,
 
-    pseudonymize(identifiers, { deterministic }) {
+    pseudonymize(identifiers, { deterministic, into }) {
       open()
-      return sealAll(complete(identifiers.map(encode), 'identifier/invalid', id), deterministic)
+      return put(sealAll(complete(identifiers.map(encode), 'identifier/invalid', id), deterministic), into)
     },
 
-    reidentify(pseudonyms) {
+    reidentify(pseudonyms, options) {
       open()
-      return complete(pseudonyms.map(unseal), 'pseudonym/invalid', id).map((plain) => UTF8.decode(plain))
+      const plain = complete(pseudonyms.map(unseal), 'pseudonym/invalid', id)
+      return put(
+        plain.map((bytes) => UTF8.decode(bytes)),
+        options?.into,
+      )
     },
 
     pseudonymizeBytes(batch, { deterministic, into }) {
@@ -104,6 +108,12 @@ function noble() {
 
 /** Keeps a byte order mark: it is part of the identifier. */
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function put(made: string[], into: StringsOptions['into']): string[] {
+  if (!into) return made
+  for (const [i, text] of made.entries()) into.texts[into.at + i] = text
+  return into.texts
+}
 
 function gathered(texts: readonly Uint8Array[], into: TextRoom | undefined): TextBatch {
   const offsets = offsetsIn(into, texts.length)

@@ -22,8 +22,9 @@ export function wasmKernel(material: KeyMaterial, { randomBytes }: KernelOptions
     key: { id, domain, format },
     pseudonymLength: work.format.length,
     identifierLength: work.format.plainLength,
-    pseudonymize: (texts, { deterministic }) => sealStrings(open(), texts, deterministic ? undefined : randomBytes),
-    reidentify: (texts) => openStrings(open(), texts),
+    pseudonymize: (texts, { deterministic, into }) =>
+      sealStrings(open(), texts, deterministic ? undefined : randomBytes, into),
+    reidentify: (texts, options) => openStrings(open(), texts, options?.into),
     pseudonymizeBytes: (batch, { deterministic, into }) =>
       sealBytes(open(), batch, deterministic ? undefined : randomBytes, into),
     reidentifyBytes: (batch, options) => openBytes(open(), batch, options?.into),

@@ -40,6 +40,19 @@ describe.each(OVER_ALL)('$kernelName: $name', ({ openKernel, material, cases, ra
     expect([0, 1, 37].map(kernel.identifierLength)).toEqual([0, 0, 0])
   })
 
+  test('strings are put into a list that is given, at their place, and nowhere else', () => {
+    const [first, second] = cases as [(typeof cases)[0], (typeof cases)[0]]
+    const texts = ['before', 'taken', 'taken', 'after']
+    const made = kernel.pseudonymize([first.identifier, second.identifier], {
+      deterministic: true,
+      into: { texts, at: 1 },
+    })
+    expect(made).toBe(texts)
+    expect(texts).toEqual(['before', first.pseudonym, second.pseudonym, 'after'])
+    expect(kernel.reidentify([second.pseudonym], { into: { texts, at: 2 } })).toBe(texts)
+    expect(texts).toEqual(['before', first.pseudonym, second.identifier, 'after'])
+  })
+
   test('a random pseudonym is another one each time, and goes back', () => {
     const made = kernel.pseudonymize(Array(50).fill('WVWZZZ1JZXW000001'), { deterministic: false })
     expect(new Set(made).size).toBe(50)

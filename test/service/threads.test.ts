@@ -88,7 +88,9 @@ test('texts of any length: a part is as much as a place holds, and what no place
   const how = { direction: 'pseudonymize', deterministic: true } as const
   const expected = kernel.pseudonymize(texts, { deterministic: true })
   const before = threads.shared
-  expect(await threads.run(kernel, texts, how)).toEqual(expected)
+  // Where others have the processors, this thread may be done before the other one has begun.
+  for (let run = 0; run < 100 && threads.shared === before; run++)
+    expect(await threads.run(kernel, texts, how)).toEqual(expected)
   expect(threads.shared).toBeGreaterThan(before)
   expect(await threads.run(kernel, expected, BACK)).toEqual(texts)
   const bytes = await threads.runBytes(kernel, packTexts(texts) as TextBatch, how)

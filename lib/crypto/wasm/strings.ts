@@ -1,5 +1,5 @@
 import { MAX_ENCODED } from '../format.ts'
-import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, type RandomBytes } from '../kernel.ts'
+import { MAX_IDENTIFIER_BYTES, NONCE_BYTES, type RandomBytes, type StringsOptions } from '../kernel.ts'
 import { refusalFor } from '../refusal.ts'
 import { BACK_TEXT, FORWARD_TEXT, sealedShare } from './chunk.ts'
 import { BAD, MESSAGES, TEXT_BYTES, WIDE } from './engine.ts'
@@ -14,26 +14,27 @@ export function sealStrings(
   keyed: Keyed,
   identifiers: readonly string[],
   randomBytes: RandomBytes | undefined,
+  into: StringsOptions['into'],
 ): string[] {
-  const result: string[] = new Array(identifiers.length)
+  const { texts: result, at } = into ?? { texts: new Array<string>(identifiers.length), at: 0 }
   for (const [from, to, units] of chunks(identifiers, MAX_IDENTIFIER_BYTES, FORWARD_UNITS)) {
     const random = randomBytes?.(NONCE_BYTES * (to - from))
-    if (units < 0 || !sealChunk(keyed, part(identifiers, from, to), units, random, result, from))
+    if (units < 0 || !sealChunk(keyed, part(identifiers, from, to), units, random, result, at + from))
       refuse(identifiers, keyed.id)
   }
   return result
 }
 
-export function openStrings(keyed: Keyed, pseudonyms: readonly string[]): string[] {
+export function openStrings(keyed: Keyed, pseudonyms: readonly string[], into: StringsOptions['into']): string[] {
   const refusal = refusalFor('pseudonym/invalid', keyed.id)
   const longest = MAX_ENCODED + keyed.prefixBytes
   // What is too long for a pseudonym is none, as the empty text is.
   const texts = pseudonyms.some((text) => text.length > longest)
     ? pseudonyms.map((text) => (text.length > longest ? '' : text))
     : pseudonyms
-  const result: string[] = new Array(texts.length)
+  const { texts: result, at } = into ?? { texts: new Array<string>(texts.length), at: 0 }
   for (const [from, to, units] of chunks(texts, longest, BACK_TEXT))
-    openChunk(keyed, part(texts, from, to), units, (index) => refusal.add(from + index), result, from)
+    openChunk(keyed, part(texts, from, to), units, (index) => refusal.add(from + index), result, at + from)
   refusal.throwIfAny()
   return result
 }

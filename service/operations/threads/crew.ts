@@ -18,7 +18,7 @@ import { type Answer, expectThreads, type Message, type SharedKey, type WorkerSe
 export interface Crew {
   /** A place that nobody has; undefined where there is none, or no thread that would look at it. */
   place(): Place | undefined
-  /** Gives a filled place to the first thread that has time. */
+  /** Gives a filled place to the first thread that has time, after those that were given before. */
   hand(place: Place, work: Work): void
   /** Takes it back from all threads. @returns false where one has begun */
   takeBack(place: Place): boolean
@@ -82,6 +82,8 @@ export function crew({ threads, kernel, keys, failed, entry = ENTRY }: CrewOptio
   const shared = sharePlaces(threads * PLACES_PER_THREAD)
   const { common, places } = viewPlaces(shared)
   const free = [...places]
+  /** Of the next part that is handed out; goes round. */
+  let turn = 0
   let closing: Promise<void> | undefined
   let wake: () => void = () => undefined
   let woken: Promise<void> | undefined
@@ -156,6 +158,7 @@ export function crew({ threads, kernel, keys, failed, entry = ENTRY }: CrewOptio
       words[WORD.back] = back ? 1 : 0
       words[WORD.random] = random ? 1 : 0
       words[WORD.count] = count
+      words[WORD.turn] = turn++
       Atomics.store(words, WORD.state, STATE.ready)
       tellNews(common)
     },

@@ -62,8 +62,9 @@ export function stringParts(kernel: PseudonymKernel, texts: readonly string[], h
     },
     make({ from, to }) {
       const part = texts.slice(from, to)
-      const made = forward ? kernel.pseudonymize(part, { deterministic }) : kernel.reidentify(part)
-      for (let i = 0; i < made.length; i++) result[from + i] = made[i] as string
+      const into = { texts: result, at: from }
+      if (forward) kernel.pseudonymize(part, { deterministic, into })
+      else kernel.reidentify(part, { into })
     },
   }
 }

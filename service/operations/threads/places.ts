@@ -6,8 +6,11 @@ import { NONCE_BYTES } from '../../../lib/crypto/kernel.ts'
  * place's state alone, so handing it over costs neither a message nor a copy, and what is held does not grow with the batch.
  */
 
-/** Values of a part: one chunk of the fast kernel. Few enough that whoever works on one is soon free for others. */
-export const PART_VALUES = 2_048
+/**
+ * Values of a part. Few enough that whoever works on one is soon free for others, and that at the end nobody waits long for the last
+ * one of another; many enough that handing it over is lost in its work.
+ */
+export const PART_VALUES = 1_024
 /** Bytes of a part. A text that is longer is worked on by whoever has it. */
 export const PART_BYTES = 131_072
 /** Room for what is made of any part. Forward: four characters for three bytes of text, nonce and tag, and ten of prefix and padding. */
@@ -49,7 +52,7 @@ export interface Place {
   readonly used: { texts: number; made: number }
 }
 
-export const WORD = { state: 0, key: 1, back: 2, random: 3, count: 4 } as const
+export const WORD = { state: 0, key: 1, back: 2, random: 3, count: 4, turn: 5 } as const
 /** A cache line each, so that no thread waits for another's. */
 const WORDS = 16
 

@@ -46,10 +46,11 @@ function listen(): void {
   }
 }
 
-/** @returns whether there was one */
+/** Works on the part that was handed out first: they get smaller towards the end. @returns whether there was one */
 function workOnOne(): boolean {
-  for (const place of places) {
-    if (stateOf(place) !== STATE.ready || !changeState(place, STATE.ready, STATE.taken + thread)) continue
+  for (let place = first(); place; place = first()) {
+    // Another thread, or who handed it out and took it back, was faster.
+    if (!changeState(place, STATE.ready, STATE.taken + thread)) continue
     // Its key may have come since.
     listen()
     const state = work(place)
@@ -58,6 +59,17 @@ function workOnOne(): boolean {
     return true
   }
   return false
+}
+
+function first(): Place | undefined {
+  let found: Place | undefined
+  for (const place of places) if (stateOf(place) === STATE.ready && (!found || isBefore(place, found))) found = place
+  return found
+}
+
+/** By turns, which go round. */
+function isBefore(a: Place, b: Place): boolean {
+  return (((a.words[WORD.turn] as number) - (b.words[WORD.turn] as number)) | 0) < 0
 }
 
 function work({ words, texts, nonces: given, made }: Place): number {

@@ -21,11 +21,11 @@ export interface Sharing {
 }
 
 /** A batch no larger is one part: whoever asks for many of them is served by many threads anyway. */
-const WHOLE_VALUES = 1_024
+const WHOLE_VALUES = PART_VALUES
 /** A smaller part costs more to call the kernel for than is won. */
 const LEAST_VALUES = 128
 /** Of this thread's own, between two pauses: 50 ms of the slowest kernel. */
-const PAUSE_VALUES = PART_VALUES
+const PAUSE_VALUES = 2_048
 
 interface Out {
   readonly part: Part
