@@ -83,7 +83,10 @@ export interface Consumer extends AsyncIterable<Batch> {
   pruned(positions: Positions): Positions
   /** Whether all batches are handed out and every shard had nothing more when it was asked last. */
   caughtUp(): boolean
-  /** Milliseconds behind the tip by shard, of those that have answered. */
+  /**
+   * Milliseconds behind the tip by shard, of those that have answered. One that has not for a while, or whose records nobody takes, is behind since
+   * then: that reading fails or is held up must not look like nothing to read. Goes on after `close`.
+   */
   lag(): ReadonlyMap<string, number>
   stats(): ConsumerStats
   readonly description: StreamDescription
@@ -100,6 +103,8 @@ const LOST_AGAIN_MS = 5_000
 /** Until children that an answer has named are looked for in the list again. */
 const CHILDREN_AGAIN_MS = 1_000
 const OPEN_ATTEMPTS = 6
+/** After so long without an answer, or with records that wait, a shard counts as behind since then. */
+const SILENT_MS = 10_000
 
 const DEFAULTS = {
   maxBytes: 64 * 1024 * 1024,
@@ -131,7 +136,7 @@ class StreamConsumer implements Consumer {
   readonly #readers = new Map<string, ShardReader>()
   /** Read to their ends here, whether that is committed or not. */
   readonly #ended = new Set<string>()
-  readonly #ready: { readonly batch: Batch; readonly held: number }[] = []
+  readonly #ready: { readonly batch: Batch; readonly held: number; readonly sinceMs: number }[] = []
   /** Bytes of `#ready`. */
   #held = 0
   #reading = 0
@@ -254,7 +259,14 @@ class StreamConsumer implements Consumer {
 
   lag(): ReadonlyMap<string, number> {
     const lag = new Map<string, number>()
-    for (const [id, { behindMs }] of this.#readers) if (behindMs !== undefined) lag.set(id, behindMs)
+    const now = this.#options.clock.now()
+    const sees = (id: string, behindMs: number | undefined, sinceMs: number) => {
+      const silentMs = now - sinceMs
+      if (silentMs >= SILENT_MS) lag.set(id, Math.max(lag.get(id) ?? 0, Math.round((behindMs ?? 0) + silentMs)))
+      else if (behindMs !== undefined && !lag.has(id)) lag.set(id, behindMs)
+    }
+    for (const [id, { behindMs, heardMs }] of this.#readers) sees(id, behindMs, heardMs)
+    for (const { batch, sinceMs } of this.#ready) sees(batch.shard, batch.behindMs, sinceMs)
     return lag
   }
 
@@ -368,6 +380,7 @@ class StreamConsumer implements Consumer {
       this.#counts.dropped += dropped
       this.#counts.bytes += batch.bytes
       const now = clock.now()
+      reader.heardMs = now
       reader.dueMs = now + nextAfter({ bytes: batch.bytes, more }, this.#pace)
       if (batch.end) {
         this.#readers.delete(id)
@@ -382,7 +395,7 @@ class StreamConsumer implements Consumer {
       this.#counts.records += batch.records.length
       const held = batch.bytes + batch.records.length * RECORD_BYTES
       this.#held += held
-      this.#ready.push({ batch, held })
+      this.#ready.push({ batch, held, sinceMs: now })
     } catch (error) {
       this.#excuse(reader, error)
       reader.dueMs = clock.now() + backoff(reader.failures, this.#pace, this.#options.random)
@@ -470,6 +483,7 @@ class StreamConsumer implements Consumer {
         room: (id, bytes) => this.#room(id, bytes),
       })
       reader.dueMs = clock.now()
+      reader.heardMs = reader.dueMs
       this.#readers.set(shard.id, reader)
     }
   }

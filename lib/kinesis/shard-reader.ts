@@ -62,6 +62,8 @@ export class ShardReader {
   failingSinceMs: number | undefined
   /** Of the last answer. */
   behindMs: number | undefined
+  /** Of the clock: when it answered last, or began to be read. */
+  heardMs = 0
   /** The last answer was empty, with nothing behind it. */
   idle = false
   reading = false

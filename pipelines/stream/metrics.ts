@@ -52,7 +52,7 @@ function most(lag: ReadonlyMap<string, number>): number {
 /** Standby is well; a run that waits for what is away is not. */
 export function healthOf(gauges: StreamGauges, alarmMs: number): { readonly healthy: boolean; readonly body: object } {
   const lagMs = most(gauges.lag)
-  const healthy = gauges.state !== 'retrying' && gauges.state !== 'ended'
+  const healthy = !gauges.waits && gauges.state !== 'ended'
   const status = !healthy ? 'failing' : lagMs >= alarmMs ? 'behind' : 'ok'
   return { healthy, body: { status, state: gauges.state, epoch: gauges.epoch, lag_ms: lagMs } }
 }

@@ -72,6 +72,8 @@ export type StreamEvent =
 /** Where a run is, for a status line and for metrics. */
 export interface StreamGauges {
   readonly state: 'starting' | 'owner' | 'standby' | 'retrying' | 'ended'
+  /** For what is away; until the next commit, where something was to be committed when it failed. */
+  readonly waits: boolean
   readonly epoch: number
   readonly records: number
   readonly rows: number

@@ -58,6 +58,8 @@ export class StreamRun {
   readonly #ignored = new Set<string>()
   #failures = 0
   #failingSince: number | undefined
+  /** A session failed with something that was to be committed: only a commit shows that what was away is back. */
+  #stuck = false
   #patience = START_OUTAGE_MS
   #lastCommit: number | undefined
   #alarmed = false
@@ -112,7 +114,7 @@ export class StreamRun {
       this.#owned = epoch
       this.#state = 'owner'
       this.#patience = OUTAGE_MS
-      this.#failingSince = undefined
+      if (!this.#stuck) this.#failingSince = undefined
       this.#tell({ event: 'owner', epoch, shards: session.shards().reading + session.shards().waiting })
       beside = Promise.all([
         this.#beat(session, life),
@@ -122,6 +124,7 @@ export class StreamRun {
       ended = await session.run((more) => most - this.#counts.records - more)
       return { ended }
     } catch (error) {
+      this.#stuck ||= session?.holds ?? false
       // The sign of another owner ended it, or a bug in what goes on beside it.
       return { because: life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error }
     } finally {
@@ -167,6 +170,7 @@ export class StreamRun {
         add(this.#counts, counts)
         this.#failures = 0
         this.#failingSince = undefined
+        this.#stuck = false
         this.#lastCommit = clock.now()
         this.#tell(event)
       },
@@ -192,7 +196,7 @@ export class StreamRun {
         }
         await this.#heartbeat.beat(session.epoch, { sure: true })
       }
-      this.#watchLag(session)
+      this.#watchLag()
       await clock.sleep(every, life.signal).catch(() => undefined)
     }
   }
@@ -209,9 +213,15 @@ export class StreamRun {
     }
   }
 
-  #watchLag(session: Session): void {
+  /** Of the session, or of the last one while a run waits for the next: what it has not read grows older. */
+  #lag(): ReadonlyMap<string, number> {
+    const answerable = this.#state === 'owner' || this.#state === 'retrying'
+    return (answerable ? this.#session?.consumer.lag() : undefined) ?? new Map()
+  }
+
+  #watchLag(): void {
     const { iterator_age: most } = this.#job.settings.alarms
-    const [shard, lag] = furthest(session.consumer.lag())
+    const [shard, lag] = furthest(this.#lag())
     if (lag >= most && !this.#alarmed) this.#tell({ event: 'alarm', lag_ms: lag, shard })
     this.#alarmed = lag >= most
   }
@@ -238,6 +248,7 @@ export class StreamRun {
     const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)
     this.#state = 'retrying'
     this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })
+    this.#watchLag()
     await clock.sleep(wait, signal).catch(() => undefined)
     return undefined
   }
@@ -247,6 +258,7 @@ export class StreamRun {
     const { clock, signal } = this.#outside
     this.#state = 'standby'
     this.#owned = undefined
+    this.#stuck = false
     this.#tell({ event: 'standby', epoch })
     this.#heartbeat.watch()
     while (!signal.aborted && !(await this.#heartbeat.isStale()))
@@ -286,6 +298,7 @@ export class StreamRun {
     const client = this.#client?.stats()
     return {
       state: this.#state,
+      waits: this.#state === 'retrying' || (this.#state === 'owner' && this.#stuck),
       epoch: this.#session?.epoch ?? 0,
       records: this.#counts.records + (owned?.pending.records ?? 0),
       rows: this.#counts.rows,
@@ -293,7 +306,7 @@ export class StreamRun {
       duplicates: this.#counts.duplicates,
       commits: this.#counts.commits,
       pendingRecords: owned?.pending.records ?? 0,
-      lag: owned?.consumer.lag() ?? new Map(),
+      lag: this.#lag(),
       shards: stats?.shards ?? NO_SHARDS,
       throttled: this.#throttled + (stats?.throttled ?? 0),
       failed: stats?.failed ?? 0,

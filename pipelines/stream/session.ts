@@ -109,6 +109,8 @@ export class Session {
   #mayStand = false
   #bytes = 0
   #began: number | undefined
+  /** Records since the last commit, those that were being taken when it failed included. */
+  #taken = false
   #dueMs: number
   #ended = false
   #moved = false
@@ -190,6 +192,11 @@ export class Session {
     return this.mark.epoch
   }
 
+  /** Whether there is something that is to be committed soon. */
+  get holds(): boolean {
+    return this.#taken || this.#ended
+  }
+
   shards(): ShardCounts {
     return this.consumer.stats().shards
   }
@@ -239,6 +246,7 @@ export class Session {
   async #take(batch: Batch, most: number): Promise<boolean> {
     const { records, shard, position, bytes } = batch
     this.#began ??= this.#outside.clock.now()
+    this.#taken ||= records.length > 0
     if (!this.#columns && records.length > 0) await this.#infer(records)
     let until = records.length
     if (most <= until) until = cutAfter(records, most)
@@ -448,6 +456,7 @@ export class Session {
     this.#finished = []
     this.#bytes = 0
     this.#began = undefined
+    this.#taken = false
     this.#ended = false
     this.#moved = false
     // Somebody else may have given the table a column meanwhile.

@@ -389,3 +389,50 @@ test('close ends a wait, and what was not handed out is read again from what was
   await put(on, 3)
   expectWhole(await readAll(on, table), 3)
 })
+
+test('a shard that is not read any more falls behind, and catches up when it is', async () => {
+  const on = stage(1)
+  await put(on, 10)
+  const table = await firstTable(on)
+  // Room for one answer: reading waits until it was taken.
+  const consumer = await open(on, table, { maxBytes: 1 })
+  await consumer.next(500)
+  await put(on, 10, 10)
+  while ((await consumer.next(500)) === undefined);
+  await put(on, 10, 20)
+  for (let i = 0; i < 5; i++) await on.clock.sleep(2000)
+  expect(furthest(consumer)).toBe(0)
+  await on.clock.sleep(90_000)
+  expect(furthest(consumer)).toBeGreaterThanOrEqual(90_000)
+  await drain(consumer, table)
+  expect(furthest(consumer)).toBe(0)
+})
+
+test('records that nobody takes are behind, though the shard has nothing more', async () => {
+  const on = stage(1)
+  const table = await firstTable(on)
+  const consumer = await open(on, table)
+  await consumer.next(5000)
+  await put(on, 10)
+  await on.clock.sleep(90_000)
+  expect(furthest(consumer)).toBeGreaterThanOrEqual(80_000)
+  await drain(consumer, table)
+  expect([table.rows.length, furthest(consumer)]).toEqual([10, 0])
+})
+
+test('a shard that refuses from the start is behind for as long as it does, also when reading was given up', async () => {
+  const on = stage(1)
+  on.kinesis = before(on.memory, {
+    records: async () => {
+      throw refusal('kinesis/throttled')
+    },
+  })
+  const consumer = await open(on, await firstTable(on))
+  await consumer.next(300_000)
+  expect(furthest(consumer)).toBeGreaterThanOrEqual(300_000)
+  await consumer.close()
+  on.clock.advance(300_000)
+  expect(furthest(consumer)).toBeGreaterThanOrEqual(600_000)
+})
+
+const furthest = (consumer: Awaited<ReturnType<typeof open>>) => Math.max(0, ...consumer.lag().values())
