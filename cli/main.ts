@@ -22,6 +22,12 @@ for (const name of ['SIGINT', 'SIGTERM'] as const)
     stop.abort(new Error(name))
   })
 
+// Who read the output may leave, as `| head` does: what is at work goes on to its end, and its status says what came of it.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 const code = await runCli(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),

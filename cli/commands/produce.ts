@@ -61,6 +61,9 @@ export const produce: Command = {
         },
       })
       bar.end()
+      const pace = `${count(result.records_per_second)} records a second, ${count(result.records_per_minute)} a minute`
+      // A short run has shown no line yet; on a terminal the bar has.
+      if (!io.tty) io.note(`produce: ${count(result.records)} records, ${pace}`)
       const again = result.resent === 0 ? '' : `, ${count(result.resent)} sent again`
       const twice = result.perhaps_twice === 0 ? '' : ` (${count(result.perhaps_twice)} of them perhaps twice)`
       return {

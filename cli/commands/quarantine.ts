@@ -52,7 +52,7 @@ export const quarantineList: Command = {
 
 export const quarantineOpen: Command = {
   name: 'quarantine open',
-  summary: 'Print sealed records in clear, as JSON Lines; only who has the private key can',
+  summary: 'Print sealed records in clear, as JSON Lines (one document with --json); only who has the private key can',
   positionals: NAMES,
   options: { ...STREAM_CONFIG, key: KEY },
   examples: [['pseudolake quarantine open --config stream.yaml --key recipient.pem', 'data as text, or in base64']],
@@ -61,17 +61,21 @@ export const quarantineOpen: Command = {
     const { job, places } = await read(args, io)
     return places(async (opened) => {
       const { objects } = await openQuarantine(job, opened)
+      // One document for `--json`, which a failure in the middle takes the place of.
+      const kept: object[] = []
       let records = 0
       for (const object of selected(objects, args.positionals)) {
         if (object.status === 'purged' || object.status === 'gone') continue
         for (const { record, reason } of await openObject(opened.storage, object, opener)) {
           const { data, ...where } = record
-          io.out(JSON.stringify({ ...where, reason, ...dataOf(data) }))
+          const clear = { ...where, reason, ...dataOf(data) }
+          if (io.json) kept.push(clear)
+          else io.out(JSON.stringify(clear))
           records++
         }
       }
       io.note(`${count(records)} records`)
-      return { exit: 0, json: undefined, text: '' }
+      return { exit: 0, json: { job: job.name, records: kept }, text: '' }
     })
   },
 }

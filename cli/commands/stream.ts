@@ -1,7 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { PseudolakeError } from '../../lib/core/errors.ts'
 import { requireApart } from '../../pipelines/batch/overlap.ts'
 import type { StreamSettings } from '../../pipelines/config/native.ts'
-import { type StreamJob, streamJob } from '../../pipelines/stream/job.ts'
+import { requireService } from '../../pipelines/service.ts'
+import { asBatch, type StreamJob, streamJob } from '../../pipelines/stream/job.ts'
 import { serveMetrics } from '../../pipelines/stream/metrics.ts'
 import { type StreamPlaces, sealerOf, streamNameOf, withPlaces } from '../../pipelines/stream/open.ts'
 import type { StreamOptions } from '../../pipelines/stream/outside.ts'
@@ -53,12 +55,15 @@ export const stream: Command = {
     const set = args.strings('set')
     const settings = await readStream(config, set, io)
     const maxRecords = args.number('max-records')
+    if (maxRecords !== undefined && maxRecords < 1)
+      throw new PseudolakeError('options/invalid', '--max-records: expected 1 or more', { option: 'max-records' })
     const options = {
       untilCaughtUp: args.flag('until-caught-up'),
       allowKeyChange: args.flag('allow-key-change'),
-      ...(maxRecords !== undefined && { maxRecords: Math.max(1, maxRecords) }),
+      ...(maxRecords !== undefined && { maxRecords }),
     }
     const job = streamJob(settings, io.cwd)
+    requireService(asBatch(settings), io.env)
     requireApart({ ...(await realPlaces(job)), input: job.table.input })
     const commands = { command: typed('stream', config, set), resetCommand: resetCommand(config, set) }
     const report = await withPlaces(settings, job, openOutside(io), (places) =>
@@ -178,7 +183,7 @@ function said(event: StreamEvent): string | undefined {
 }
 
 function summary(report: StreamReport): string {
-  const { records, rows, quarantined, duplicates, commits, positions, service } = report
+  const { records, rows, quarantined, duplicates, commits, service } = report
   return [
     `${report.status === 'interrupted' ? 'told to stop: ' : ''}${count(records)} records, ${count(rows)} rows in ${count(commits)} commits, ${report.seconds.toFixed(1)} s`,
     ...(quarantined > 0
@@ -186,7 +191,7 @@ function summary(report: StreamReport): string {
       : []),
     ...(duplicates > 0 ? [`${count(duplicates)} records were dropped, as their keys were seen before`] : []),
     `${count(service.identifiers)} values pseudonymized in ${count(service.requests)} requests; ${report.cpu_seconds.toFixed(2)} s of CPU, at most ${bytes(report.peak_rss_bytes)} of memory`,
-    `${Object.keys(positions).length} shards, ${report.lag_ms === 0 ? 'caught up' : `${(report.lag_ms / 1000).toFixed(1)} s behind`}`,
+    `${count(report.shards)} shards, ${report.lag_ms === 0 ? 'caught up' : `${(report.lag_ms / 1000).toFixed(1)} s behind`}`,
     ...report.notes.map((note) => `note: ${note}`),
     `table ${report.table}, snapshot ${report.snapshot_id}`,
     report.location,

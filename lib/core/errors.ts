@@ -396,7 +396,7 @@ export const ERRORS = {
     retryable: false,
     who: 'caller',
     cause: 'The input’s columns or types are not those the table was approved for.',
-    fix: 'Set schema_changes, or write to a new table.',
+    fix: 'Set schema_changes (new_fields of a stream), or write to a new table.',
   },
   'table/key-changed': {
     exit: 2,

@@ -145,10 +145,16 @@ export function approvedOf({ columns, schema }: Shape): Approved {
 
 /**
  * Types are not compared here: what fits is for the table's schema to say (an int goes into a long).
+ * @param hint who does not take `schema_changes` has another
  * @returns what the table is approved for after files like this one: with `schema_changes: add` new columns too
  * @throws PseudolakeError `table/schema-changed` for a column that is new, gone or treated otherwise than the table was approved for
  */
-export function requireApproved(approved: Approved, now: Approved, schemaChanges: BatchJob['schemaChanges']): Approved {
+export function requireApproved(
+  approved: Approved,
+  now: Approved,
+  schemaChanges: BatchJob['schemaChanges'],
+  hint = 'New columns can be left out (--set schema_changes=drop) or added (--set schema_changes=add); for the rest, write to a new table.',
+): Approved {
   const said: string[] = []
   const changed: string[] = []
   const after: Record<string, Approved[string]> = { ...approved }
@@ -171,10 +177,7 @@ export function requireApproved(approved: Approved, now: Approved, schemaChanges
     throw new PseudolakeError(
       'table/schema-changed',
       `the table was approved for other columns: ${said.slice(0, 10).join('; ')}`,
-      {
-        columns: changed.slice(0, 20),
-        hint: 'New columns can be left out (--set schema_changes=drop) or added (--set schema_changes=add); for the rest, write to a new table.',
-      },
+      { columns: changed.slice(0, 20), hint },
     )
   return after
 }

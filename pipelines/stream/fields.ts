@@ -10,6 +10,10 @@ import { type DecoderOptions, RecordDecoder, type RecordOrigin } from './decode.
 import type { StreamJob } from './job.ts'
 import { nodesOf, type RecordField, type RecordType } from './schema.ts'
 
+/** Of a table that was approved for other columns than the configuration makes. */
+export const COLUMNS_HINT =
+  'Set `columns` and `unlisted_columns` as they were when the table was made, or write to a new table.'
+
 export interface StreamColumns {
   readonly decoder: RecordDecoder
   readonly shape: Shape

@@ -8,7 +8,7 @@ import { awsOf, lazyAws, type PlacesOutside } from '../aws.ts'
 import type { TargetOutside } from '../batch/target.ts'
 import { jobCatalog } from '../catalog.ts'
 import type { StreamSettings } from '../config/native.ts'
-import { connectService, requireService } from '../service.ts'
+import { connectService } from '../service.ts'
 import { outputStorage } from '../storages.ts'
 import { asBatch, type StreamJob } from './job.ts'
 import type { StreamOutside } from './outside.ts'
@@ -42,7 +42,6 @@ export async function withPlaces<T>(
 ): Promise<T> {
   const { env, clock, random, uuid, signal } = outside
   const batch = asBatch(settings)
-  requireService(batch, env)
   const { aws, close } = lazyAws(env)
   const places: PlacesOutside = { env, clock, random, uuid, signal, aws }
   try {

@@ -16,7 +16,9 @@ export interface StreamReport {
   /** Fields of records that are in no schema, where these are ignored; 1,000 means that many or more. */
   readonly ignored_fields: number
   readonly commits: number
-  readonly shards: ShardCounts
+  /** That the table has a position of. */
+  readonly shards: number
+  readonly shard_states: ShardCounts
   /** Of the shard that is furthest behind, in milliseconds. */
   readonly lag_ms: number
   /** By shard: a sequence number, SHARD_END, TRIM_HORIZON or a time. */

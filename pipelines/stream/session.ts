@@ -27,7 +27,7 @@ import { STREAM_SUMMARY } from '../marks.ts'
 import type { Approved } from '../pins.ts'
 import { parseRecord } from './decode.ts'
 import { DEDUPE_CONSTANT, type Dedupe } from './dedupe.ts'
-import { columnsOf, knownFields, type StreamColumns } from './fields.ts'
+import { COLUMNS_HINT, columnsOf, knownFields, type StreamColumns } from './fields.ts'
 import { inferFields, inferType } from './infer.ts'
 import type { StreamJob } from './job.ts'
 import {
@@ -367,7 +367,7 @@ export class Session {
     this.#probe = undefined
     const { shape } = made ?? columns
     const now = approvedOf(shape)
-    this.#approved = this.target.approved ? requireApproved(this.target.approved, now, 'add') : now
+    this.#approved = this.target.approved ? requireApproved(this.target.approved, now, 'add', COLUMNS_HINT) : now
     const grows = this.target.metadata && JSON.stringify(marked) !== JSON.stringify(fields)
     this.#schema = grows
       ? inShapesOrder(this.target.grownFor([shape.output.root]), shape.schema, this.target.metadata as TableMetadata)
@@ -402,7 +402,11 @@ export class Session {
         new PseudolakeError(
           'table/schema-changed',
           `${placeOf(record)} has a field ${shownName(names[0] as string)}that is not in the schema, and new_fields is fail`,
-          { shard: record.shard, sequence: record.sequence },
+          {
+            shard: record.shard,
+            sequence: record.sequence,
+            hint: 'Set new_fields to add (copied, as a new column) or to ignore, or write to a new table.',
+          },
         ),
       )
     const parsed = parseRecord(record.data)
@@ -611,7 +615,8 @@ function tooMany({ shard, sequence }: StreamRecord, { reason }: BadRecord): Pseu
 
 function badRecord(record: StreamRecord, { reason, field }: BadRecord): PseudolakeError {
   const { shard, sequence, sub } = record
-  const where = field === undefined ? '' : `, field ${shownName(field)}`
+  const name = shownName(field ?? '').trimEnd()
+  const where = name === '' ? '' : `, field ${name}`
   return new PseudolakeError(
     'stream/bad-record',
     `${placeOf(record)} ${record.data.length} bytes, ${reason}${where}; what comes before it is committed, nothing after it`,

@@ -195,6 +195,7 @@ test('by the command line: the reference’s arguments, records a second and a m
     { env: keys },
   )
   expect(spoken.stdout).toMatch(/^20 records \(.*\) in .* s: [0-9,]+ a second, [0-9,]+ a minute\n$/)
+  expect(spoken.stderr).toMatch(/^produce: 20 records, [0-9,]+ records a second, [0-9,]+ a minute\n$/)
   const failed = await pseudolake(['produce', 'nowhere', '10', '1', '--json'], { env })
   expect(failed.code).toBe(2)
   expect(JSON.parse(failed.stdout)).toMatchObject({

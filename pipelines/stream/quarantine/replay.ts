@@ -11,7 +11,7 @@ import { replacersFor } from '../../batch/replacer.ts'
 import { approvedOf, requireApproved } from '../../batch/shape.ts'
 import { Timings } from '../../batch/timings.ts'
 import type { Approved } from '../../pins.ts'
-import { columnsOf, knownFields } from '../fields.ts'
+import { COLUMNS_HINT, columnsOf, knownFields } from '../fields.ts'
 import type { StreamJob } from '../job.ts'
 import { requireStreamMark } from '../mark.ts'
 import type { StreamPlaces } from '../open.ts'
@@ -65,7 +65,7 @@ export async function replay(
     const refuses = (path: string, text: string) => refused.get(path)?.has(text) === true
     const open = () => columnsOf(asked, fields ?? [], { nulls, refuses })
     const columns = open()
-    requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail')
+    requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail', COLUMNS_HINT)
     const pinned = await identify(columns.shape.replaced, target.properties, client.client, {
       allowKeyChange: false,
       command,

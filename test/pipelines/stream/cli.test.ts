@@ -67,11 +67,14 @@ test('stream --until-caught-up --json prints a line for each event, and last the
     rows: 200,
     quarantined: 0,
     commits: 1,
-    shards: { reading: 2, waiting: 0, ended: 0 },
+    shards: 2,
+    shard_states: { reading: 2, waiting: 0, ended: 0 },
     lag_ms: 0,
     positions: { 'shardId-000000000000': expect.stringMatching(/^4959\d{52}$/) },
   })
   expect(stdout).not.toContain(PLANTED)
+  const none = await home.cli('stream', '--config', 'stream.json', '--max-records', '0', '--json')
+  expect([none.code, JSON.parse(none.stdout)]).toMatchObject([2, { error: { code: 'options/invalid' } }])
   const people = await home.cli('stream', '--config', 'stream.json', '--until-caught-up')
   expect(people).toMatchObject({ code: 0, stdout: expect.stringContaining('0 records, 0 rows in 0 commits') })
 })
@@ -114,6 +117,8 @@ test('bad records: status 1, and the quarantine’s commands', async () => {
     reason: 'not-json',
     shard: expect.any(String),
   })
+  const document = await home.cli('quarantine', 'open', ...config, ...key, '--json')
+  expect(JSON.parse(document.stdout)).toEqual({ job: 'test', records: [JSON.parse(opened.stdout)] })
   expect(await home.cli('quarantine', 'replay', ...config, ...key)).toMatchObject({ code: 1 })
   expect(await home.cli('quarantine', 'purge', ...config, '--all')).toMatchObject({ code: 2 })
   const purged = await home.cli('quarantine', 'purge', ...config, '--all', '--reason', 'a test', '--json')
@@ -135,6 +140,13 @@ test('positions are shown, and set anew with a reason', async () => {
     shards: { 'shardId-000000000000': {} },
   })
   const reset = ['stream', 'positions', 'reset', '--config', 'stream.json']
+  // Whoever looks at a stream or puts it right need not have the key of its service.
+  const keyless = ['--set', 'service={ url: "https://service.example/pseudonymization", api_key: { env: NOT_SET } }']
+  const seen = await home.cli('stream', 'positions', 'show', '--config', 'stream.json', '--json', ...keyless)
+  expect(seen).toMatchObject({ code: 0, stdout: shown.stdout })
+  const unasked = await home.cli('stream', '--config', 'stream.json', '--until-caught-up', '--json', ...keyless)
+  expect(JSON.parse(unasked.stdout)).toMatchObject({ error: { code: 'config/invalid' } })
+  expect(await home.cli(...reset, '--to', 'current', '--reason', 'nothing', ...keyless)).toMatchObject({ code: 0 })
   expect(await home.cli(...reset, '--to', 'trim_horizon')).toMatchObject({ code: 2 })
   expect(await home.cli(...reset, '--to', 'yesterday', '--reason', 'x')).toMatchObject({ code: 2 })
   expect(await home.cli(...reset, '--to', 'trim_horizon', '--reason', 'again')).toMatchObject({ code: 0 })

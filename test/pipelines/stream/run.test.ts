@@ -223,6 +223,12 @@ test('a field that comes later ends the run where it may not, and is not named w
   await expect(on.run({ new_fields: 'fail' })).rejects.toMatchObject({
     code: 'table/schema-changed',
     message: expect.not.stringContaining('WVWZZZ'),
+    context: { hint: expect.stringContaining('new_fields') },
+  })
+  // Nor is a key of a batch run's configuration what a stream can be told.
+  await expect(on.run({ columns: { vin: { mode: 'deterministic', as: 'other' } } })).rejects.toMatchObject({
+    code: 'table/schema-changed',
+    context: { hint: expect.not.stringContaining('schema_changes') },
   })
   expect(await on.query('select count(*) from t')).toEqual([['2']])
 })
