@@ -9,8 +9,10 @@ import {
   type QuarantinedObject,
   selected,
 } from '../../pipelines/stream/quarantine/contents.ts'
+import { openerOf } from '../../pipelines/stream/quarantine/opener.ts'
 import { replay } from '../../pipelines/stream/quarantine/replay.ts'
-import { type Opener, x25519Opener } from '../../pipelines/stream/quarantine/sealer.ts'
+import type { Opener } from '../../pipelines/stream/quarantine/sealed.ts'
+import { x25519Opener } from '../../pipelines/stream/quarantine/x25519.ts'
 import type { Arguments, Command, Io, Option } from '../command.ts'
 import { readStream, readText } from '../config-file.ts'
 import { count, table } from '../output/text.ts'
@@ -23,8 +25,8 @@ import { openOutside, resetCommand, STREAM_CONFIG } from './stream.ts'
 const KEY: Option = {
   type: 'string',
   value: 'F',
-  required: true,
-  summary: 'The recipient’s private key, PEM, in a file that nobody else can read',
+  summary:
+    'The recipient’s private key, PEM, in a file that nobody else can read; not for what is sealed for KMS, which is asked as the environment’s AWS identity',
 }
 const NAMES = [
   { name: '[NAME]', required: false, summary: 'One object, as `quarantine list` names it; all without it' },
@@ -52,14 +54,19 @@ export const quarantineList: Command = {
 
 export const quarantineOpen: Command = {
   name: 'quarantine open',
-  summary: 'Print sealed records in clear, as JSON Lines (one document with --json); only who has the private key can',
+  summary:
+    'Print sealed records in clear, as JSON Lines (one document with --json); only who has the private key, or may ask KMS, can',
   positionals: NAMES,
   options: { ...STREAM_CONFIG, key: KEY },
-  examples: [['pseudolake quarantine open --config stream.yaml --key recipient.pem', 'data as text, or in base64']],
+  examples: [
+    ['pseudolake quarantine open --config stream.yaml --key recipient.pem', 'data as text, or in base64'],
+    ['AWS_PROFILE=auditor pseudolake quarantine open --config stream.yaml', 'where the recipient is a key of KMS'],
+  ],
   async run(args, io) {
-    const opener = await openerOf(args, io)
+    const pem = await keyOf(args, io)
     const { job, places } = await read(args, io)
     return places(async (opened) => {
+      const opener = openerIn(opened, pem)
       const { objects } = await openQuarantine(job, opened)
       // One document for `--json`, which a failure in the middle takes the place of.
       const kept: object[] = []
@@ -89,12 +96,12 @@ export const quarantineReplay: Command = {
     ['pseudolake quarantine replay --config stream.yaml --key recipient.pem', 'each object once, whoever asks again'],
   ],
   async run(args, io) {
-    const opener = await openerOf(args, io)
+    const pem = await keyOf(args, io)
     const { job, places } = await read(args, io)
     const [config, set] = [args.string('config') ?? '', args.strings('set')]
     const report = await places((opened) =>
       replay(job, args.positionals, opened, {
-        opener,
+        opener: openerIn(opened, pem),
         runId: runId(io.clock.wall()),
         createdBy: `pseudolake version ${version()}`,
         command: typed('quarantine replay', config, set),
@@ -153,8 +160,9 @@ async function read(args: Arguments, io: Io) {
 }
 
 /** @throws PseudolakeError `quarantine/unreadable` for a key that others can read, or that is none */
-async function openerOf(args: Arguments, io: Io): Promise<Opener> {
-  const given = args.string('key') ?? ''
+async function keyOf(args: Arguments, io: Io): Promise<string | undefined> {
+  const given = args.string('key')
+  if (given === undefined) return undefined
   const file = absolute(io.cwd, given)
   const stat = await lstat(file).catch(() => undefined)
   if (stat && (stat.mode & 0o077) !== 0)
@@ -162,7 +170,20 @@ async function openerOf(args: Arguments, io: Io): Promise<Opener> {
       file,
       hint: `chmod 600 ${file}`,
     })
-  return x25519Opener(await readText(given, io, 'quarantine/unreadable', 'cannot read the key'))
+  const pem = await readText(given, io, 'quarantine/unreadable', 'cannot read the key')
+  // Before anything is asked: a file that is no key.
+  x25519Opener(pem)
+  return pem
+}
+
+function openerIn({ openingKeys }: StreamPlaces, pem: string | undefined): Opener {
+  return openerOf({
+    pem,
+    kms(arn) {
+      if (openingKeys) return openingKeys(arn)
+      throw new PseudolakeError('internal/bug', 'places without KMS', {})
+    },
+  })
 }
 
 function shown({ sha256: _, sealedMs, ...object }: QuarantinedObject) {

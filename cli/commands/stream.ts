@@ -102,7 +102,7 @@ async function runWith(
       ...rest,
       kinesis: await kinesis(),
       streamName: streamNameOf(job),
-      sealer: sealerOf(job),
+      sealer: sealerOf(job, places),
       runId: runId(clock.wall()),
       createdBy: `pseudolake version ${version()}`,
       usage,

@@ -198,28 +198,29 @@ export const ERRORS = {
     exit: 2,
     retryable: false,
     who: 'operator',
-    cause: 'Secrets Manager has no secret of that name in the account and region that were asked.',
+    cause: 'Secrets Manager has no secret of that name, or KMS no key, in the account and region that were asked.',
     fix: 'Check the name, and `aws.region` and `aws.role_arn` of the section that names it.',
   },
   'secret/denied': {
     exit: 2,
     retryable: false,
     who: 'operator',
-    cause: 'Reading the secret, or decrypting it, is not allowed.',
+    cause: 'Reading the secret, decrypting it, or using the KMS key is not allowed.',
     fix: 'Grant the action that is printed; docs/aws.md has the policy.',
   },
   'secret/invalid': {
     exit: 2,
     retryable: false,
     who: 'operator',
-    cause: 'The secret is binary, empty, marked for deletion, or not of the documented form.',
+    cause:
+      'The secret is binary, empty, marked for deletion, or not of the documented form; the KMS key is of another kind.',
     fix: 'Put the documented form into the secret; what is wrong is printed, nothing of the secret is.',
   },
   'secret/unavailable': {
     exit: 3,
     retryable: true,
     who: 'operator',
-    cause: 'Secrets Manager could not be asked, or answered with an error of its own.',
+    cause: 'Secrets Manager or KMS could not be asked, or answered with an error of its own.',
     fix: 'Run again; if it stays, look at the name of the error that is printed.',
   },
   'service/unavailable': {
@@ -569,7 +570,7 @@ export const ERRORS = {
     retryable: false,
     who: 'operator',
     cause: 'A sealed object or a list of them is gone or was changed, or the key does not open it.',
-    fix: 'Use the private key of the recipient that is printed; restore the object where it is gone.',
+    fix: 'Use the private key of the recipient that is printed, or ask KMS as who may; restore the object where it is gone.',
   },
   'run/interrupted': {
     exit: 3,

@@ -18,7 +18,9 @@ export {
   showPositions,
 } from './positions.ts'
 export { openObject, openQuarantine, purge, type QuarantinedObject } from './quarantine/contents.ts'
+export { kmsOpener, kmsSealer } from './quarantine/kms.ts'
 export { type ReplayOutside, type ReplayReport, replay } from './quarantine/replay.ts'
-export { type Opener, type Sealer, x25519Opener, x25519Sealer } from './quarantine/sealer.ts'
+export type { Opener, Sealer } from './quarantine/sealed.ts'
+export { x25519Opener, x25519Sealer } from './quarantine/x25519.ts'
 export type { CommitEvent, StreamEvent, StreamGauges, StreamReport } from './report.ts'
 export { runStream, StreamRun } from './run.ts'

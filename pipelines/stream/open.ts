@@ -1,4 +1,7 @@
 /** From a stream's configuration to what its run works with: the places, as the identities that are named for them. */
+import type { Aws } from '../../lib/aws/clients.ts'
+import type { DataKeys } from '../../lib/aws/kms.ts'
+import type { AwsSettings } from '../../lib/aws/settings.ts'
 import type { Clock } from '../../lib/core/clock.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { RandomBytes } from '../../lib/crypto/kernel.ts'
@@ -12,7 +15,9 @@ import { connectService } from '../service.ts'
 import { outputStorage } from '../storages.ts'
 import { asBatch, type StreamJob } from './job.ts'
 import type { StreamOutside } from './outside.ts'
-import { type Sealer, x25519Sealer } from './quarantine/sealer.ts'
+import { kmsSealer } from './quarantine/kms.ts'
+import type { Sealer } from './quarantine/sealed.ts'
+import { x25519Sealer } from './quarantine/x25519.ts'
 
 export interface OpenOutside {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -31,6 +36,10 @@ export interface StreamPlaces extends TargetOutside {
   /** Asked for when it is needed: what only looks at the table needs no stream. */
   readonly kinesis: () => Promise<Kinesis>
   readonly connect: StreamOutside['connect']
+  /** KMS as who writes the quarantine, where the key is: an ARN says it. */
+  readonly sealingKeys?: (keyId: string) => DataKeys
+  /** KMS as the environment's own identity, that of who opens: a role of the configuration is the consumer's, which may not. */
+  readonly openingKeys?: (keyArn: string) => DataKeys
 }
 
 /** Opens the places for as long as `work` takes. @throws PseudolakeError `config/invalid`, and what `work` throws */
@@ -56,6 +65,8 @@ export async function withPlaces<T>(
         const [client, sign] = await Promise.all([clients.kinesis(identity), clients.sign(identity, 'kinesis')])
         return awsKinesis({ client, sign })
       },
+      sealingKeys: (keyId) => dataKeys(aws, awsOf(batch, 'output'), keyId),
+      openingKeys: (arn) => dataKeys(aws, { endpoints: awsOf(batch, 'output').endpoints }, arn),
       connect: () => connectService(batch, { ...outside, aws }),
       clock,
       random,
@@ -72,13 +83,35 @@ export function streamNameOf({ stream }: StreamJob): string {
   return stream.slice(stream.lastIndexOf('/') + 1)
 }
 
-/** @throws PseudolakeError `config/invalid` for a recipient that this version cannot seal for */
-export function sealerOf({ quarantine }: StreamJob): Sealer | undefined {
+function dataKeys(aws: () => Promise<Aws>, settings: AwsSettings, keyId: string): DataKeys {
+  const keys = async () => {
+    const [{ kmsDataKeys }, { regionOfArn }, clients] = await Promise.all([
+      import('../../lib/aws/kms.ts'),
+      import('../../lib/aws/settings.ts'),
+      aws(),
+    ])
+    return kmsDataKeys(() => clients.kms({ ...settings, region: regionOfArn(keyId) ?? settings.region }))
+  }
+  return {
+    generate: async (...given) => (await keys()).generate(...given),
+    unwrap: async (...given) => (await keys()).unwrap(...given),
+  }
+}
+
+/**
+ * Who seals bad records; undefined without a quarantine.
+ * @param places asked for KMS where the recipient is a key of it
+ * @throws PseudolakeError `config/invalid`
+ */
+export function sealerOf(job: StreamJob, { sealingKeys }: Pick<StreamPlaces, 'sealingKeys'> = {}): Sealer | undefined {
+  const { quarantine, table } = job
   if (!quarantine) return undefined
   if ('x25519' in quarantine.recipient) return x25519Sealer(quarantine.recipient.x25519)
-  throw new PseudolakeError(
-    'config/invalid',
-    'quarantine.kms_key_id: this version seals for an X25519 recipient only',
-    { key: 'quarantine.kms_key_id', hint: 'Give quarantine.recipient; docs/stream.md says how a key is made.' },
-  )
+  const { kmsKeyId } = quarantine.recipient
+  if (!sealingKeys)
+    throw new PseudolakeError('config/invalid', 'quarantine.kms_key_id: there is no KMS to ask', {
+      key: 'quarantine.kms_key_id',
+    })
+  const place = { table: `${table.database}.${table.table}`, stream: streamNameOf(job) }
+  return kmsSealer(kmsKeyId, place, sealingKeys(kmsKeyId))
 }

@@ -4,7 +4,7 @@ import type { ConsumerOptions } from '../../lib/kinesis/consumer.ts'
 import type { Kinesis } from '../../lib/kinesis/kinesis.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { TargetOutside } from '../batch/target.ts'
-import type { Sealer } from './quarantine/sealer.ts'
+import type { Sealer } from './quarantine/sealed.ts'
 import type { StreamEvent } from './report.ts'
 
 export interface StreamOutside extends TargetOutside {

@@ -145,6 +145,7 @@ export class StreamRun {
     const { connect, storage, random, clock, sealer, runId: run } = this.#outside
     const { table, dedupe, quarantine, name } = this.#job
     this.#client ??= await connect()
+    await sealer?.ready?.()
     const work = new AbortController()
     this.#shared = {
       client: this.#client,

@@ -9,7 +9,7 @@ import { readStreamMark } from '../mark.ts'
 import type { StreamPlaces } from '../open.ts'
 import { digestOf, readList, type SealedObject } from './list.ts'
 import { readReplayed } from './replayed.ts'
-import type { Opener } from './sealer.ts'
+import type { Opener } from './sealed.ts'
 import type { SealedRecord } from './sealing.ts'
 
 export interface QuarantinedObject extends SealedObject {
@@ -63,7 +63,7 @@ export function selected(
   return names.length === 0 ? objects : objects.filter(({ name }) => names.includes(name))
 }
 
-/** @throws PseudolakeError `quarantine/unreadable` */
+/** @throws PseudolakeError `quarantine/unreadable`; what the opener throws */
 export async function openObject(
   storage: Storage,
   { location, sha256, shard }: SealedObject,
@@ -74,7 +74,8 @@ export async function openObject(
     throw new PseudolakeError('quarantine/unreadable', `${location}: its bytes are not those that were sealed`, {
       location,
     })
-  const lines = Buffer.from(opener.open(bytes, location).plain).toString().split('\n')
+  const { plain } = await opener.open(bytes, location)
+  const lines = Buffer.from(plain).toString().split('\n')
   return lines
     .filter((line) => line !== '')
     .map((line) => {

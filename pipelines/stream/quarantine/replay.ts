@@ -20,7 +20,7 @@ import { BadRecord } from '../values.ts'
 import { RowsWriter } from '../writer.ts'
 import { openObject, openQuarantine, type QuarantinedObject, selected } from './contents.ts'
 import { readReplayed, readReplayMark, replayProperty, writeReplayed } from './replayed.ts'
-import type { Opener } from './sealer.ts'
+import type { Opener } from './sealed.ts'
 
 export interface ReplayOutside {
   readonly opener: Opener

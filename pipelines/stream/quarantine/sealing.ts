@@ -4,7 +4,7 @@ import type { Storage } from '../../../lib/storage/storage.ts'
 import type { StreamState } from '../mark.ts'
 import type { BadReason } from '../values.ts'
 import { digestOf, type SealedObject, writeList } from './list.ts'
-import type { Sealer } from './sealer.ts'
+import type { Sealer } from './sealed.ts'
 
 /** A record as it lies sealed: a line of JSON. */
 export interface SealedRecord {

@@ -18,7 +18,8 @@ import { readStreamConfig } from '../../../pipelines/config/load.ts'
 import { connectService } from '../../../pipelines/service.ts'
 import { asBatch, type StreamJob, streamJob } from '../../../pipelines/stream/job.ts'
 import type { StreamOptions } from '../../../pipelines/stream/outside.ts'
-import { x25519Sealer } from '../../../pipelines/stream/quarantine/sealer.ts'
+import type { Sealer } from '../../../pipelines/stream/quarantine/sealed.ts'
+import { x25519Sealer } from '../../../pipelines/stream/quarantine/x25519.ts'
 import type { StreamEvent, StreamReport } from '../../../pipelines/stream/report.ts'
 import { StreamRun } from '../../../pipelines/stream/run.ts'
 import { type Lake, lake } from '../../helpers/lake.ts'
@@ -49,6 +50,7 @@ export interface Outside {
   readonly storage?: Storage
   readonly catalog?: Catalog
   readonly clock?: Clock
+  readonly sealer?: Sealer | undefined
   readonly signal?: AbortSignal
   readonly runId?: string
   readonly onEvent?: (event: StreamEvent) => void
@@ -98,9 +100,10 @@ export async function stage(shards = 2, options: Partial<Parameters<typeof memor
         consumer: { pace: { busyMs: 1, idleMs: 5, backoffMs: 1, maxBackoffMs: 20 }, resyncMs: 500 },
         connect: () => (outside.service ? outside.service(connect) : connect()),
         sealer:
-          job.quarantine && 'x25519' in job.quarantine.recipient
+          outside.sealer ??
+          (job.quarantine && 'x25519' in job.quarantine.recipient
             ? x25519Sealer(job.quarantine.recipient.x25519)
-            : undefined,
+            : undefined),
         clock,
         random: Math.random,
         uuid: randomUUID,
