@@ -76,7 +76,7 @@ export const tableVerify: Command = {
 const SHOWN = 20
 
 function text(report: VerifyReport): string {
-  const { checked, counts, findings, jobs, notes } = report
+  const { checked, counts, findings, jobs, streams, notes } = report
   const kinds = Object.keys(counts) as FindingKind[]
   const young = findings.filter((finding) => finding.maybe_in_flight).length
   const lines = [
@@ -88,6 +88,11 @@ function text(report: VerifyReport): string {
       (job) =>
         `job ${job.job}: epoch ${count(job.epoch)}, ${count(job.inputs)} inputs, ${count(job.files_in_table)} of their files are in the table` +
         `${job.files_removed > 0 ? `, ${count(job.files_removed)} were removed by later snapshots` : ''}`,
+    ),
+    ...streams.map(
+      (stream) =>
+        `stream ${stream.job}: epoch ${count(stream.epoch)}, ${count(stream.shards)} shards, ${count(stream.ended)} of them at their ends, ${count(stream.marks)} marks in its history` +
+        `${stream.quarantined > 0 ? `; ${count(stream.quarantined)} records were sealed in ${count(stream.objects)} objects (${count(stream.replayed)} replayed, ${count(stream.purged)} purged)` : ''}`,
     ),
     ...notes.map((note) => `note: ${note}`),
   ]

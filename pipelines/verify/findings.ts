@@ -21,10 +21,14 @@ export const FINDING_KINDS = {
   'not-a-pseudonym': 'A replaced column holds a value that is neither null, empty nor a well-formed pseudonym.',
   pin: 'A column’s pin, or what the table was approved for, cannot be read or is about no column of the table.',
   'metrics-mode': 'Other writers are not told to keep a replaced column’s values out of bounds.',
-  mark: 'A job’s mark cannot be read.',
+  mark: 'A job’s mark cannot be read, or is not the one that it was committed with.',
   ledger: 'A job’s ledger is gone, damaged, or not the one that its mark names.',
   'rolled-back': 'The table was rolled back behind a job’s mark.',
   'ledger-file-gone': 'A data file that a ledger names is not in the table, and no snapshot says that it was removed.',
+  positions: 'A stream’s epochs or positions went back, and nobody has set them.',
+  quarantine:
+    'A stream’s quarantine has not what its mark names: a list or a sealed object is gone, changed or miscounted.',
+  'seen-keys': 'The keys that a stream has seen (dedupe) are gone, or not those that its mark names.',
   orphan: 'A file that nothing reaches lies under the table’s or the ledgers’ folder.',
 } as const
 

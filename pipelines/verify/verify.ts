@@ -16,6 +16,7 @@ import { nothingReached, type Reached, reachableFiles } from './manifests.ts'
 import { checkMarks, type JobSummary } from './marks.ts'
 import { findLedgerOrphans, findTableOrphans, type OrphanChecks } from './orphans.ts'
 import { protectedColumns } from './protected.ts'
+import { checkStreams, type StreamSummary } from './streams.ts'
 
 export interface VerifyOptions {
   readonly storage: Storage
@@ -52,6 +53,7 @@ export interface VerifyReport {
   readonly checked: Reached['counts'] & { readonly bytes: number }
   readonly replaced_columns: readonly string[]
   readonly jobs: readonly JobSummary[]
+  readonly streams: readonly StreamSummary[]
   readonly counts: Readonly<Partial<Record<FindingKind, number>>>
   readonly findings: readonly Finding[]
   /** Findings that are in `counts` only: the first 1,000 of a kind are listed, of orphans the first 10,000. */
@@ -94,6 +96,7 @@ async function verify(state: TableState, options: VerifyOptions): Promise<Verify
     options.onProgress,
   )
   const { jobs, folders } = await checkMarks(walk)
+  const streams = await checkStreams(walk)
   await findOrphans(
     state,
     options,
@@ -110,6 +113,7 @@ async function verify(state: TableState, options: VerifyOptions): Promise<Verify
     checked: { ...reached.counts, bytes },
     replaced_columns: [...columns.names],
     jobs,
+    streams,
     counts: findings.counts,
     findings: findings.kept,
     left_out: findings.leftOut,

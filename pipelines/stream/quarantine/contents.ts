@@ -46,7 +46,7 @@ async function statusOf(storage: Storage, { location }: SealedObject, replayed: 
 }
 
 /** Beside an object that was removed on purpose: when, and why. */
-function purgedLocation(location: string): string {
+export function purgedLocation(location: string): string {
   return location.replace(/\.sealed$/, '.purged.json')
 }
 

@@ -50,10 +50,19 @@ export async function writeList(
   return { location, sha256: digestOf(bytes), records }
 }
 
-/** Every object, in the order in which they were sealed. @throws PseudolakeError `quarantine/unreadable` */
-export async function readList(storage: Storage, ref: StateRef): Promise<SealedObject[]> {
+/**
+ * Every object, in the order in which they were sealed.
+ * @param onFile is told of each list
+ * @throws PseudolakeError `quarantine/unreadable`
+ */
+export async function readList(
+  storage: Storage,
+  ref: StateRef,
+  onFile?: (location: string) => void,
+): Promise<SealedObject[]> {
   const lists: (readonly SealedObject[])[] = []
   for (let next: StateRef | undefined = ref; next; ) {
+    onFile?.(next.location)
     const file: ListFile = await readFile(storage, next)
     lists.unshift(file.objects)
     next = file.previous
