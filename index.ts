@@ -1,4 +1,11 @@
 /** `pseudolake`: the batch run, queries, configuration, verification and upkeep of tables. The parts below have sub-paths: parquet, iceberg, client, service. */
+export {
+  type DatagenContext,
+  type DatagenOptions,
+  type DatagenResult,
+  type Distribution,
+  generate as datagen,
+} from './datagen/index.ts'
 export type { Clock } from './lib/core/clock.ts'
 export { systemClock } from './lib/core/clock.ts'
 export type { ErrorCode, ErrorContext } from './lib/core/errors.ts'
