@@ -13,6 +13,7 @@ import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { PseudolakeError } from '../core/errors.ts'
 import { assumedRole, type CredentialProvider, defaultCredentials } from './credentials.ts'
 import { type RequestHandler, requestHandler } from './handler.ts'
+import { leaveLargeBodiesUnsigned } from './payload.ts'
 import { AWS_SERVICES, type AwsService, type AwsSettings, type Env, endpointOf, regionOf } from './settings.ts'
 import { type Sign, signer } from './sign.ts'
 
@@ -109,7 +110,7 @@ export function openAws({ env }: AwsOptions): Aws {
 
   async function s3(common: Common): Promise<S3Client> {
     const { S3Client } = await import('@aws-sdk/client-s3')
-    return new S3Client({
+    const made = new S3Client({
       ...common,
       // lib/storage/s3 tries again by itself, and tells of a bucket in another region: see its `S3_CLIENT_SETTINGS`.
       maxAttempts: 1,
@@ -123,6 +124,8 @@ export function openAws({ env }: AwsOptions): Aws {
         ...(!env.AWS_RESPONSE_CHECKSUM_VALIDATION && { responseChecksumValidation: 'WHEN_REQUIRED' as const }),
       }),
     })
+    leaveLargeBodiesUnsigned(made)
+    return made
   }
 
   return {

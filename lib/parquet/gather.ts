@@ -4,6 +4,7 @@ import { decodePlain, plainDictionary } from './decode.ts'
 import type { ColumnChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from './page.ts'
+import type { AheadReader } from './parallel-ranges.ts'
 import type { Place } from './place.ts'
 import { rangeReader, Window } from './ranges.ts'
 import { readingAhead } from './reading-ahead.ts'
@@ -28,6 +29,8 @@ const MOST_ASKING = 4
 const KEPT_BYTES = 16 << 20
 /** Dictionaries that are kept beside their numbers. */
 const KEPT_PAGES_BYTES = 16 << 20
+/** Of those, of row groups that were rewritten already. */
+const KEPT_BEHIND_BYTES = 1 << 20
 /** That may be under way of a column, where answers are late. Each column has its own. */
 const AHEAD_BYTES = 8 << 20
 
@@ -38,6 +41,11 @@ export interface GatherOptions {
   readonly replacement: Replacement
   /** Texts that are asked for together. */
   readonly flush: number
+  /**
+   * Of the rewriting that follows, where the storage answers late: what it holds ahead is looked at there, and no further. So each byte is
+   * fetched once.
+   */
+  readonly ahead?: AheadReader | undefined
   readonly signal?: AbortSignal
 }
 
@@ -50,7 +58,11 @@ export class Gathering {
   #keptPages = 0
 
   constructor(options: GatherOptions) {
-    const { storage, file, leaf, signal } = options
+    const { storage, file, leaf, ahead, signal } = options
+    if (ahead) {
+      this.#options = options
+      return
+    }
     const ranges = file.rowGroups.flatMap(({ columns }) => wanted(columns[leaf.column]))
     this.#options = {
       ...options,
@@ -71,16 +83,32 @@ export class Gathering {
   async upTo(rowGroup: number): Promise<void> {
     const { file, replacement } = this.#options
     if (rowGroup < this.#to) return
-    this.#known.clear()
-    this.#keptPages = 0
+    this.#forget(rowGroup)
     replacement.makeRoom(true)
     this.#to = rowGroup
     while (this.#to < file.rowGroups.length) {
+      if (this.#to > rowGroup && !this.#isNear(this.#to)) break
       await this.#gather(this.#to++)
       if (replacement.full) break
     }
     await replacement.settle()
     replacement.gathered()
+  }
+
+  #isNear(rowGroup: number): boolean {
+    const { ahead, file, leaf } = this.#options
+    return !ahead || wanted(file.rowGroups[rowGroup]?.columns[leaf.column]).every(([, end]) => ahead.reaches(end))
+  }
+
+  /** What was rewritten. The last of it may still be on its way to the storage, and is looked at there. */
+  #forget(rowGroup: number): void {
+    let behind = 0
+    for (const index of [...this.#known.keys()].reverse()) {
+      const page = this.#known.get(index)?.page
+      if (page && index < rowGroup && behind < KEPT_BEHIND_BYTES) behind += page.body.length
+      else this.#known.delete(index)
+    }
+    this.#keptPages = behind
   }
 
   async #gather(rowGroup: number): Promise<void> {
@@ -133,7 +161,7 @@ function wanted(chunk: ColumnChunk | undefined): [start: number, end: number][] 
 
 /** A dictionary's entries, and the values of pages that do without. What need not be read is not. */
 async function* plainValues(
-  { storage, file, leaf, signal }: GatherOptions,
+  { storage, file, leaf, ahead, signal }: GatherOptions,
   rowGroup: number,
   memory: Memory,
 ): AsyncGenerator<PlainValues> {
@@ -141,7 +169,7 @@ async function* plainValues(
   if (!chunk || chunk.values === 0) return
   const place: Place = { location: file.object.location, column: leaf.path, rowGroup }
   const dictionaryOnly = allInDictionary(chunk)
-  const source = rangeReader(storage, file.object, wanted(chunk), signal, memory.window)
+  const source = ahead ? { read: ahead.look } : rangeReader(storage, file.object, wanted(chunk), signal, memory.window)
   let entries: number | undefined
   for await (const page of readPages(source, chunk, place, { signal, dictionaryOnly })) {
     if (page.header.type === PAGE.DICTIONARY) {

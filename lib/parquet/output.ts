@@ -12,6 +12,8 @@ export interface Sink {
   write(bytes: Uint8Array, from?: number): Promise<void>
   /** Bytes `[start, end)` of the input as they are. */
   copy(source: RangeReader, start: number, end: number): Promise<void>
+  /** Before something is read of the input that is not copied: copies that wait are made, while their bytes are still there. */
+  settle?(): Promise<void>
 }
 
 /** Copies that wait for what follows them: columns that stand side by side here and there are one. */
@@ -60,8 +62,12 @@ export class Output implements Sink {
     else this.#run = { source, start, end, at }
   }
 
-  async flush(): Promise<void> {
+  async settle(): Promise<void> {
     if (this.#run) await this.#settle()
+  }
+
+  async flush(): Promise<void> {
+    await this.settle()
     await this.#hand()
   }
 

@@ -15,6 +15,14 @@ interface Piece {
   room?: Uint8Array
 }
 
+/** A reader that may also look at what it will read later. */
+export interface AheadReader extends RangeReader {
+  /** Bytes that `read` will be asked for later: they stay for it. @returns as `read`, but valid until `read` is called */
+  look(start: number, end: number): Promise<Uint8Array>
+  /** Whether bytes up to `end` may be held together with what `read` was asked for last. */
+  reaches(end: number): boolean
+}
+
 /**
  * @param needed `[start, end)` of what will be read, in the order of reading; what is not in it is read when it is asked for, by itself
  * @param shape of the storage
@@ -25,7 +33,7 @@ export function parallelRanges(
   needed: Iterable<readonly [number, number]>,
   shape: ReadShape,
   signal?: AbortSignal,
-): RangeReader {
+): AheadReader {
   const pieces = requests(needed, shape)
   /** Pieces before `first` are gone, those before `begun` were asked for. */
   let first = 0
@@ -90,25 +98,47 @@ export function parallelRanges(
     return [from, to]
   }
 
+  /** Whether the pieces up to this one may be held together. */
+  function fits(last: number): boolean {
+    let bytes = 0
+    for (const { start, end } of pieces.slice(first, last + 1)) bytes += end - start
+    return last - first < shape.underWay && bytes <= shape.aheadBytes
+  }
+
+  async function bytesOf(start: number, end: number, from: number, to: number): Promise<Uint8Array> {
+    const head = pieces[from] as Piece
+    if (from === to) return ((await head.bytes) as Uint8Array).subarray(start - head.start, end - head.start)
+    const bytes = new Uint8Array(end - start)
+    for (let i = from; i <= to; i++) {
+      const piece = pieces[i] as Piece
+      const read = (await piece.bytes) as Uint8Array
+      const part = read.subarray(Math.max(0, start - piece.start), Math.min(read.length, end - piece.start))
+      bytes.set(part, Math.max(0, piece.start - start))
+    }
+    return bytes
+  }
+
   return {
     async read(start, end) {
       signal?.throwIfAborted()
       if (start === end) return new Uint8Array(0)
       const found = across(start, end)
       if (!found) return load(start, end)
-      const [from, to] = found
-      drop(from)
-      readOn(to)
-      const head = pieces[from] as Piece
-      if (from === to) return ((await head.bytes) as Uint8Array).subarray(start - head.start, end - head.start)
-      const bytes = new Uint8Array(end - start)
-      for (let i = from; i <= to; i++) {
-        const piece = pieces[i] as Piece
-        const read = (await piece.bytes) as Uint8Array
-        const part = read.subarray(Math.max(0, start - piece.start), Math.min(read.length, end - piece.start))
-        bytes.set(part, Math.max(0, piece.start - start))
-      }
-      return bytes
+      drop(found[0])
+      readOn(found[1])
+      return bytesOf(start, end, ...found)
+    },
+    async look(start, end) {
+      signal?.throwIfAborted()
+      if (start === end) return new Uint8Array(0)
+      const found = across(start, end)
+      if (!found || !fits(found[1])) return load(start, end)
+      readOn(found[1])
+      return bytesOf(start, end, ...found)
+    },
+    reaches(end) {
+      const last = pieces.findIndex((piece, i) => i >= first && within(piece, end - 1))
+      return last >= 0 && fits(last)
     },
   }
 }
@@ -117,14 +147,23 @@ function within({ start, end }: Piece, at: number): boolean {
   return start <= at && at < end
 }
 
+/** Of the first request: who waits for it has something to do while the next, each twice as large, are under way. */
+const FIRST_BYTES = 1 << 20
+
 /** What one request fetches. Pure. */
 export function requests(
   needed: Iterable<readonly [number, number]>,
   { gapBytes, requestBytes }: Pick<ReadShape, 'gapBytes' | 'requestBytes'>,
 ): Piece[] {
   const pieces: { start: number; end: number }[] = []
+  let most = Math.min(FIRST_BYTES, requestBytes)
   const add = (start: number, end: number) => {
-    for (let at = start; at < end; at += requestBytes) pieces.push({ start: at, end: Math.min(end, at + requestBytes) })
+    for (let at = start; at < end; ) {
+      const to = Math.min(end, at + most)
+      pieces.push({ start: at, end: to })
+      if (to === at + most) most = Math.min(2 * most, requestBytes)
+      at = to
+    }
   }
   let run: { start: number; end: number } | undefined
   for (const [start, end] of needed) {

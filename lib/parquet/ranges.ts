@@ -1,5 +1,5 @@
 import type { Storage, StoredObject } from '../storage/storage.ts'
-import { parallelRanges } from './parallel-ranges.ts'
+import { type AheadReader, parallelRanges } from './parallel-ranges.ts'
 import { corrupt } from './place.ts'
 import type { RangeReader } from './range-reader.ts'
 
@@ -118,6 +118,17 @@ export function rangeReader(
       return window.subarray(0, end - start)
     },
   }
+}
+
+/** As `rangeReader`, for who also looks at what will be read later; undefined where answers are not late. */
+export function aheadReader(
+  storage: Storage,
+  object: StoredObject,
+  needed: readonly (readonly [number, number])[],
+  signal?: AbortSignal,
+): AheadReader | undefined {
+  const shape = storage.reads?.(object.location)
+  return shape && !storage.inMemory?.(object) ? parallelRanges(storage, object, needed, shape, signal) : undefined
 }
 
 /** A window would be a copy. */

@@ -7,10 +7,11 @@ import { MAGIC, serializeFooter, type WrittenRowGroup } from './footer.ts'
 import type { Gathering } from './gather.ts'
 import type { ParquetFile } from './open.ts'
 import { Output } from './output.ts'
+import type { AheadReader } from './parallel-ranges.ts'
 import { type RemoteRowGroup, writePieces } from './pieces.ts'
 import type { RewritePlan } from './plan.ts'
 import type { Provenance } from './provenance.ts'
-import { rangeReader } from './ranges.ts'
+import { aheadReader, type RangeReader, rangeReader } from './ranges.ts'
 import type { Replace } from './replace.ts'
 import { Replacements } from './replacements.ts'
 import { neededRanges, rewriteRowGroup } from './row-group.ts'
@@ -28,6 +29,8 @@ export interface RewriteOptions {
   readonly replace: Replace | Replacements
   /** Looks values up before they are needed, by position of the column in the output. */
   readonly gathering?: ReadonlyMap<number, Gathering>
+  /** Reads the input, where somebody looked at what it holds before: of `rewriteSource`. @default one of its own */
+  readonly source?: RangeReader | undefined
   /** Gives row groups that are made elsewhere, by their position in the plan; asked in order. @default they are made here */
   readonly rowGroup?: (position: number) => RemoteRowGroup
   /** As parquet-format wants it: `application version X (build Y)`. */
@@ -49,8 +52,8 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
   const { file, writer, signal, onProgress } = options
   try {
     checkPlan(plan, file)
-    const least = options.provenance?.sampled ? writer.copying?.leastBytes : undefined
-    const source = rangeReader(options.storage, file.object, neededRanges(plan.rowGroups, least), signal)
+    const source =
+      options.source ?? rangeReader(options.storage, file.object, neededOf(plan, writer, options.provenance), signal)
     const out = new Output(writer, options.provenance, file.object)
     await out.write(MAGIC)
 
@@ -84,6 +87,18 @@ export async function rewrite(plan: RewritePlan, options: RewriteOptions): Promi
     await writer.abort()
     throw error
   }
+}
+
+/** The source of a rewriting that is to come, to be looked at before; undefined where answers are not late. */
+export function rewriteSource(
+  plan: RewritePlan,
+  { storage, file, writer, provenance, signal }: Omit<RewriteOptions, 'replace' | 'createdBy'>,
+): AheadReader | undefined {
+  return aheadReader(storage, file.object, neededOf(plan, writer, provenance), signal)
+}
+
+function neededOf(plan: RewritePlan, writer: ObjectWriter, provenance: Provenance | undefined): [number, number][] {
+  return neededRanges(plan.rowGroups, provenance?.sampled ? writer.copying?.leastBytes : undefined)
 }
 
 function replacementsOf(plan: RewritePlan, replace: Replace | Replacements): Replacements {

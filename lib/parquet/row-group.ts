@@ -45,8 +45,9 @@ export async function rewriteRowGroup(group: PlannedRowGroup, work: RowGroupWork
   const { gathering, signal } = work
   for (const column of gathering?.values() ?? []) await column.upTo(group.index)
   const chunks: WrittenChunk[] = []
-  for (const i of group.chunks.keys()) {
+  for (const [i, { action }] of group.chunks.entries()) {
     signal?.throwIfAborted()
+    if (action !== 'copy') await work.out.settle?.()
     chunks.push(await rewriteChunk(chunkTask(work, group, i, gathering?.get(i)?.known.get(group.index))))
   }
   return { rows: group.rows, chunks }

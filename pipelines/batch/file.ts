@@ -1,12 +1,12 @@
 /** One input file to one data file. */
 import { fieldIdsFor } from '../../lib/iceberg/parquet-schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import { Gathering } from '../../lib/parquet/gather.ts'
+import { Gathering, type GatherOptions } from '../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
 import type { ConstantColumn, OutputColumn } from '../../lib/parquet/output-tree.ts'
 import type { RemoteRowGroup } from '../../lib/parquet/pieces.ts'
 import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
-import { rewrite } from '../../lib/parquet/rewrite.ts'
+import { rewrite, rewriteSource } from '../../lib/parquet/rewrite.ts'
 import type { LeafNode } from '../../lib/parquet/schema.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { Approved } from '../pins.ts'
@@ -95,13 +95,14 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
     const constants = await constantsOf(shape, work)
     const plan = planRewrite(file, shape.treatments, { fieldIds: work.fieldIds, constants, renames: shape.renames })
     const rowGroup = work.groups?.of(input, constants, plan.rowGroups.length)
+    const provenance = gate.provenance()
     // Threads ask by themselves, and their requests are filled from what all of them ask.
-    const gathering = rowGroup ? new Map<number, Gathering>() : gatheringOf(plan, work)
+    const source = rowGroup ? undefined : rewriteSource(plan, { storage, file, writer: stored, provenance, signal })
+    const gathering = rowGroup ? new Map<number, Gathering>() : gatheringOf(plan, { ...work, ahead: source })
     const first = plan.rowGroups[0]?.index ?? 0
     for (const column of gathering.values()) await timings.time('pseudonymize', () => column.upTo(first))
     const columnOf = new Map(plan.columns.map(({ source }, i) => [source?.column, i]))
     const known = ({ column }: LeafNode, group: number) => gathering.get(columnOf.get(column) ?? -1)?.known.get(group)
-    const provenance = gate.provenance()
     const look = gateWork({ file, input, shape, pinned, plan, output, provenance, known })
     const handed = await gate.handed(look, stored)
     const writer = checksummed(handed?.writer ?? stored)
@@ -116,6 +117,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
       onProgress: work.onProgress,
       replace: replacers.tables,
       gathering,
+      source,
       ...(handed && { onRowGroup: (group, i) => timings.time('gate', () => gate.rowGroup(looked, group, i)) }),
       ...(rowGroup && { rowGroup }),
     })
@@ -151,13 +153,20 @@ export async function constantsOf(
 /** Requests are full when the values of the whole file are known before it is rewritten, or of as many row groups as a table holds. */
 export function gatheringOf(
   plan: RewritePlan,
-  { storage, file, replacers, signal }: Pick<FileWork, 'storage' | 'file' | 'replacers' | 'signal'>,
+  {
+    storage,
+    file,
+    replacers,
+    ahead,
+    signal,
+  }: Pick<FileWork, 'storage' | 'file' | 'replacers' | 'signal'> & Pick<GatherOptions, 'ahead'>,
 ): Map<number, Gathering> {
   const gathering = new Map<number, Gathering>()
   for (const [i, column] of plan.columns.entries()) {
     if (!column.replaced || column.perCell || !isFromInput(column)) continue
     const replacement = replacers.tables.of(column)
-    gathering.set(i, new Gathering({ storage, file, leaf: column.source, replacement, flush: FLUSH_VALUES, signal }))
+    const options = { storage, file, leaf: column.source, replacement, flush: FLUSH_VALUES, ahead, signal }
+    gathering.set(i, new Gathering(options))
   }
   // Columns that take turns would forget each other's values before they are needed.
   if (replacers.tables.crowded) gathering.clear()

@@ -6,6 +6,7 @@ import { finishInput } from './finish.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { type Replacers, replacersFor } from './replacer.ts'
+import { SmallInputs } from './small-inputs.ts'
 import type { FileThreads } from './threads/files.ts'
 import type { GroupThreads } from './threads/groups.ts'
 import type { Threads } from './threads/thread.ts'
@@ -21,6 +22,8 @@ const DEFAULT_LEAST_FILE_BYTES = 256 << 20
  */
 const THREAD_MB = { few: 160, many: 320 }
 const OWN_MB = { few: 160, many: 128 }
+/** What is under way of a thread's reads and writes beside, where answers are late: 40 MB of parts and 32 of what is read. */
+const LATE_MB = 80
 /** Different values of a run that are few. */
 const FEW_VALUES = 50_000
 
@@ -48,9 +51,11 @@ export class Runner {
   #files: FileThreads | undefined
   #groups: GroupThreads | undefined
   #replacers: Replacers | undefined
+  readonly #small: SmallInputs
 
   constructor(options: RunnerOptions) {
     this.#options = options
+    this.#small = new SmallInputs(options.storage, options.signal)
   }
 
   /**
@@ -61,10 +66,11 @@ export class Runner {
   async begin(step: StepWork, inputs: readonly InputFile[], values: number, only?: ParquetFile): Promise<number> {
     this.#step = step
     this.#only = only
-    const { threads, job, gate } = this.#options
+    const { threads, job, gate, storage } = this.#options
     const { most = 1, leastBytes = DEFAULT_LEAST_BYTES, leastFileBytes = DEFAULT_LEAST_FILE_BYTES } = threads ?? {}
     const { memory_mb: memory, threads: asked = most } = job.settings.limits
-    const room = (kind: 'few' | 'many') => Math.floor((memory - OWN_MB[kind]) / THREAD_MB[kind])
+    const late = inputs.some(({ object }) => storage.reads?.(object.location)) ? LATE_MB : 0
+    const room = (kind: 'few' | 'many') => Math.floor((memory - OWN_MB[kind]) / (THREAD_MB[kind] + late))
     // Mode random has a value for each cell.
     const areFew = values <= FEW_VALUES && !job.columns.some(({ mode }) => mode === 'random')
     const n = Math.min(most, asked, room(areFew ? 'few' : 'many'))
@@ -86,6 +92,8 @@ export class Runner {
       else this.#groups ??= new (await import('./threads/groups.ts')).GroupThreads(this.#threads)
     }
     this.#threads?.begin(step)
+    // A CSV is read as it comes.
+    this.#small.begin(job.csv ? [] : inputs)
     return this.#files ? n : 1
   }
 
@@ -96,9 +104,10 @@ export class Runner {
   }
 
   /** @throws as `finishInput` */
-  run(input: InputFile, output: string, onProgress: InputWork['onProgress']): Promise<Finished> {
+  async run(input: InputFile, output: string, onProgress: InputWork['onProgress']): Promise<Finished> {
     if (this.#files) return this.#files.run(input, output, onProgress)
-    const { job, client, storage, signal, timings, gate } = this.#options
+    const { job, client, signal, timings, gate } = this.#options
+    const storage = await this.#small.of(input)
     this.#replacers ??= replacersFor(job, client.client, { share: 1, alone: true }, signal)
     const work = { ...(this.#step as StepWork), storage, signal, timings, gate, replacers: this.#replacers }
     const groups = this.#groups

@@ -12,6 +12,7 @@ import { isPseudolakeError } from '../../lib/core/errors.ts'
 import type { WrittenColumn, WrittenFile } from '../../lib/parquet/written.ts'
 import type { ObjectCopying, ObjectWriter, Storage, StoredObject, Version } from '../../lib/storage/storage.ts'
 import { hashInput } from '../marks.ts'
+import { inOrder } from './in-order.ts'
 import type { InputFile } from './inputs.ts'
 
 const VERSION = 2
@@ -194,7 +195,8 @@ export class Unpublished {
     let removed = await this.#removeUnfinished(data, table, ledgersOf)
     // By what is in the table and not by what stands on the list: a file that is there must stay, however often it is listed.
     const kept = new Set([...this.#taken].flatMap((location) => locationsOf(this.#entries.get(location))))
-    for (const [location, entry] of this.#entries) {
+    const atOnce = this.#storage.reads?.(this.#folder)?.underWay ?? 1
+    await inOrder([...this.#entries], atOnce, async ([location, entry]) => {
       try {
         for (const file of locationsOf(entry)) {
           if (kept.has(file)) continue
@@ -206,7 +208,7 @@ export class Unpublished {
       } catch {
         // The next run that commits comes by again.
       }
-    }
+    })
     return removed
   }
 

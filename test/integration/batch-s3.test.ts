@@ -96,6 +96,48 @@ test('columns that are copied are moved by the store, and the table is that of a
   expect(Object.values(JSON.parse(readFileSync(join(home.dir, 'sum.json'), 'utf8'))).map(String)).toEqual(local)
 }, 60_000)
 
+test('an input is read once, whatever is looked up in it, in little memory', async () => {
+  const reads = { requestBytes: 300_000, gapBytes: 1000, aheadBytes: 900_000 }
+  const { put, run, fake, rows: found } = await bucket({ reads })
+  const notes = 'md5(i::varchar) || md5((i * 7)::varchar) || md5((i * 11)::varchar) as note'
+  await put('a.parquet', rows(0, 60_000).replace("'note ' || i as note", notes), 2048)
+  const size = fake.buckets.get('raw')?.objects.get('in/a.parquet')?.content.bytes ?? 0
+  expect(size).toBeGreaterThan(3 * reads.aheadBytes)
+  expect(await run()).toMatchObject({ status: 'done', rows: 60_000, gate: { passed: true } })
+  expect(await found()).toEqual(wanted(0, 60_000))
+  const fetched = fake.asked
+    .filter(({ operation, key }) => operation === 'GetObject' && key === 'in/a.parquet')
+    .map(({ headers }) => /^bytes=(\d+)-(\d+)$/.exec(String(headers.range))?.slice(1).map(Number) ?? [])
+    .map(([first = 0, last = 0]) => last + 1 - first)
+  const bytes = fetched.reduce((sum, one) => sum + one, 0)
+  // Both ends are read to open it.
+  expect(bytes).toBeLessThan(size + (64 << 10) + 1024)
+  expect(fetched.length).toBeLessThan(2 + 1.2 * Math.ceil(size / reads.requestBytes))
+}, 60_000)
+
+test('of many small files each is read while the one before it is rewritten, and read back by one request', async () => {
+  const { put, run, fake, rows: found } = await bucket()
+  for (let i = 0; i < 6; i++) await put(`${i}.parquet`, rows(1000 * i, 1000 * i + 1000))
+  expect(await run()).toMatchObject({ status: 'done', rows: 6000, files: 6, gate: { passed: true } })
+  expect(await found()).toEqual(wanted(0, 6000))
+  const order = fake.asked.map(({ operation, key, headers }) => `${operation} ${key} ${headers.range ?? ''}`)
+  const firstPut = order.findIndex((one) => /^PutObject warehouse\/db\/t\/data\//.test(one))
+  for (let i = 0; i < 6; i++) {
+    const size = fake.buckets.get('raw')?.objects.get(`in/${i}.parquet`)?.content.bytes ?? 0
+    const whole = order.indexOf(`GetObject in/${i}.parquet bytes=0-${size - 1}`)
+    expect(whole).toBeGreaterThan(0)
+    expect(whole).toBeLessThan(firstPut)
+  }
+  // Until it is listed as finished.
+  const data = /^PutObject (warehouse\/db\/t\/data\/\S+)/
+  for (const [i, one] of order.entries()) {
+    const key = data.exec(one)?.[1]
+    if (key === undefined) continue
+    const listed = order.findIndex((later, j) => j > i && later.startsWith('PutObject warehouse/_pseudolake/'))
+    expect(order.slice(i, listed).filter((later) => later.startsWith(`GetObject ${key}`))).toHaveLength(1)
+  }
+}, 60_000)
+
 test('an input that is written over while it is copied ends the run, and nothing of it is published', async () => {
   const { put, run, fake } = await bucket()
   const wide = (salt: string) =>

@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { requests } from '../../lib/parquet/parallel-ranges.ts'
-import { rangeReader } from '../../lib/parquet/ranges.ts'
+import { aheadReader, rangeReader } from '../../lib/parquet/ranges.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
 import type { ReadOptions, ReadShape, Storage, StoredObject } from '../../lib/storage/storage.ts'
 
 const SIZE = 300_000
 const bytes = Uint8Array.from({ length: SIZE }, (_, i) => (i * 2654435761) >>> 24)
 const SHAPE: ReadShape = { gapBytes: 500, requestBytes: 10_000, underWay: 4, aheadBytes: 40_000 }
+
+const same = (found: Uint8Array, at: number) => Buffer.compare(found, bytes.subarray(at, at + found.length)) === 0
 
 /** A storage of late answers, which counts what is under way. */
 async function late(shape = SHAPE) {
@@ -32,6 +34,14 @@ async function late(shape = SHAPE) {
   }
   return { storage, object: object as StoredObject, seen }
 }
+
+test('the first requests are small, so that there is something to do while the next are under way', () => {
+  const MB = 2 ** 20
+  const sizes = requests([[0, 40 * MB]], { gapBytes: 0, requestBytes: 8 * MB }).map(
+    ({ start, end }) => (end - start) / MB,
+  )
+  expect(sizes).toEqual([1, 2, 4, 8, 8, 8, 8, 1])
+})
 
 test('what one request fetches: near ranges together, none larger than it may be, in the order of reading', () => {
   const plan = (ranges: [number, number][]) => requests(ranges, SHAPE).map(({ start, end }) => [start, end])
@@ -107,6 +117,38 @@ test('who reads on finds the next requests under way, no more of them than there
   expect(seen.most).toBeGreaterThan(1)
   expect(seen.most).toBeLessThanOrEqual(SHAPE.underWay)
   expect(seen.mostBytes).toBeLessThanOrEqual(SHAPE.aheadBytes)
+})
+
+test('who looks ahead of a reader finds what the reader will find: no byte is fetched twice, and no more is held', async () => {
+  const { storage, object, seen } = await late()
+  const reader = aheadReader(storage, object, [[0, SIZE]])
+  if (!reader) throw new Error('there is none')
+  for (let at = 0, looked = 0; at < SIZE; at += 1000) {
+    for (; looked < SIZE && reader.reaches(Math.min(SIZE, looked + 1000)); looked += 1000)
+      expect(same(await reader.look(looked, looked + 1000), looked)).toBe(true)
+    expect(looked).toBeGreaterThan(at)
+    expect(looked - at).toBeLessThanOrEqual(SHAPE.aheadBytes)
+    expect(same(await reader.read(at, at + 1000), at)).toBe(true)
+  }
+  expect(seen.reads).toHaveLength(SIZE / SHAPE.requestBytes)
+  expect(seen.mostBytes).toBeLessThanOrEqual(SHAPE.aheadBytes)
+})
+
+test('a look at what cannot be held yet, or is not needed, is a request of its own, and takes nothing from the reader', async () => {
+  const { storage, object, seen } = await late()
+  const needed = [0, 100_000] as const
+  const reader = aheadReader(storage, object, [needed])
+  if (!reader) throw new Error('there is none')
+  for (const at of [90_000, 200_000]) {
+    expect(reader.reaches(at + 10)).toBe(false)
+    expect(same(await reader.look(at, at + 10), at)).toBe(true)
+  }
+  expect(seen.reads).toEqual([
+    [90_000, 90_010],
+    [200_000, 200_010],
+  ])
+  for (let at = 0; at < needed[1]; at += 5000) await reader.read(at, at + 5000)
+  expect(seen.reads).toHaveLength(2 + 10)
 })
 
 test('small ranges that are far from each other are under way together', async () => {

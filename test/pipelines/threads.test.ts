@@ -247,11 +247,18 @@ describe('row groups of one file', () => {
 
 test('there are as many threads as memory has room for: two by default where values come again, one where most are new', async () => {
   const gate = { full: false, max_match_ratio: 0.01, reidentify: false }
-  const atOnce = async (memory_mb: number, values: readonly number[], asked?: number, mode = 'deterministic') => {
+  const atOnce = async (
+    memory_mb: number,
+    values: readonly number[],
+    asked?: number,
+    mode = 'deterministic',
+    storage: object = {},
+  ) => {
     const limits = { memory_mb, threads: asked, max_identifiers: 900 }
     const job = { settings: { limits, gate }, columns: [{ name: 'a', mode }] }
     const runner = new Runner({
       job,
+      storage,
       threads: { most: 4, leastBytes: 0 },
       client: {},
       seed: 1,
@@ -279,6 +286,10 @@ test('there are as many threads as memory has room for: two by default where val
   expect(await atOnce(4096, [9_000_000])).toBe(4)
   expect(await atOnce(4096, [10], 3)).toBe(3)
   expect(await atOnce(4096, [10], 1)).toBe(1)
+  // What is under way from and to a bucket takes memory of each thread.
+  const bucket = { reads: () => ({}) }
+  expect(await atOnce(512, [10_000], undefined, undefined, bucket)).toBe(1)
+  expect(await atOnce(640, [10_000], undefined, undefined, bucket)).toBe(2)
 })
 
 test('where footers had promised fewer values than there are, one thread works on', async () => {
