@@ -8,6 +8,7 @@ import { type Shape, shapeOf } from '../batch/shape.ts'
 import { decide } from '../columns.ts'
 import { type DecoderOptions, RecordDecoder, type RecordOrigin } from './decode.ts'
 import type { StreamJob } from './job.ts'
+import { ruledFields } from './ruled.ts'
 import { nodesOf, type RecordField, type RecordType } from './schema.ts'
 
 /** Of a table that was approved for other columns than the configuration makes. */
@@ -32,7 +33,7 @@ export function streamInput({ stream }: Pick<StreamJob, 'stream'>): InputFile {
 export type ColumnsOptions = Pick<DecoderOptions, 'onNewField' | 'nulls' | 'refuses'>
 
 /**
- * @param fields of a record, those that no column is made of included
+ * @param fields of a record, those that no column is made of included; none where no record has shown any yet
  * @param options `nulls`: columns all the same
  * @throws PseudolakeError `config/invalid` where a rule and a field do not fit, or `unlisted_columns: fail` meets one without a rule
  */
@@ -42,8 +43,10 @@ export function columnsOf(
   { onNewField, nulls, refuses }: ColumnsOptions = {},
 ): StreamColumns {
   const { table } = job
-  const whole = withRuled(fields, table.columns)
-  const decisions = decide(nodesOf(whole).root, table.columns, table.unlisted, [], undefined, 'the schema')
+  // What is to be dropped shows with the first records.
+  const asked = fields.length > 0 ? table.columns : table.columns.filter(({ mode }) => mode !== 'drop')
+  const whole = fields.length > 0 ? withRuled(fields, table.columns) : ruledFields(table.columns)
+  const decisions = decide(nodesOf(whole).root, asked, table.unlisted, [], undefined, 'the schema')
   const kept = new Set(decisions.flatMap(({ kind, leaf }) => (kind === 'drop' ? [] : [pathKey(leaf.path)])))
   const sensitive = new Set(decisions.flatMap(({ kind, leaf }) => (kind === 'replace' ? [pathKey(leaf.path)] : [])))
   const shown = whole.flatMap((field) => pruned(field, [field.name], kept, sensitive))

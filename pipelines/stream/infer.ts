@@ -13,11 +13,16 @@ type Seen = RecordType | undefined
  * The fields of records, in the order in which they were first seen. What is null in all of them is taken for a string, and so is what has one
  * type here and another one there: the JSON text of such a value is kept.
  * @param records parsed exactly (json.ts)
+ * @param ruled fields that are there whatever records show: of what one has otherwise, a text is left
  */
-export function inferFields(records: readonly Readonly<Record<string, unknown>>[]): RecordField[] {
+export function inferFields(
+  records: readonly Readonly<Record<string, unknown>>[],
+  ruled: readonly RecordField[] = [],
+): RecordField[] {
   const seen = new Map<string, Seen>()
   for (const record of records)
     for (const [name, value] of Object.entries(record)) seen.set(name, merged(seen.get(name), seenOf(value)))
+  for (const { name, type } of ruled) seen.set(name, merged(seen.get(name), type))
   return [...seen].map(([name, type]) => ({ name, type: settled(type) }))
 }
 

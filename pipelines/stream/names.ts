@@ -1,12 +1,6 @@
 /** Names of fields and columns. Pure. */
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
-import type { ColumnRule } from '../batch/job.ts'
-
-/** Whether a field is pseudonymized as a whole. */
-export function isRuled(name: string, rules: readonly ColumnRule[]): boolean {
-  return rules.some(({ path, mode }) => mode !== 'drop' && path.length === 1 && path[0] === name)
-}
 
 /**
  * A name of a field as a message may have it, with a blank behind it: producers put values there too, as keys of maps, and what has digits

@@ -38,11 +38,12 @@ import {
   type StreamState,
   streamProperty,
 } from './mark.ts'
-import { inShapesOrder, isRuled, shownName } from './names.ts'
+import { inShapesOrder, shownName } from './names.ts'
 import type { StreamOptions, StreamOutside } from './outside.ts'
 import type { Sealing } from './quarantine/sealing.ts'
 import { type Caution, type RefusedTexts, refusedTexts } from './refused.ts'
 import type { CommitEvent, ShardCounts } from './report.ts'
+import { ruledFields } from './ruled.ts'
 import type { RecordField } from './schema.ts'
 import { type Counts, noCounts } from './totals.ts'
 import { BadRecord } from './values.ts'
@@ -346,12 +347,16 @@ export class Session {
       }
     }
     if (sample.length === 0) return
-    const { columns } = this.#job.table
     // A table that is there already has a text for what is pseudonymized.
-    const fields = inferFields(sample).map((field) =>
-      isRuled(field.name, columns) ? { ...field, type: { kind: 'leaf', type: 'string' } as const } : field,
-    )
-    this.#use(fields, undefined, undefined)
+    const fields = inferFields(sample, ruledFields(this.#job.table.columns))
+    try {
+      this.#use(fields, undefined, undefined)
+    } catch (error) {
+      if (!isPseudolakeError(error, 'input/column-missing')) throw error
+      const hint =
+        'The first records show it otherwise than the rule has it: declare `schema`, or write `element` where a list is.'
+      throw new PseudolakeError(error.code, error.message, { ...error.context, hint }, { cause: error.cause })
+    }
   }
 
   /** The columns of a set of fields, and the table's schema with them. */
