@@ -6,6 +6,7 @@ import { join } from 'node:path'
 const MODULES = [
   ['lib/core/wasm', 'texts.wasm'],
   ['lib/crypto/wasm', 'kernel.wasm'],
+  ['lib/crypto/cache/wasm', 'cache.wasm'],
   ['lib/parquet/wasm', 'pages.wasm'],
   ['pipelines/batch/gate/wasm', 'judge.wasm'],
 ]

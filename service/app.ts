@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/core/clock.ts'
+import type { PseudonymCache } from '../lib/crypto/cache/cache.ts'
 import type { Keyring } from '../lib/crypto/keyring.ts'
 import {
   type Direction,
@@ -13,7 +14,7 @@ import {
 import type { Problem, ProblemCode } from '../lib/wire/problem.ts'
 import { describe, isReadable, json, problemOf, refusal, text, wrongMethod } from './answers.ts'
 import type { Audit } from './audit/audit.ts'
-import { type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
+import { type Caller, type Identify, isPurpose, mayAskFor, mayCall, NOBODY } from './auth.ts'
 import { type Call, entryOf } from './call.ts'
 import { type LiveKeyring, withKeys } from './keys/live.ts'
 import { type Limit, rateLimit } from './limits.ts'
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly pause: () => Promise<unknown>
   /** For large requests, and many at once. @default this thread does everything */
   readonly threads?: Threads
+  /** What each caller asked before, of the keyring's kernels. @default everything is made anew */
+  readonly cache?: PseudonymCache | undefined
   /** Which `Host` may be asked for. @default any */
   readonly allowsHost?: (host: string | undefined) => boolean
   readonly log: (entry: LogEntry) => void
@@ -172,13 +175,13 @@ export function createApp(options: AppOptions): App {
     if (counts.inFlight >= maxInFlight) return refuse(call, { code: 'service/busy', retryAfterSeconds: 1 })
     counts.started()
     try {
-      return await work(request, call, query)
+      return await work(request, call, query, caller)
     } finally {
       counts.ended()
     }
   }
 
-  async function work(request: ServiceRequest, call: Call, query: Query): Promise<Handled> {
+  async function work(request: ServiceRequest, call: Call, query: Query, caller: Caller): Promise<Handled> {
     const body = await request.body()
     if (typeof body === 'string')
       return refuse(call, { code: body, ...(body === 'service/busy' && { retryAfterSeconds: 1 }) })
@@ -195,6 +198,7 @@ export function createApp(options: AppOptions): App {
           request.signal?.throwIfAborted()
         },
         threads: options.threads,
+        remembered: options.cache && { cache: options.cache, caller },
       }
       answer = await withKeys(keyring, (keys) => asked.answer(keys, query, own))
     } catch (error) {

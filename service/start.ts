@@ -1,6 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { type Clock, systemClock } from '../lib/core/clock.ts'
+import { PseudolakeError } from '../lib/core/errors.ts'
+import {
+  type CacheOptions,
+  LEAST_CACHE_BYTES,
+  MOST_CACHE_BYTES,
+  type PseudonymCache,
+  pseudonymCache,
+} from '../lib/crypto/cache/cache.ts'
 import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { type Keyring, openKeyring, wipe } from '../lib/crypto/keyring.ts'
 import { nobleKernel } from '../lib/crypto/noble.ts'
@@ -46,6 +54,10 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly kernel?: KernelName
   /** That work on large requests, and on many at once, the main one included; 1: it alone. They start when there is that much to do. @default a processor each, 4 at most */
   readonly threads?: number
+  /** Memory for what each caller asked before, of deterministic pseudonyms; 0: none, everything is made anew. @default 33_554_432 */
+  readonly cacheBytes?: number
+  /** How long that is kept. @default 600_000 */
+  readonly cacheAgeMs?: number
   /** Behaves as API Gateway and Lambda would before this, for load tests. @default it does not */
   readonly emulation?: Emulation
   /** How long `close` lets `GET /ready` say no before it takes no more calls, so that a load balancer sees it. @default 0 */
@@ -61,10 +73,16 @@ export interface RunningService {
   readonly url: string
   /** Takes over the keyring's file as it is now. The keys before serve calls under way, then they are wiped; what can't be used is logged and changes nothing. */
   reload(): Promise<Reloaded>
+  /** Wipes what is remembered of earlier calls. */
+  forget(): void
   /** Takes no new calls, waits for those under way, puts the last on record, wipes the keys. */
   close(): Promise<void>
 }
 
+const CACHE_BYTES = 32 << 20
+const CACHE_AGE_MS = 600_000
+/** How often what is too old is overwritten. */
+const CACHE_EXPIRY_MS = 10_000
 /** A look at the file's time and size. */
 const KEYRING_CHECK_MS = 5_000
 
@@ -91,9 +109,14 @@ export async function startService(options: StartOptions): Promise<RunningServic
     kernel: openKernel === nobleKernel ? 'noble' : 'wasm',
     say: (reason) => log({ level: 'warn', event: 'no-threads', reason }),
   })
+  const { cacheBytes = CACHE_BYTES, cacheAgeMs = CACHE_AGE_MS } = options
+  const cache = openCache(
+    { bytes: cacheBytes, ageMs: cacheAgeMs, now: () => clock.now(), randomBytes: random },
+    (reason) => log({ level: 'warn', event: 'no-cache', reason }),
+  )
   const { keyring, reload } = await followKeyring({
     source: keyringFile(file),
-    open: (data) => openKeyring(data, threads.wrap(openKernel), { randomBytes: random }),
+    open: (data) => openKeyring(data, threads.wrap(cache?.wrap(openKernel) ?? openKernel), { randomBytes: random }),
     say: (event) => log({ level: event.event === 'keyring-reloaded' ? 'info' : 'error', ...event }),
   })
   const { keyringCheckMs = KEYRING_CHECK_MS } = options
@@ -119,6 +142,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       requestId: randomUUID,
       pause: setImmediate,
       threads,
+      cache,
       log,
       limit: limits.limit,
       metrics: counts,
@@ -133,11 +157,14 @@ export async function startService(options: StartOptions): Promise<RunningServic
       log({ level: 'info', event: 'started', url: listening.url, insecure: auth.insecureNoAuth === true })
       let closing: Promise<void> | undefined
       const checks = keyringCheckMs > 0 ? setInterval(() => void reload(), keyringCheckMs).unref() : undefined
+      const expiry = cache && setInterval(() => cache.expire(), CACHE_EXPIRY_MS).unref()
       return {
         url: listening.url,
         reload,
+        forget: () => cache?.clear(),
         close() {
           clearInterval(checks)
+          clearInterval(expiry)
           app.drain()
           closing ??= clock
             .sleep(options.drainMs ?? 0)
@@ -159,6 +186,25 @@ export async function startService(options: StartOptions): Promise<RunningServic
   } catch (error) {
     keyring.dispose()
     throw error
+  }
+}
+
+/** @throws PseudolakeError `options/invalid` */
+function openCache(options: CacheOptions, say: (reason: string) => void): PseudonymCache | undefined {
+  const { bytes, ageMs } = options
+  if (bytes === 0) return undefined
+  if (!(bytes >= LEAST_CACHE_BYTES && bytes <= MOST_CACHE_BYTES))
+    throw new PseudolakeError(
+      'options/invalid',
+      `cache: expected 0, or from ${LEAST_CACHE_BYTES} to ${MOST_CACHE_BYTES} bytes, got ${bytes}`,
+    )
+  if (!(ageMs >= 1_000 && ageMs <= 86_400_000))
+    throw new PseudolakeError('options/invalid', `cache: expected an age from a second to a day, got ${ageMs} ms`)
+  try {
+    return pseudonymCache(options)
+  } catch (error) {
+    say(error instanceof Error ? error.name : typeof error)
+    return undefined
   }
 }
 

@@ -69,9 +69,16 @@ async function main(): Promise<void> {
   await measure('original, 1 connection', service, next(FORWARD, { connections: 1 }))
   await measure('original, random nonces', service, next('/pseudonymization'))
   await measure('original, body as Python writes it', service, next(FORWARD, { blanks: true }))
-  await measure('original, 10,000 over and over', service, next(FORWARD, { distinct: 10_000 }))
+  await measure('original, 10,000 over and over', service, next(FORWARD, { distinct: 10_000, keep: true }))
+  await measure('original, 10,000, back', service, next('/reidentification', { kept: true }))
   await measure('v2', service, next(`${FORWARD}&domain=vehicle`, { keep: true }))
   await measure('v2, back', service, next('/reidentification?domain=vehicle', { kept: true }))
+  const forgetful = await started(file, ['--cache-mb', '0'])
+  const without = { url: forgetful.url, apiKey: forgetful.env.KEY }
+  await load(next(FORWARD, without))
+  await measure('no cache, original', forgetful, next(FORWARD, without))
+  await measure('original', service, next(FORWARD))
+  await measure('no cache, 10,000 over and over', forgetful, next(FORWARD, { ...without, distinct: 10_000 }))
   const portable = await started(file, ['--kernel', 'noble'])
   const few = { url: portable.url, apiKey: portable.env.KEY, requests: 60 }
   await load(next(FORWARD, few))

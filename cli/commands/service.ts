@@ -59,6 +59,19 @@ export const serviceStart: Command = {
       value: 'N',
       summary: 'For each caller that has no rate of its own; above it a 429. No limit by default',
     },
+    'cache-mb': {
+      type: 'number',
+      value: 'MB',
+      default: '32',
+      summary:
+        'Memory for what each caller asked before, so that it need not be made anew (docs/service.md); 0: nothing is remembered',
+    },
+    'cache-minutes': {
+      type: 'number',
+      value: 'M',
+      default: '10',
+      summary: 'How long that is remembered',
+    },
     emulate: {
       type: 'string',
       value: 'WHAT',
@@ -134,13 +147,18 @@ export const serviceStart: Command = {
       ...(usage !== undefined && { usage: resolve(io.cwd, usage) }),
       ...(kernel !== undefined && { kernel }),
       ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+      cacheBytes: megabytes(args.number('cache-mb') ?? 32),
+      cacheAgeMs: minutes(args.number('cache-minutes') ?? 10),
       ...(args.string('emulate') !== undefined && { emulation: readEmulation(emulateSet) }),
       drainMs: drainSeconds * 1000,
       ...(args.flag('emf') && { observe: emf({ write: io.note, now: () => io.clock.wall() }) }),
       clock: io.clock,
       log,
     })
-    const deaf = io.hangups?.(async () => log({ level: 'info', event: 'hangup', keyring: await service.reload() }))
+    const deaf = io.hangups?.(async () => {
+      service.forget()
+      log({ level: 'info', event: 'hangup', keyring: await service.reload() })
+    })
     io.out(`listening on ${service.url}\n`)
     if (!io.signal.aborted) await once(io.signal, 'abort')
     deaf?.()
@@ -148,6 +166,20 @@ export const serviceStart: Command = {
     await closeAws()
     return { exit: 0, json: undefined, text: '' }
   },
+}
+
+function megabytes(number: number): number {
+  if (number === 0 || (number >= 2 && number <= 1024)) return Math.floor(number * 2 ** 20)
+  throw new PseudolakeError('options/invalid', '--cache-mb: expected 0, or a number from 2 to 1024', {
+    option: 'cache-mb',
+  })
+}
+
+function minutes(number: number): number {
+  if (number >= 0.1 && number <= 1440) return number * 60_000
+  throw new PseudolakeError('options/invalid', '--cache-minutes: expected a number from 0.1 to 1440', {
+    option: 'cache-minutes',
+  })
 }
 
 async function readTls(cert: string | undefined, key: string | undefined, cwd: string) {

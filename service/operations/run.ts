@@ -3,6 +3,7 @@ import { countOf, discard, joinTexts, sliceOf, type TextBatch } from '../../lib/
 import type { PseudonymKernel } from '../../lib/crypto/kernel.ts'
 import { refusals } from '../../lib/crypto/refusal.ts'
 import type { Direction } from '../../lib/wire/contract.ts'
+import { type Remembered, throughCache } from './remembered.ts'
 import type { Threads } from './threads/threads.ts'
 
 export interface RunOptions {
@@ -10,6 +11,8 @@ export interface RunOptions {
   readonly pause?: (() => Promise<void>) | undefined
   /** Take big batches. @default this thread does everything */
   readonly threads?: Threads | undefined
+  /** What was asked before, of deterministic pseudonyms and from bytes to bytes. @default everything is made anew */
+  readonly remembered?: Remembered | undefined
 }
 
 /** Values between two pauses; 50 ms of the slowest kernel. */
@@ -55,12 +58,16 @@ export async function runBytes(
   kernel: PseudonymKernel,
   texts: TextBatch,
   how: { readonly direction: Direction; readonly deterministic: boolean },
-  { pause, threads }: RunOptions,
+  { remembered, ...options }: RunOptions,
 ): Promise<TextBatch> {
   const { direction, deterministic } = how
+  const { pause, threads } = options
   const count = countOf(texts)
+  const code = direction === 'pseudonymize' ? 'identifier/invalid' : 'pseudonym/invalid'
+  const known = deterministic && remembered?.cache.of(remembered.caller, kernel, direction === 'reidentify')
+  if (known) return throughCache(known, texts, code, (asked) => runBytes(kernel, asked, how, options))
   if (threads?.take(kernel, count)) return threads.runBytes(kernel, texts, { ...how, pause })
-  const refused = refusals(direction === 'pseudonymize' ? 'identifier/invalid' : 'pseudonym/invalid')
+  const refused = refusals(code)
   const parts: TextBatch[] = []
   for (let from = 0; from < count; from += SLICE) {
     try {

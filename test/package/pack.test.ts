@@ -60,6 +60,7 @@ test('the tarball holds the built package and nothing else', () => {
   expect(paths).toContain('dist/cli/main.js')
   expect(paths).toContain('dist/lib/core/wasm/texts.wasm')
   expect(paths).toContain('dist/lib/crypto/wasm/kernel.wasm')
+  expect(paths).toContain('dist/lib/crypto/cache/wasm/cache.wasm')
   expect(paths).toContain('dist/lib/parquet/wasm/pages.wasm')
   expect(paths).toContain('dist/pipelines/batch/gate/wasm/judge.wasm')
   expect(paths.filter((path) => path.includes('assembly'))).toEqual([])

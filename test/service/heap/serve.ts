@@ -19,7 +19,7 @@ import { startService } from '../../../service/start.ts'
 const dir = process.argv[2] ?? ''
 const keyring = join(dir, 'keys.json')
 await saveKeyring(keyring, createKeyring({ randomBytes, now: 0 }), randomBytes)
-const { url, close } = await startService({
+const { url, close, forget } = await startService({
   keyring,
   auth: { insecureNoAuth: true },
   log: (entry) => process.stderr.write(`${JSON.stringify(entry)}\n`),
@@ -49,6 +49,7 @@ let snapshots = 0
 for await (const word of createInterface({ input: process.stdin })) {
   if (word === 'ask') await ask()
   if (word === 'clear') {
+    forget()
     await client?.close()
     client = undefined
   }
