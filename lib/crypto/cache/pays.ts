@@ -12,9 +12,9 @@ export interface Worth {
 /** A look and keeping cost a fourth of what the cipher does. */
 const LEAST_SHARE = 0.25
 /** Texts over which the share that was found is averaged. */
-const SPAN = 8_192
+const SPAN = 4_096
 /** Requests of which one is looked at while it does not pay. */
-const SAMPLE = 16
+const SAMPLE = 32
 
 export function worth(): Worth {
   // Nothing can be found at first.

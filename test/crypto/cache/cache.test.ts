@@ -254,7 +254,7 @@ test('who knows the hash’s key can have four texts kept of those that meet and
   expect(missing(meeting)).toBe(0)
 })
 
-test('of who asks for other texts each time, a request in sixteen is looked at; once it repeats itself, each', () => {
+test('of who asks for other texts each time, a request in thirty-two is looked at; once it repeats itself, each', () => {
   const { pays, saw } = worth()
   const request = (found: number) => {
     const looked = pays()
@@ -264,8 +264,8 @@ test('of who asks for other texts each time, a request in sixteen is looked at; 
   const looked = (requests: number, found: number) =>
     Array.from({ length: requests }, () => request(found)).filter(Boolean).length
   looked(40, 0)
-  expect(looked(160, 0)).toBe(10)
-  looked(16, 900)
+  expect(looked(320, 0)).toBe(10)
+  looked(32, 900)
   expect(looked(160, 900)).toBe(160)
 })
 
