@@ -57,7 +57,7 @@ test('a million texts of all kinds are answered as without the cache, there and 
   const next = numbers(7)
   const endings = ['', 'ä', '€uro', '🚲', ' ', '"\\', 'x'.repeat(40), 'y'.repeat(1_010), 'z'.repeat(1_100)]
   const text = (range: number) => {
-    const n = next(range)
+    const n = next(next(5) === 0 ? 1e9 : range)
     // Long ones seldom, or nothing else would be kept.
     return n % 97 === 0 ? `${n}${endings[7 + (n % 2)]}` : n % 50 === 1 ? '' : `${n}${endings[n % 7]}`
   }
@@ -65,7 +65,7 @@ test('a million texts of all kinds are answered as without the cache, there and 
   let found = 0
   for (let round = 0; seen < 1_000_000; round++) {
     const count = 1 + next(6_000)
-    const range = [200, 5_000, 1e9][round % 3] as number
+    const range = [200, 2_000][round % 2] as number
     const texts = pack(Array.from({ length: count }, () => text(range)))
     const kernel = kernels[next(2)] as (typeof kernels)[0]
     const remembered = { cache, caller: callers[next(3)] as object }
@@ -79,7 +79,7 @@ test('a million texts of all kinds are answered as without the cache, there and 
     seen += count
     if (round % 20 === 0) time.pass(next(50_000))
   }
-  expect(found).toBeGreaterThan(seen / 10)
+  expect(found).toBeGreaterThan(seen / 20)
 }, 120_000)
 
 test('what is refused is refused with the same words and indices, whatever is known of the rest', async () => {
