@@ -5,7 +5,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import { type CallerEntry, parseCallers, parseEntries, writeCallers } from '../../service/callers/file.ts'
 import { importGatewayKeys } from '../../service/callers/gateway.ts'
 import { grantReidentify } from '../../service/callers/grant.ts'
-import type { Arguments, Command, Outcome } from '../command.ts'
+import type { Arguments, Command, Io, Outcome } from '../command.ts'
 
 const domain = {
   type: 'string',
@@ -48,7 +48,9 @@ export const callersImport: Command = {
       ...(until !== undefined && { until }),
     })
     const out = required(args, 'out')
-    await create(resolve(io.cwd, out), writeCallers(entries))
+    const text = writeCallers(entries)
+    requireAhead(text, entries.at(-1)?.name, io)
+    await create(resolve(io.cwd, out), text)
     const notes = [
       `wrote ${out}: ${entries.length} callers, none of whom may go back (\`keys callers grant\`)`,
       ...(disabled > 0 ? [`left out: ${disabled} that are disabled`] : []),
@@ -90,6 +92,7 @@ export const callersGrant: Command = {
       until: required(args, 'until'),
       ...(domains.length > 0 && { domains }),
     })
+    requireAhead(text, args.string('name'), io)
     await replace(path, text)
     return shown(file, parseEntries(text).entries, [`wrote ${file}`], {})
   },
@@ -108,6 +111,15 @@ export const callersShow: Command = {
     const notes = unboundGrants.map((name) => `${name} may reidentify without a purpose or without an end`)
     return shown(file, parseEntries(text).entries, notes, { unbound_grants: unboundGrants })
   },
+}
+
+/** An end that is over already would lock the caller out of what it may do now. */
+function requireAhead(text: string, name: string | undefined, { clock }: Io): void {
+  const until = parseCallers(text).callers.find((caller) => caller.name === name)?.until
+  if (until === undefined || until > clock.wall()) return
+  throw new PseudolakeError('options/invalid', '--until: expected a time to come: the caller would end at once', {
+    option: 'until',
+  })
 }
 
 function shown(file: string, entries: readonly CallerEntry[], notes: readonly string[], more: object): Outcome {

@@ -101,12 +101,16 @@ export class Target {
   }
 
   /**
-   * Before anything is planned: finishes, or takes back, what an earlier run of the job left unfinished in a folder of plain files.
+   * Before anything is planned: finishes, or takes back, what an earlier run of the job left unfinished in a folder of plain files; of a table
+   * what readers of others go by, which a run that finds nothing to do would not touch.
    * @throws PseudolakeError `table/*`, `storage/*`
    */
   async recover(): Promise<void> {
     const plain = this.#plain
-    if (!plain) return
+    if (!plain) {
+      await this.#outside.catalog.settle?.(identOf(this.#job))
+      return
+    }
     for (const unfinished of await plain.unfinished()) {
       const { intent } = unfinished
       const { epoch } = intent.mark

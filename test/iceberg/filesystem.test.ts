@@ -45,6 +45,20 @@ test.each([
   if (hint !== '99') expect(await text(storage, 'version-hint.text')).toBe('4')
 })
 
+test('what a writer that was killed left of the hint is set right without a commit, and a table that is right is not touched', async () => {
+  const { storage, catalog, append } = open()
+  for (const path of ['/a', '/b']) await append(path)
+  await put(storage, 'version-hint.text', '1')
+  await catalog.load(TABLE)
+  expect(await text(storage, 'version-hint.text')).toBe('1')
+  await catalog.settle?.(TABLE)
+  expect(await text(storage, 'version-hint.text')).toBe('2')
+  await catalog.load(TABLE)
+  await put(storage, 'version-hint.text', '1')
+  await catalog.settle?.(TABLE)
+  expect(await text(storage, 'version-hint.text')).toBe('1')
+})
+
 test('a hint that cannot be written does not fail the commit', async () => {
   const storage = memoryStorage()
   const { append, catalog } = open({

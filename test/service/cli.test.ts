@@ -124,6 +124,12 @@ test('keys callers takes over an API’s keys, grants the way back to one, and s
   expect(file).toContain(hash)
   for (const secret of ['PLANTED', hash])
     for (const said of [taken, granted, shown]) expect(JSON.stringify(said)).not.toContain(secret)
+  // An end in the past would take from the caller what it may do now.
+  const over = callersGrant.run(args({ ...grant, until: '2001-01-01' }, 'callers.json'), io)
+  await expect(over).rejects.toMatchObject({ code: 'options/invalid' })
+  const gone = callersImport.run(args({ out: 'gone.json', until: '2001-01-01' }, 'export.json'), io)
+  await expect(gone).rejects.toMatchObject({ code: 'options/invalid' })
+  expect(readFileSync(join(dir, 'callers.json'), 'utf8')).toBe(file)
   const none = callersShow.run(args({}, 'none.json'), io)
   await expect(none).rejects.toMatchObject({ code: 'input/not-found' })
   const nowhere = callersImport.run(args({ out: 'no/callers.json' }, 'export.json'), io)

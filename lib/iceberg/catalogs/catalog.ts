@@ -45,6 +45,12 @@ export interface Catalog {
   commit(table: TableIdentifier, base: TableState | undefined, updates: readonly TableUpdate[]): Promise<TableState>
 
   /**
+   * Sets right what a writer that was killed left behind its commit, as far as the last `load` showed it; missing where a commit is one step.
+   * Best effort, and nothing that our own readers need.
+   */
+  settle?(table: TableIdentifier): Promise<void>
+
+  /**
    * Takes the table out of the catalog. Its data files and manifests stay: they are the caller's to keep or remove.
    * @throws PseudolakeError `table/not-found`; `table/conflict` when somebody committed meanwhile and the table is still there
    */

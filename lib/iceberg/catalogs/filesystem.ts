@@ -36,6 +36,9 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
   const root = tableSpelling(warehouse)
   const folderOf = ({ database, name }: TableIdentifier) => `${root}/${checkedName(database)}/${checkedName(name)}`
 
+  /** By folder, the version of a table that its hint does not say: its writer was killed in between, and others follow the hint. */
+  const unsaid = new Map<string, number>()
+
   return {
     storage,
 
@@ -45,7 +48,14 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
       const folder = folderOf(table)
       const newest = await findNewest(storage, folder)
       if (!newest) throw notFound(folder)
+      if (newest.hinted === newest.version) unsaid.delete(folder)
+      else unsaid.set(folder, newest.version)
       return read(newest)
+    },
+
+    async settle(table) {
+      const version = unsaid.get(folderOf(table))
+      if (version !== undefined) await updateHint(folderOf(table), version)
     },
 
     async commit(table, base, updates) {

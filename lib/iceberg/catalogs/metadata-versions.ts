@@ -36,13 +36,14 @@ export function versionOf(location: string): number | undefined {
 /**
  * The newest version of the table, undefined where there is none. From the hint upward; where the hint is no use, from a listing.
  * @param atLeast a version known to be there: the search does not start below it
+ * @returns with what the hint says, undefined where it says nothing
  * @throws PseudolakeError `table/unsupported` when the folder belongs to a table of another catalog
  */
 export async function findNewest(
   storage: Storage,
   table: string,
   atLeast?: MetadataVersion,
-): Promise<MetadataVersion | undefined> {
+): Promise<(MetadataVersion & { readonly hinted: number | undefined }) | undefined> {
   const hinted = await readHint(storage, table)
   let newest = atLeast
   if (hinted === undefined || hinted > (atLeast?.version ?? 0)) {
@@ -52,7 +53,7 @@ export async function findNewest(
   if (!newest) return undefined
   for (;;) {
     const next = await findVersion(storage, table, newest.version + 1)
-    if (!next) return newest
+    if (!next) return { ...newest, hinted }
     newest = next
   }
 }
