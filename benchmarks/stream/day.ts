@@ -77,6 +77,8 @@ try {
     )
   const times: number[] = []
   const sizes: number[] = []
+  /** CPU of the process when each hour begins: what others do on the machine is not in it. */
+  const cpu: number[] = [cpuMs()]
   let last = 0
   const upkeep: string[] = []
   await put()
@@ -104,6 +106,7 @@ try {
         if (event.event !== 'commit' && event.event !== 'owner') return
         const now = real.now()
         if (event.event === 'commit') times.push(now - last)
+        if (event.event === 'commit' && times.length % 60 === 0) cpu.push(cpuMs())
         if (times.length % 60 === 0) void metadataBytes().then((bytes) => sizes.push(bytes))
         if (times.length >= commits) stop.abort(new Error('the day is over'))
         void put().then(() => {
@@ -134,6 +137,7 @@ try {
         commits: times.length,
         shards,
         median_ms_by_hour: hours,
+        cpu_ms_a_commit_by_hour: cpu.slice(1).map((ms, h) => round((ms - (cpu[h] as number)) / 60, 1)),
         metadata_bytes_by_hour: sizes,
         snapshots: state.metadata.snapshots.length,
         rows: report.rows,
@@ -143,6 +147,11 @@ try {
       2,
     ),
   )
+
+  function cpuMs(): number {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1000
+  }
 
   async function metadataBytes(): Promise<number> {
     const { metadataLocation } = await catalog.load({ database: 'db', name: 't' })

@@ -1,6 +1,6 @@
 /** Row-level deletes as other engines leave them, for tests: position and equality deletes, committed as a snapshot of their own. */
 import { parquetWriteBuffer } from 'hyparquet-writer'
-import type { Catalog, TableIdentifier } from '../../lib/iceberg/catalogs/catalog.ts'
+import type { Catalog, TableIdentifier, TableState } from '../../lib/iceberg/catalogs/catalog.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { manifestFileOf, writeManifest } from '../../lib/iceberg/manifest.ts'
 import { writeManifestList } from '../../lib/iceberg/manifest-list.ts'
@@ -62,13 +62,14 @@ export async function equalityDeletes(catalog: Catalog, location: string, ids: r
 
 let commits = 0
 
-/** Commits delete files, as a merge-on-read DELETE does. */
+/** Commits delete files, as a merge-on-read DELETE does. @param base what they were made for @default the table as it is */
 export async function commitDeletes(
   catalog: Catalog,
   table: TableIdentifier,
   files: readonly DataFile[],
+  base?: TableState,
 ): Promise<void> {
-  const base = await catalog.load(table)
+  base ??= await catalog.load(table)
   const { metadata } = base
   const parent = currentSnapshot(metadata)
   const snapshotId = BigInt(++commits + 4_000_000)
