@@ -80,7 +80,7 @@ function textOf({ job, epoch, run, status, stream, shards, quarantined, location
     `job ${job}, epoch ${epoch}, committed by run ${run}`,
     `stream ${stream?.arn}, made ${stream?.created}`,
     ...(status === 'rolled-back' ? ['the table was rolled back behind these positions, or lost them'] : []),
-    ...(quarantined > 0 ? [`${quarantined} records lie sealed`] : []),
+    ...(quarantined > 0 ? [`${quarantined} records were sealed so far: pseudolake quarantine list`] : []),
     table(
       ['shard', 'position', 'nothing unread before'],
       Object.entries(shards).map(([shard, { position, since }]) => [shard, position, since]),

@@ -160,7 +160,11 @@ function bucketPath(given: string, key: string): string {
   const [, path = ''] = /^[^/]*\/\/(.*)$/s.exec(given) ?? []
   const [bucket = ''] = path.split('/')
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
-    throw new PseudolakeError('config/invalid', `${key}: expected s3://BUCKET/PREFIX`, { key })
+    throw new PseudolakeError(
+      'config/invalid',
+      `${key}: expected s3://BUCKET/PREFIX, a bucket’s name being 3 to 255 of A-Z, a-z, 0-9, ., _ and -`,
+      { key },
+    )
   // A bucket alone is the folder of all that is in it.
   return `s3://${path.includes('/') ? path : `${path}/`}`
 }

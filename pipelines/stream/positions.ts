@@ -19,7 +19,7 @@ export interface PositionsReport {
   readonly status: 'good' | 'rolled-back' | 'none'
   readonly stream: { readonly arn: string; readonly created: string } | null
   readonly shards: Readonly<Record<string, { readonly position: string; readonly since: string }>>
-  /** Records that lie sealed. */
+  /** Records that were sealed so far, replayed and purged ones included. */
   readonly quarantined: number
 }
 

@@ -56,7 +56,9 @@ export interface CommitEvent {
   readonly lag_ms: number
   /** By shard, of those that are behind. */
   readonly lag: Readonly<Record<string, number>>
-  readonly shards: ShardCounts
+  /** That the table has a position of. */
+  readonly shards: number
+  readonly shard_states: ShardCounts
   readonly throttled: number
 }
 

@@ -541,7 +541,8 @@ export class Session {
       seconds: (clock.now() - (this.#began ?? clock.now())) / 1000,
       lag_ms: Math.max(0, ...lag.map(([, ms]) => ms)),
       lag: Object.fromEntries(lag),
-      shards,
+      shards: this.mark.positions.shards.size,
+      shard_states: shards,
       throttled,
     }
   }

@@ -58,6 +58,12 @@ kinesis_region: ${REGION}
       { name: 's_vin', type: 'string' },
       { name: 'example_ts', type: 'string' },
     ])
+    expect(shown.properties).toMatchObject({
+      'pseudolake.max-snapshots': '200',
+      'write.metadata.delete-after-commit.enabled': 'true',
+      'write.metadata.metrics.column.s_vin': 'counts',
+      'pseudolake.stream.blog_stream_db.pseudo_table': expect.stringContaining('"epoch"'),
+    })
     expect(await lake.json('stream', 'positions', 'show', '--config', config)).toMatchObject({ status: 'good' })
   },
   120_000,

@@ -363,3 +363,10 @@ test('the settings of CSV may stand in its format', () => {
     header: ['x', 'y'],
   })
 })
+
+test('a bucket of a name that none can have is told what names are', () => {
+  const source = `${GLUE.replace(/^input_loc.*\n/m, '')}input_loc: s3://in/x/\n`
+  expect(() => batchJob(readBatchConfig(source), '/')).toThrow(
+    expect.objectContaining({ code: 'config/invalid', message: expect.stringContaining('3 to 255') }),
+  )
+})

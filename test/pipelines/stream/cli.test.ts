@@ -60,7 +60,7 @@ test('stream --until-caught-up --json prints a line for each event, and last the
     .split('\n')
     .map((line) => JSON.parse(line))
   expect(lines.map(({ event }) => event)).toEqual(['owner', 'commit', undefined])
-  expect(lines[1]).toMatchObject({ event: 'commit', epoch: 2, records: 200, rows: 200, lag_ms: 0 })
+  expect(lines[1]).toMatchObject({ event: 'commit', epoch: 2, records: 200, rows: 200, shards: 2, lag_ms: 0 })
   expect(lines[2]).toMatchObject({
     status: 'caught-up',
     records: 200,
