@@ -434,6 +434,14 @@ export const ERRORS = {
     cause: 'The table has rows, and no mark of this job says which inputs they came from.',
     fix: 'Run once with --adopt all (inputs present now are done) or --adopt none.',
   },
+  'table/commit-overwritten': {
+    exit: 2,
+    retryable: false,
+    who: 'operator',
+    cause:
+      'The table has rows and no mark of this job, though the job has committed to it: a writer that sends no version has put an older state of the table over the job’s first commits.',
+    fix: 'Make that writer use versions (no lock manager of its own, no restored catalog). What the commits had put in is not in the table any more: run once with --adopt none, which reads the inputs again.',
+  },
   'table/files-gone': {
     exit: 2,
     retryable: false,

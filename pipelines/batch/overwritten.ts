@@ -4,11 +4,14 @@
  * what tells of them is their ledger, of a later epoch than the mark, beside files that no run has listed as unpublished.
  */
 import { createHash } from 'node:crypto'
-import { isPseudolakeError } from '../../lib/core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
+import { liveEntries, manifestsOf } from '../../lib/iceberg/scan.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { isHeader, readLedgerFile } from '../ledger-file.ts'
 
 export interface OverwrittenOptions {
+  readonly metadata: TableMetadata
   readonly storage: Storage
   /** Of the job's ledgers (`ledgerFolder`). */
   readonly ledgers: string
@@ -17,7 +20,7 @@ export interface OverwrittenOptions {
   /** Folder of the data files. */
   readonly data: string
   /** Whether a data file is one that a run has finished and not published. */
-  readonly isUnpublished: (location: string) => boolean
+  readonly isUnpublished: (location: string) => boolean | Promise<boolean>
 }
 
 export interface Overwritten {
@@ -30,7 +33,7 @@ export interface Overwritten {
 /** One request for a job whose mark is the newest. @throws PseudolakeError `storage/*` but for what is gone meanwhile */
 export async function overwrittenCommits(options: OverwrittenOptions): Promise<Overwritten[]> {
   const { storage, ledgers } = options
-  const found: Overwritten[] = []
+  const found: (Overwritten & { readonly file: string })[] = []
   for (let epoch = options.epoch + 1; ; epoch++) {
     const prefix = `${ledgers}/${epochText(epoch)}-`
     const before = found.length
@@ -39,8 +42,33 @@ export async function overwrittenCommits(options: OverwrittenOptions): Promise<O
       const one = run === undefined ? undefined : await looked(options, { location, bytes })
       if (run !== undefined && one) found.push({ epoch, run, ...one })
     }
-    if (found.length === before) return found
+    if (found.length === before) break
   }
+  if (found.length === 0) return []
+  // Where only the mark was taken out of the table, its rows are there.
+  const there = await inSomeSnapshot(options, new Set(found.map(({ file }) => file)))
+  return found.flatMap(({ file, ...one }) => (there.has(file) ? [] : [one]))
+}
+
+/** Which of some data files the table has, or had. */
+async function inSomeSnapshot(
+  { storage, metadata }: OverwrittenOptions,
+  files: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>()
+  const seen = new Set<string>()
+  for (const snapshot of metadata.snapshots)
+    try {
+      for (const manifest of await manifestsOf(storage, snapshot)) {
+        if (seen.has(manifest.path)) continue
+        seen.add(manifest.path)
+        for await (const { file } of liveEntries(storage, manifest)) if (files.has(file.path)) found.add(file.path)
+      }
+    } catch (error) {
+      // Of an old snapshot whose manifests somebody has removed, or that has no list of them, nothing is known.
+      if (!isPseudolakeError(error, 'storage/not-found', 'table/unsupported')) throw error
+    }
+  return found
 }
 
 /** As ledgers are named. */
@@ -52,7 +80,7 @@ export function epochText(epoch: number): string {
 async function looked(
   { storage, data, isUnpublished }: OverwrittenOptions,
   { location }: { readonly location: string; readonly bytes: number },
-): Promise<{ inputs: number; rows: number } | undefined> {
+): Promise<{ inputs: number; rows: number; file: string } | undefined> {
   try {
     const sha256 = createHash('sha256')
       .update(await storage.read(location))
@@ -66,9 +94,9 @@ async function looked(
       file ??= value.files[0]
     }
     // A run that failed, was killed or is at work lists what it finished; one whose commit was acknowledged has struck it off.
-    if (file === undefined || isUnpublished(`${data}/${file}`)) return undefined
+    if (file === undefined || (await isUnpublished(`${data}/${file}`))) return undefined
     await storage.stat(`${data}/${file}`)
-    return { inputs, rows }
+    return { inputs, rows, file: `${data}/${file}` }
   } catch (error) {
     if (isPseudolakeError(error, 'storage/not-found', 'table/mark-unreadable')) return undefined
     throw error
@@ -79,4 +107,23 @@ async function looked(
 export function overwrittenNote({ epoch, run, inputs, rows }: Overwritten): string {
   const of = inputs === 1 ? 'its input is' : `its ${inputs} inputs are`
   return `epoch ${epoch} of this job (run ${run}, ${rows} rows) was committed and is not in the table any more: a writer that sends no version has put an older state over it; ${of} read again, and its data files are left for table expire --orphans`
+}
+
+/** For a table in which nothing of the job is left: that there are rows in it says nothing about the job's inputs. */
+export function allOverwritten(commits: readonly Overwritten[], location: string, command: string): PseudolakeError {
+  const [first] = commits as readonly [Overwritten]
+  const rows = commits.reduce((sum, commit) => sum + commit.rows, 0)
+  const which = commits.length === 1 ? `epoch ${first.epoch}` : `epochs ${first.epoch} to ${commits.at(-1)?.epoch}`
+  return new PseudolakeError(
+    'table/commit-overwritten',
+    `${location} has rows and no mark of this job, whose ${which} (run ${first.run}, ${rows} rows in all) had been committed to it: a writer that sends no version has put an older state over that`,
+    {
+      location,
+      epoch: first.epoch,
+      run: first.run,
+      commits: commits.length,
+      rows,
+      hint: `What was committed is not in the table any more. To read all inputs present now, and so put its rows in again: ${command} --adopt none`,
+    },
+  )
 }

@@ -22,7 +22,7 @@ import type { InputFile } from './inputs.ts'
 import { type BatchJob, calledOf, placeOf } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
-import { overwrittenCommits, overwrittenNote } from './overwritten.ts'
+import { allOverwritten, type Overwritten, overwrittenCommits, overwrittenNote } from './overwritten.ts'
 import type { BatchPlan } from './plan/document.ts'
 import { planKeys } from './plan/key-check.ts'
 import { Outline } from './plan/outline.ts'
@@ -37,7 +37,7 @@ import { StepProgress } from './step-progress.ts'
 import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
 import { Totals, type Written } from './totals.ts'
-import { digestOf, type Finished, Unpublished } from './unpublished.ts'
+import { digestOf, type Finished, finishedFiles, Unpublished } from './unpublished.ts'
 
 export interface BatchOutside extends TargetOutside {
   readonly storage: Storage
@@ -156,7 +156,8 @@ class BatchRun {
     const columns = known.length > 0 ? known : newColumns(this.#job)
     const allowKeyChange = this.#options.allowKeyChange ?? false
     const keys = await planKeys(columns, target.properties, connect, { allowKeyChange, command, signal, clock })
-    const notes = [...this.#notes, ...(keys.note === undefined ? [] : [keys.note])]
+    const lost = (await this.#overwritten(target, progress.mark?.epoch ?? 0)).map(overwrittenNote)
+    const notes = [...this.#notes, ...lost, ...(keys.note === undefined ? [] : [keys.note])]
     const { pinned, status: keyCheck } = keys
     return planWork({
       job: this.#job,
@@ -179,12 +180,44 @@ class BatchRun {
     if (writes) await target.recover()
     this.#notes.push(...target.notes)
     const { inputs, notes } = chooseInputs(this.#job, storage, this.#options)
-    const progress = await planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
+    const planned = planProgress(this.#job, target.metadata, inputs, storage, this.#options, this.#outside)
+    const progress = await planned.catch(async (error: unknown) => {
+      if (!isPseudolakeError(error, 'table/no-mark')) throw error
+      const lost = await this.#overwritten(target, 0)
+      throw lost.length > 0 ? allOverwritten(lost, target.location, this.#outside.command) : error
+    })
     this.#progress = progress
     this.#notes.push(...notes(), ...progress.notes)
     const bytes = progress.todoBytes ?? totalBytes(progress.todo())
     onEvent?.({ type: 'listed', files: progress.todoFiles, skipped: progress.done, bytes })
     return { target, progress }
+  }
+
+  get #listFolder(): string {
+    return `${this.#job.state}/unpublished/${this.#job.database}.${this.#job.table}/${this.#job.name}`
+  }
+
+  /** @param isUnpublished by what the list says, where it was not read before */
+  async #overwritten(
+    target: Target,
+    epoch: number,
+    isUnpublished?: (location: string) => boolean,
+  ): Promise<Overwritten[]> {
+    if (!target.metadata || this.#job.plain) return []
+    const { storage } = this.#outside
+    let listed: Promise<ReadonlySet<string>> | undefined
+    const isListed = async (location: string) => {
+      listed ??= finishedFiles(storage, this.#listFolder)
+      return (await listed).has(location)
+    }
+    return overwrittenCommits({
+      metadata: target.metadata,
+      storage,
+      ledgers: ledgerFolder(this.#job, target.uuid),
+      epoch,
+      data: target.files,
+      isUnpublished: isUnpublished ?? isListed,
+    })
   }
 
   async run(): Promise<BatchReport> {
@@ -196,17 +229,13 @@ class BatchRun {
       this.#plan = await this.#timings.time('plan', () => planWork({ ...work, prices, keyCheck: 'not-asked' }))
     else this.#outline = new Outline(this.#job, target)
     const { max_files: maxFiles, max_bytes: maxBytes } = this.#job.settings.commit
-    const listed = `${this.#job.state}/unpublished/${this.#job.database}.${this.#job.table}/${this.#job.name}`
+    const listed = this.#listFolder
     const unpublished = await Unpublished.open(storage, listed, this.#outside.runId, this.#outside.uuid(), (files) =>
       publishedFiles(storage, target, progress, files),
     )
     this.#unpublished = unpublished
-    if (target.metadata && !this.#job.plain) {
-      const ledgers = ledgerFolder(this.#job, target.uuid)
-      const isUnpublished = (location: string) => unpublished.has(location)
-      const marks = { ledgers, epoch: progress.mark?.epoch ?? 0, data: target.files, isUnpublished }
-      this.#notes.push(...(await overwrittenCommits({ storage, ...marks })).map(overwrittenNote))
-    }
+    const lost = await this.#overwritten(target, progress.mark?.epoch ?? 0, (file) => unpublished.has(file))
+    this.#notes.push(...lost.map(overwrittenNote))
     for (const step of steps(progress.todo(), { maxFiles, maxBytes })) {
       signal.throwIfAborted()
       await this.#step(step, target, progress, unpublished)

@@ -106,8 +106,7 @@ export class Unpublished {
         const table = new TextDecoder().decode(await storage.read(location).catch(nothingIfGone))
         unpublished.#begun.set(location, { run: location.slice(folder.length + 1, -BEGUN.length), table })
       }
-      // Not one in the making: of a run that died between giving it its name and removing the temporary there are two, and one file.
-      if (!location.endsWith('.json') || location.startsWith('_', folder.length + 1)) continue
+      if (!isEntry(location, folder)) continue
       const entry = parsed(await storage.read(location).catch(nothingIfGone))
       if (entry) entries.set(location, entry)
     }
@@ -283,6 +282,21 @@ export class Unpublished {
       throw error
     }
   }
+}
+
+/** Data files that runs of a job have listed as finished. Changes nothing: some may have been published by a run that was killed behind its commit. */
+export async function finishedFiles(storage: Storage, folder: string): Promise<ReadonlySet<string>> {
+  const files = new Set<string>()
+  for await (const { location } of storage.list(`${folder}/`)) {
+    const entry = isEntry(location, folder) && parsed(await storage.read(location).catch(nothingIfGone))
+    if (entry) for (const file of locationsOf(entry)) files.add(file)
+  }
+  return files
+}
+
+/** Not one in the making: of a run that died between giving it its name and removing the temporary there are two, and one file. */
+function isEntry(location: string, folder: string): boolean {
+  return location.endsWith('.json') && !location.startsWith('_', folder.length + 1)
 }
 
 /** One of the files that an input is cut into, by the location that the file would have if it was the only one. */

@@ -326,6 +326,14 @@ const PROVOKE: Readonly<Record<ErrorCode, () => Promise<unknown>>> = {
     await damage.editMetadata(home.table, ({ properties }) => void delete properties['pseudolake.job.test'])
     return home.batch()
   },
+  'table/commit-overwritten': async () => {
+    const home = await place()
+    await home.batch()
+    // As it is where somebody has put a state of before the job's commit over it.
+    await damage.editMetadata(home.table, ({ properties }) => void delete properties['pseudolake.job.test'])
+    await damage.editManifests(home.table, () => [])
+    return home.batch()
+  },
   'table/files-gone': async () => {
     const home = await place()
     await home.batch()

@@ -58,6 +58,65 @@ test('of several commits that were overwritten each is told, and their rows come
   expect(await rows(catalog)).toEqual([1, 2, 3, 10, 11, 12])
 })
 
+test('the first commit that was overwritten is told by name with the way out, by the run and by the plan', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await foreign(home, catalog)
+  const before = glue.tables.get('db.t')?.Parameters?.metadata_location as string
+  await input(home, 'b', 4, 6)
+  await home.run({ ...JOB, input: '{dir}/in/b.parquet' }, { adopt: 'none' }, { catalog })
+  await careless(glue, before)
+  expect(await rows(catalog)).toEqual([1, 2, 3])
+
+  const ours = { ...JOB, input: '{dir}/in/b.parquet' }
+  const told = {
+    code: 'table/commit-overwritten',
+    message: expect.stringMatching(/epoch 1 \(run \S+, 3 rows in all\)/),
+    context: { epoch: 1, commits: 1, rows: 3, hint: expect.stringContaining('--adopt none') },
+  }
+  await expect(home.run(ours, {}, { catalog })).rejects.toMatchObject(told)
+  await expect(home.plan(ours, {}, { catalog })).rejects.toMatchObject(told)
+  const plan = await home.plan(ours, { adopt: 'none' }, { catalog })
+  expect(plan.notes).toContainEqual(expect.stringMatching(/^epoch 1 of this job /))
+  const report = await home.run(ours, { adopt: 'none' }, { catalog })
+  expect(report).toMatchObject({ status: 'done', rows: 3 })
+  expect(report.notes).toContainEqual(expect.stringMatching(/^epoch 1 of this job /))
+  expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
+})
+
+test('a mark that somebody took out of a table that has its rows is no commit that was overwritten', async () => {
+  const { home, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await home.run(JOB, {}, { catalog })
+  await setProperties(catalog, TABLE, { remove: ['pseudolake.job.test'] }, context)
+  await expect(home.run(JOB, {}, { catalog })).rejects.toMatchObject({ code: 'table/no-mark' })
+})
+
+test('a plan tells of commits that were overwritten, as its run does, and changes nothing', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await home.run(JOB, {}, { catalog })
+  const before = glue.tables.get('db.t')?.Parameters?.metadata_location as string
+  await input(home, 'b', 4, 6)
+  await home.run(JOB, {}, { catalog })
+  expect((await home.plan(JOB, {}, { catalog })).notes).toEqual([])
+  await careless(glue, before)
+  for (let i = 0; i < 2; i++) {
+    const { notes } = await home.plan(JOB, {}, { catalog })
+    expect(notes).toContainEqual(expect.stringMatching(/^epoch 2 of this job \(run \S+, 3 rows\)/))
+  }
+  expect((await home.run(JOB, {}, { catalog })).notes).toHaveLength(1)
+})
+
+test('a first run that failed before its commit leaves a table without a mark, and no word of a commit', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await foreign(home, catalog)
+  glue.fault('UpdateTable', 'denied')
+  await expect(home.run(JOB, { adopt: 'none' }, { catalog })).rejects.toMatchObject({ code: 'catalog/denied' })
+  await expect(home.run(JOB, {}, { catalog })).rejects.toMatchObject({ code: 'table/no-mark' })
+})
+
 test('a run that failed before its commit is nothing that was overwritten', async () => {
   const { home, glue, catalog } = await place()
   await input(home, 'a', 1, 3)
@@ -158,6 +217,12 @@ async function place(): Promise<{ home: Lake; glue: GlueFake; catalog: Catalog }
   const glue = await glueFake()
   const catalog = glueCatalog({ client: glue.client(), storage, warehouse: join(home.dir, 'warehouse'), ...context })
   return { home, glue, catalog }
+}
+
+/** A table of somebody else's: rows, and no job's mark. */
+async function foreign(home: Lake, catalog: Catalog): Promise<void> {
+  await home.run({ ...JOB, set: ['job=other'] }, {}, { catalog })
+  await setProperties(catalog, TABLE, { remove: ['pseudolake.job.other'] }, context)
 }
 
 async function input(home: Lake, name: string, from: number, to: number): Promise<void> {
