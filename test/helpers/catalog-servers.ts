@@ -84,6 +84,7 @@ export async function trino(dir: string, s3: Versitygw, glueUrl: string, restUri
     'hive.metastore.glue.aws-access-key': CREDENTIALS.accessKeyId,
     'hive.metastore.glue.aws-secret-key': CREDENTIALS.secretAccessKey,
     'hive.metastore.glue.default-warehouse-dir': 's3://lake/trino',
+    'iceberg.add-files-procedure.enabled': 'true',
     ...store,
   })
   if (restUri !== undefined)

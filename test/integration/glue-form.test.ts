@@ -4,8 +4,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { type AwsLake, awsLake, SECRET } from '../helpers/aws-lake.ts'
+import { motoGlue, trino } from '../helpers/catalog-servers.ts'
 import { pyiceberg, spark, testWith } from '../helpers/interop.ts'
 import { lake } from '../helpers/lake.ts'
 
@@ -110,3 +111,30 @@ result = {"columns": frame.columns, "rows": frame.count(), "distinct": frame.sel
     distinct: 1001,
   })
 })
+
+testWith(
+  ['versitygw', 'moto', 'trino'],
+  'Trino, whose reader Athena’s is, takes the files of the folder as they are, and reads every row',
+  async () => {
+    const home = await awsLake()
+    await put(home, 'a.csv', csv(0, 3000))
+    await put(home, 'b.csv', csv(3000, 5000))
+    const config = home.config(glueForm(home))
+    expect(await home.json('batch', '--config', config)).toMatchObject({ status: 'done', rows: 5000 })
+
+    const glue = await motoGlue()
+    onTestFinished(glue.stop)
+    const athena = await trino(join(home.dir, 'trino'), home.store, glue.url)
+    onTestFinished(athena.stop)
+    await athena.query('create schema glue.plain')
+    await athena.query('create table glue.plain.t (dept_id varchar, "s_VIN" varchar, example_ts varchar)')
+    // What lies in folders of it is ours alone.
+    await athena.query(
+      `alter table glue.plain.t execute add_files(location => 's3://lake/pseudonymized/', format => 'PARQUET', recursive_directory => 'FALSE')`,
+    )
+    const columns =
+      'count(*), count(distinct example_ts), count(distinct s_vin), count(*) - count(s_vin), count(distinct dept_id)'
+    expect(await athena.query(`select ${columns} from glue.plain.t`)).toEqual([[5000, 5000, 1000, 715, 50]])
+  },
+  300_000,
+)
