@@ -12,6 +12,7 @@ import { manifestsOf, planFiles } from '../../lib/iceberg/scan.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import { localStorage } from '../../lib/storage/local.ts'
 import { runQuery } from '../../pipelines/query/run.ts'
+import { type ExpireTableOptions, expireTable } from '../../pipelines/tables/expire.ts'
 import { verifyTable } from '../../pipelines/verify/verify.ts'
 import { type GlueFake, glueFake } from '../helpers/glue-fake.ts'
 import { pyiceberg, testWith } from '../helpers/interop.ts'
@@ -77,6 +78,60 @@ test('adopted whole, the inputs present count as done, and only what comes later
   expect(await departments(catalog)).toEqual(['0', '1', '2', 'later 0', 'later 1'])
 })
 
+test('table expire on one that nobody has written since finds nothing, and changes nothing', async () => {
+  const { catalog, location } = await place()
+  const before = await files(location)
+  const old = (await catalog.load(TABLE)).metadataLocation
+  const later = Date.now() + 1000
+  for (const plan of [true, false])
+    expect(await expire(catalog, { olderThan: later, keepLast: 1, plan })).toMatchObject({
+      status: plan ? 'planned' : 'nothing-to-do',
+      expired_snapshots: [],
+      kept_snapshots: 1,
+      upgraded: false,
+    })
+  expect(await files(location)).toEqual(before)
+  expect((await catalog.load(TABLE)).metadataLocation).toBe(old)
+  expect(await departments(catalog)).toEqual(['0', '1', '2'])
+})
+
+test('table expire after our commit: the old snapshot goes with what only it needed, its rows and its data file stay', async () => {
+  const { home, catalog, location } = await place()
+  const { metadata: old } = await catalog.load(TABLE)
+  const first = currentSnapshot(old) as Snapshot
+  await home.run(JOB, { adopt: 'none' }, { catalog })
+  const report = await expire(catalog, { olderThan: Date.now() + 1000, keepLast: 1 })
+  expect(report).toMatchObject({
+    status: 'done',
+    expired_snapshots: [String(first['snapshot-id'])],
+    kept_snapshots: 1,
+    failed: 0,
+    removed: { data_files: 0, manifest_lists: 1, manifests: 0 },
+  })
+  const left = await files(location)
+  expect(left).not.toContain(first['manifest-list'])
+  expect(left.filter((one) => one.endsWith('by-spark.parquet'))).toHaveLength(1)
+  expect(await departments(catalog)).toEqual(['0', '1', '2', 'new 0', 'new 1'])
+  // The job goes on behind it, and nothing that the table names is missing.
+  await input(home, 'later', 'later')
+  expect(await home.run(JOB, {}, { catalog })).toMatchObject({ rows: 2, skipped_files: 1 })
+  const verified = await verifyTable(await catalog.load(TABLE), { storage, current: true, now: Date.now() })
+  expect(Object.keys(verified.counts).sort()).toEqual(['not-a-pseudonym', 'statistics'])
+})
+
+testWith('pyiceberg', 'PyIceberg reads it as it is after table expire', async () => {
+  const { home, catalog } = await place()
+  await home.run(JOB, { adopt: 'none' }, { catalog })
+  await expire(catalog, { olderThan: Date.now() + 1000, keepLast: 1 })
+  const { metadataLocation } = await catalog.load(TABLE)
+  const script = `
+from pyiceberg.table import StaticTable
+table = StaticTable.from_metadata(args)
+result = [len(table.metadata.snapshots), sorted(row['dept_id'] for row in table.scan().to_arrow().to_pylist())]
+`
+  expect(await pyiceberg<unknown>(script, metadataLocation)).toEqual([1, ['0', '1', '2', 'new 0', 'new 1']])
+})
+
 testWith('pyiceberg', 'PyIceberg reads it as it was and as it is after our commit', async () => {
   const { home, catalog } = await place()
   const before = (await catalog.load(TABLE)).metadataLocation
@@ -98,8 +153,21 @@ result = [read(location) for location in args]
   ])
 })
 
+function expire(catalog: Catalog, options: Pick<ExpireTableOptions, 'olderThan' | 'keepLast' | 'plan'>) {
+  const context = { clock: { ...waitlessClock(), wall: () => Date.now() }, random: Math.random, uuid: randomUUID }
+  return catalog
+    .load(TABLE)
+    .then((state) => expireTable({ state, catalog, table: TABLE }, { runId: 'expiry', ...options }, context))
+}
+
+async function files(location: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const { location: one } of storage.list(`${location}/`)) found.push(one)
+  return found.sort()
+}
+
 /** A table of three rows in Glue, as Iceberg 0.13 wrote it, and one input of two. */
-async function place(): Promise<{ home: Lake; glue: GlueFake; catalog: Catalog }> {
+async function place(): Promise<{ home: Lake; glue: GlueFake; catalog: Catalog; location: string }> {
   const home = await lake()
   mkdirSync(join(home.dir, 'in'))
   await input(home, 'a', 'new')
@@ -125,7 +193,7 @@ async function place(): Promise<{ home: Lake; glue: GlueFake; catalog: Catalog }
   })
   const outside = { clock: { ...waitlessClock(), wall: () => Date.now() }, random: Math.random, uuid: randomUUID }
   const warehouse = join(home.dir, 'warehouse')
-  return { home, glue, catalog: glueCatalog({ client: glue.client(), storage, warehouse, ...outside }) }
+  return { home, glue, location, catalog: glueCatalog({ client: glue.client(), storage, warehouse, ...outside }) }
 }
 
 async function input(home: Lake, name: string, department: string): Promise<void> {
