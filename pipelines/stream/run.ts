@@ -27,6 +27,8 @@ const RETRY = { firstMs: 500, mostMs: 30_000 } as const
 const OUTAGE_MS = 30 * 60_000
 /** Before a run was an owner for the first time: an endpoint at which nobody answers is told soon. */
 const START_OUTAGE_MS = 60_000
+/** How often one that starts may find that the owner committed first, before it stands by: others may be starting too. */
+const MOST_BEATEN = 10
 /** Of the memory that a run may use, what keys may take that were seen. */
 const DEDUPE_SHARE = 1 / 8
 /** Names of fields that are told apart. */
@@ -65,6 +67,10 @@ export class StreamRun {
   #alarmed = false
   /** Epoch up to which this run was the owner, and has not been told otherwise. */
   #owned: number | undefined
+  /** Was the owner, or stood by: from then on another owner is obeyed. Who only starts takes over. */
+  #settled = false
+  /** Tries to take over before which another commit came. */
+  #beaten = 0
 
   constructor(job: StreamJob, outside: StreamOutside, options: StreamOptions) {
     this.#job = job
@@ -112,6 +118,7 @@ export class StreamRun {
       const { epoch } = session
       this.#session = session
       this.#owned = epoch
+      this.#settled = true
       this.#state = 'owner'
       this.#patience = OUTAGE_MS
       if (!this.#stuck) this.#failingSince = undefined
@@ -231,6 +238,8 @@ export class StreamRun {
   async #after(error: unknown): Promise<StreamStatus | undefined> {
     const { clock, signal } = this.#outside
     if (isPseudolakeError(error, 'table/mark-changed')) {
+      // The owner committed between the reading of the table and its taking over: it is read again.
+      if (!this.#settled && !signal.aborted && ++this.#beaten <= MOST_BEATEN) return undefined
       if (this.#options.untilCaughtUp) throw error
       return await this.#standBy(Number(error.context.epoch ?? 0))
     }
@@ -258,6 +267,7 @@ export class StreamRun {
   async #standBy(epoch: number): Promise<StreamStatus | undefined> {
     const { clock, signal } = this.#outside
     this.#state = 'standby'
+    this.#settled = true
     this.#owned = undefined
     this.#stuck = false
     this.#tell({ event: 'standby', epoch })

@@ -152,6 +152,37 @@ test('a second consumer takes over at once; the first goes to standby, and comes
   expect(epochs).toEqual(epochs.map((_, i) => i + 1))
 }, 30_000)
 
+test.each([
+  ['that goes on', {}],
+  ['that ends when it has caught up', { untilCaughtUp: true }],
+])(
+  'a second consumer %s takes over although the first commits right before it',
+  async (_, options) => {
+    const on = await stage()
+    const first = background(on, FAST)
+    await on.put(records(0, 50))
+    await until(() => first.run.gauges().rows === 50)
+    const catalog = strange(on.catalog, async (nth, commit) => {
+      if (nth <= 2) {
+        await on.put(records(50 * nth, 50 * nth + 50))
+        await until(() => first.run.gauges().rows === 50 * nth + 50)
+      }
+      return commit()
+    })
+    const stop = new AbortController()
+    const second = on.prepare(FAST, { catalog, signal: stop.signal }, options)
+    const ended = second.run.run()
+    await until(() => first.run.gauges().state === 'standby')
+    expect(second.events.map(({ event }) => event)).not.toContain('standby')
+    if (!('untilCaughtUp' in options)) stop.abort(new Error('SIGTERM'))
+    await ended
+    first.stop()
+    await first.ended
+    await expectExactly(on, 150)
+  },
+  30_000,
+)
+
 test('one that is told to stop in standby ends without an error', async () => {
   const on = await stage()
   const first = background(on, FAST)
