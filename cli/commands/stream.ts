@@ -1,9 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { PseudolakeError } from '../../lib/core/errors.ts'
+import { growHeapBy } from '../../lib/core/heap.ts'
 import { requireApart } from '../../pipelines/batch/overlap.ts'
 import type { StreamSettings } from '../../pipelines/config/native.ts'
 import { requireService } from '../../pipelines/service.ts'
 import { asBatch, type StreamJob, streamJob } from '../../pipelines/stream/job.ts'
+import { heapGrowthPercent } from '../../pipelines/stream/memory.ts'
 import { serveMetrics } from '../../pipelines/stream/metrics.ts'
 import { type StreamPlaces, sealerOf, streamNameOf, withPlaces } from '../../pipelines/stream/open.ts'
 import type { StreamOptions } from '../../pipelines/stream/outside.ts'
@@ -65,6 +67,8 @@ export const stream: Command = {
     const job = streamJob(settings, io.cwd)
     requireService(asBatch(settings), io.env)
     requireApart({ ...(await realPlaces(job)), input: job.table.input })
+    const growth = heapGrowthPercent(settings.limits.memory_mb)
+    if (growth !== undefined) growHeapBy(growth)
     const commands = { command: typed('stream', config, set), resetCommand: resetCommand(config, set) }
     const report = await withPlaces(settings, job, openOutside(io), (places) =>
       runWith(places, settings, job, io, commands, options),

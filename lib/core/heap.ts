@@ -13,6 +13,15 @@ const SET_AFTER_MS = 1000
 /** The command line takes the flags back while it loads something, and finds here what they are otherwise (bin/pseudolake.js). */
 const FLAGS = Symbol.for('pseudolake.heap-flags')
 
+let growth = OLD_GROWTH_PERCENT
+let growBy: ((percent: number) => void) | undefined
+
+/** Where there is little memory: less of what nobody needs any more may lie about, for more CPU time. Before or after `keepHeapSmall`, which it needs. */
+export function growHeapBy(percent: number): void {
+  growth = percent
+  growBy?.(percent)
+}
+
 /**
  * Keeps V8's young generation small. Left alone it grows to tens of megabytes under a stream of short-lived strings, and half of what passes
  * through is promoted before it dies: a run over 1.5 M unique values then takes 610 MB, this way 470 MB (test/regression/memory.test.ts).
@@ -25,7 +34,10 @@ export function keepHeapSmall(): void {
     shared[FLAGS] = `${shared[FLAGS] ?? ''} ${flag}`
     setFlagsFromString(flag)
   }
-  setTimeout(() => set(`--heap-growing-percent=${OLD_GROWTH_PERCENT}`), SET_AFTER_MS).unref()
+  setTimeout(() => {
+    growBy = (percent) => set(`--heap-growing-percent=${percent}`)
+    growBy(growth)
+  }, SET_AFTER_MS).unref()
   const look = setInterval(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if (young && young.space_size < YOUNG_BYTES) return

@@ -4,6 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import type { KinesisClient } from '@aws-sdk/client-kinesis'
+import { discard } from '../core/texts.ts'
 import type { NewRecord, PutResult, RecordsAnswer, StoredRecord } from './kinesis.ts'
 import { isSequence } from './records.ts'
 
@@ -67,7 +68,9 @@ export function wire(client: KinesisClient, sign: SignRequest) {
       stream.destroy()
       throw error
     }
-    const text = (await collected(stream, lengthOf(response.headers))).toString('utf8')
+    const bytes = await collected(stream, lengthOf(response.headers))
+    const text = bytes.toString('utf8')
+    discard(bytes)
     if (response.statusCode === 200) return JSON.parse(text)
     throw refusal(response.statusCode, response.headers['x-amzn-errortype'], text)
   }

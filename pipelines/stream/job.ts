@@ -5,6 +5,7 @@ import { type BatchJob, jobOf, location } from '../batch/job.ts'
 import { trimmed } from '../batch/overlap.ts'
 import { splitPath } from '../config/load.ts'
 import type { BatchSettings, StreamSettings } from '../config/native.ts'
+import { LEAST_MEMORY_MB, sharedMb } from './memory.ts'
 import { fieldsOfSchema, type RecordField } from './schema.ts'
 
 /** Columns of the table that say where a row comes from; missing where none is wanted. */
@@ -48,6 +49,11 @@ export function streamJob(settings: StreamSettings, cwd: string): StreamJob {
   if (output.format === 'parquet' || output.path !== undefined)
     throw bad('output.format', 'a stream goes into a table: plain Parquet files cannot be changed in one step')
   if (output.files !== undefined) throw bad('output.files', 'a stream makes a file with each commit')
+  if (settings.limits.memory_mb < LEAST_MEMORY_MB)
+    throw bad(
+      'limits.memory_mb',
+      `a stream needs ${LEAST_MEMORY_MB} at least, got ${settings.limits.memory_mb}: less could not be held`,
+    )
   const table = jobOf(asBatch(settings), () => `kinesis://${input.stream}`, cwd)
   const recordColumns = {
     arrivalTime: settings.record_columns.arrival_time,
@@ -73,7 +79,7 @@ export function streamJob(settings: StreamSettings, cwd: string): StreamJob {
   }
 }
 
-/** The settings of a stream as those of a run that has the same columns, service and table. */
+/** The settings of a stream as those of a run that has the same columns, service and table; its memory is what shares are taken of. */
 export function asBatch(settings: StreamSettings): BatchSettings {
   const { input, new_fields: newFields, commit, limits } = settings
   const { region, endpoint_url: endpoint, aws } = input
@@ -96,7 +102,7 @@ export function asBatch(settings: StreamSettings): BatchSettings {
     output: settings.output,
     commit: { max_files: 1, max_bytes: commit.max_bytes, every: commit.every, max_rows: commit.max_rows },
     aws: settings.aws,
-    limits,
+    limits: { ...limits, memory_mb: sharedMb(limits.memory_mb) },
     gate: settings.gate,
   }
 }

@@ -61,7 +61,6 @@ const SAMPLE = 1000
 const END_MS = 5000
 /** Of the memory that a run may use, what records may take that wait for their turn. */
 const READ_SHARE = 1 / 16
-const LEAST_READ_BYTES = 16 << 20
 /** A table made for a stream keeps so many snapshots: each commit writes all of them. */
 const STREAM_SNAPSHOTS = '200'
 /** Positions that move though nothing comes are committed so often, or when an eighth of the retention is over. */
@@ -164,7 +163,7 @@ export class Session {
       positions,
       clock,
       random,
-      maxBytes: Math.max(LEAST_READ_BYTES, job.settings.limits.memory_mb * 2 ** 20 * READ_SHARE),
+      maxBytes: job.table.settings.limits.memory_mb * 2 ** 20 * READ_SHARE,
       ...outside.consumer,
     })
     try {

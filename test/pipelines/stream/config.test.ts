@@ -7,6 +7,7 @@ import { explainConfig } from '../../../pipelines/config/explain.ts'
 import { readBatchConfig, readStreamConfig } from '../../../pipelines/config/load.ts'
 import { streamSchema } from '../../../pipelines/config/schema.ts'
 import { asBatch, streamJob } from '../../../pipelines/stream/job.ts'
+import { heapGrowthPercent, LEAST_MEMORY_MB, sharedMb } from '../../../pipelines/stream/memory.ts'
 
 /** As the original's streaming job has it. */
 const ORIGINAL = `kinesis_stream_name: blog-stream
@@ -105,6 +106,7 @@ test.each([
     'quarantine',
   ],
   ['none', 'quarantine.path=/q', 'quarantine'],
+  ['less memory than can be held', 'limits.memory_mb=319', 'limits.memory_mb'],
   ['plain files', 'output.format=parquet', 'output.format'],
   ['a column that is there', 'record_columns.shard=dept_id', 'record_columns'],
   ['one name for two columns', 'record_columns={shard: a, sequence_number: a}', 'record_columns'],
@@ -136,4 +138,14 @@ test.each([
 test('an ARN names a stream', () => {
   const arn = 'arn:aws:kinesis:eu-west-1:111111111111:stream/vehicles'
   expect(streamJob(readStreamConfig(NATIVE, { set: [`input.stream=${arn}`] }), '/').stream).toBe(arn)
+})
+
+test('of a small limit less is shared than there is, and never more of a smaller one', () => {
+  expect(sharedMb(LEAST_MEMORY_MB)).toBe(64)
+  for (let mb = LEAST_MEMORY_MB; mb < 600; mb++) {
+    expect(sharedMb(mb)).toBeLessThanOrEqual(mb)
+    expect(sharedMb(mb)).toBeLessThanOrEqual(sharedMb(mb + 1))
+  }
+  expect([512, 513, 4096].map(sharedMb)).toEqual([512, 513, 4096])
+  expect([320, 416, 511, 512].map(heapGrowthPercent)).toEqual([50, 100, 100, undefined])
 })
