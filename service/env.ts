@@ -17,8 +17,6 @@ export interface Access {
   readonly identify: Identify
   /** Names of callers that may go back without a purpose, or without an end. */
   readonly unboundGrants: readonly string[]
-  /** Whether a caller has a quota, so that what was used must be remembered. */
-  readonly hasQuotas: boolean
   readonly allowsHost?: (host: string | undefined) => boolean
 }
 
@@ -34,7 +32,7 @@ export async function readAccess({ apiKeys, apiKey, insecureNoAuth }: AuthOption
       throw new PseudolakeError('options/invalid', '--insecure-no-auth: expected a host on loopback (127.0.0.1, ::1)', {
         option: 'insecure-no-auth',
       })
-    return { identify: everybody(), unboundGrants: [], hasQuotas: false, allowsHost: isLoopbackHeader }
+    return { identify: everybody(), unboundGrants: [], allowsHost: isLoopbackHeader }
   }
   const { callers: listed, unboundGrants } =
     apiKeys === undefined ? { callers: [], unboundGrants: [] } : parseCallers(await readText(apiKeys))
@@ -44,8 +42,7 @@ export async function readAccess({ apiKeys, apiKey, insecureNoAuth }: AuthOption
       'service/no-callers',
       'nobody could call: give --api-keys FILE, or an API key in PSEUDOLAKE_API_KEY (--insecure-no-auth is for tests)',
     )
-  const hasQuotas = callers.some(({ quota }) => quota !== undefined)
-  return { identify: identifyBy(callers), unboundGrants, hasQuotas }
+  return { identify: identifyBy(callers), unboundGrants }
 }
 
 export function isLoopback(host: string): boolean {

@@ -36,6 +36,7 @@ export { createLambda, type LambdaOutside, type LambdaService } from './lambda.t
 export type { EmbeddedAnswer, EmbeddedBytesRequest, EmbeddedRequest } from './operations/embedded.ts'
 export { embeddedBytes, embeddedService } from './operations/embedded.ts'
 export { kernelThreads, type Threads, type ThreadsOptions } from './operations/threads/threads.ts'
+export { type KeyringInSecretsOptions, keyringInSecrets } from './secrets.ts'
 export type { ShadowReport } from './shadow/report.ts'
 export { type RunningShadow, type ShadowStartOptions, startShadow } from './shadow/start.ts'
 export { openKeyringFile, type RunningService, type StartOptions, startService } from './start.ts'

@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Aws, openAws } from '../lib/aws/clients.ts'
-import { kmsDataKeys } from '../lib/aws/kms.ts'
 import { openSecrets, type Secrets } from '../lib/aws/secrets.ts'
 import { regionOfArn } from '../lib/aws/settings.ts'
 import type { Clock } from '../lib/core/clock.ts'
@@ -14,9 +13,8 @@ import { followCallers } from './callers/follow.ts'
 import { emf } from './emf.ts'
 import { type LambdaSettings, readLambdaEnv } from './env.ts'
 import { bytesAsAnswer, type LambdaAnswer, lambdaHandler, type ReadyService } from './handlers/lambda.ts'
-import { unsealedText } from './keys/kms.ts'
 import { followKeyring } from './keys/reload.ts'
-import { keyringSecret } from './keys/versions.ts'
+import { keyringInSecrets } from './secrets.ts'
 
 /** The outside of a function, as lambda-main.ts or a test hands it in. */
 export interface LambdaOutside {
@@ -65,7 +63,13 @@ async function make(outside: LambdaOutside): Promise<ReadyService> {
     const client = () => aws.secretsManager(region === undefined ? {} : { region })
     return openSecrets({ client, clock, ttlMs: settings.secretTtlMs })
   }
-  const ofKeyring = secretsIn(keyringName)
+  const source = keyringInSecrets({
+    name: keyringName,
+    aws: async () => aws,
+    clock,
+    ttlMs: settings.secretTtlMs,
+    say: (reason) => log({ level: 'warn', event: 'previous-keyring-not-used', reason }),
+  })
   const ofCallers = callersName === undefined ? undefined : secretsIn(callersName)
   // A function can't fall back: the portable cipher is not in its bundle.
   const openKernel = chooseKernel('wasm', () => undefined)
@@ -73,12 +77,7 @@ async function make(outside: LambdaOutside): Promise<ReadyService> {
 
   const [keys, callers, audit] = await Promise.all([
     followKeyring({
-      source: keyringSecret({
-        name: keyringName,
-        versions: { current: () => ofKeyring.get(keyringName), previous: () => ofKeyring.previous(keyringName) },
-        unsealed: (text) => unsealedText(text, () => kmsDataKeys(() => aws.kms({}))),
-        say: (reason) => log({ level: 'warn', event: 'previous-keyring-not-used', reason }),
-      }),
+      source,
       open: (data) => openKeyring(data, openKernel, { randomBytes }),
       // Of a secret that was replaced twice, the store has the first no more.
       mayLoseKeys: true,
@@ -118,7 +117,7 @@ async function make(outside: LambdaOutside): Promise<ReadyService> {
       if (clock.now() - refreshed < REFRESH_AGAIN_MS) return false
       refreshed = clock.now()
       const before = changes
-      const asked = [ofKeyring.refresh(keyringName), ofCallers?.refresh(callersName as string)]
+      const asked = [source.refresh(), ofCallers?.refresh(callersName as string)]
       for (const one of await Promise.allSettled(asked))
         if (one.status === 'rejected') log({ level: 'error', event: 'secret-not-refreshed', ...reasonOf(one.reason) })
       await current()

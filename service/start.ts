@@ -16,25 +16,26 @@ import { chooseKernel, type KernelName } from '../lib/crypto/open.ts'
 import type { Storage } from '../lib/storage/storage.ts'
 import { createApp, type LogEntry, type ObservedCall } from './app.ts'
 import { openAudit } from './audit/open.ts'
+import { followAccess } from './callers/access.ts'
 import { emulated } from './emulator/emulate.ts'
 import type { Emulation } from './emulator/options.ts'
-import { type AuthOptions, readAccess } from './env.ts'
+import type { AuthOptions } from './env.ts'
 import { type ListenOptions, listen } from './handlers/http.ts'
 import { loadKeyring } from './keys/file.ts'
-import { followKeyring, keyringFile, type Reloaded } from './keys/reload.ts'
+import { followKeyring, type KeyringSource, keyringFile, type Reloaded } from './keys/reload.ts'
 import { metrics } from './metrics.ts'
 import { kernelThreads, type Threads } from './operations/threads/threads.ts'
 import { callerLimits } from './usage.ts'
 
 export interface StartOptions extends Partial<ListenOptions> {
-  /** Path of the keyring file. */
-  readonly keyring: string
+  /** Path of the keyring file; or where else it comes from, as `keyringInSecrets` is. */
+  readonly keyring: string | KeyringSource
   readonly auth: AuthOptions
   /** @default 127.0.0.1 */
   readonly host?: string
   /** 0: any free one. @default 0 */
   readonly port?: number
-  /** Folder of the record of calls, or a location of `storage`. @default `<keyring>.audit` */
+  /** Folder of the record of calls, or a location of `storage`. @default `<keyring>.audit`; needed where the keyring is no file */
   readonly audit?: string
   /** Where the record's head is put down every minute: a file that is appended to, or a location of `storage`. @default `<audit>.anchors.jsonl` */
   readonly anchors?: string
@@ -48,7 +49,7 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly maxInFlight?: number
   /** For each caller that has no rate of its own. @default no limit */
   readonly requestsPerSecond?: number
-  /** File that remembers what was used of quotas; there is none where no caller has a quota. @default `<keyring>.usage.json` */
+  /** File that remembers what was used of quotas; there is none where no caller has a quota. @default `<keyring>.usage.json`; `<api keys>.usage.json` where the keyring is no file */
   readonly usage?: string
   /** @default `wasm`; `noble` where that can't run, which is logged */
   readonly kernel?: KernelName
@@ -62,7 +63,7 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly emulation?: Emulation
   /** How long `close` lets `GET /ready` say no before it takes no more calls, so that a load balancer sees it. @default 0 */
   readonly drainMs?: number
-  /** How often it is looked whether the keyring's file was replaced; 0: only when `reload` is called. @default 5_000 */
+  /** How often it is looked whether the keyring, or the callers' file, was replaced; 0: only when `reload` is called. @default 5_000 */
   readonly keyringCheckMs?: number
   readonly clock?: Clock
   readonly randomBytes?: RandomBytes
@@ -71,8 +72,10 @@ export interface StartOptions extends Partial<ListenOptions> {
 export interface RunningService {
   /** `http://127.0.0.1:PORT` */
   readonly url: string
-  /** Takes over the keyring's file as it is now. The keys before serve calls under way, then they are wiped; what can't be used is logged and changes nothing. */
+  /** Takes over the keyring as it is now. The keys before serve calls under way, then they are wiped; what can't be used is logged and changes nothing. */
   reload(): Promise<Reloaded>
+  /** Takes over the callers' file as it is now, all of it or, where it can't be right, nothing. */
+  reloadCallers(): Promise<Reloaded>
   /** Wipes what is remembered of earlier calls. */
   forget(): void
   /** Takes no new calls, waits for those under way, puts the last on record, wipes the keys. */
@@ -91,15 +94,22 @@ const KEYRING_CHECK_MS = 5_000
  * @throws PseudolakeError `keyring/*`, `service/no-callers`, `service/port-in-use`, `config/invalid`, `options/invalid`, `storage/*`
  */
 export async function startService(options: StartOptions): Promise<RunningService> {
-  const { keyring: file, auth, host = '127.0.0.1', port = 0, log = () => undefined } = options
+  const { auth, host = '127.0.0.1', port = 0, log = () => undefined } = options
   const clock = options.clock ?? systemClock()
   const random = options.randomBytes ?? randomBytes
   const { maxInFlight, requestsPerSecond } = options
 
-  const access = await readAccess(auth, host)
-  for (const caller of access.unboundGrants) log({ level: 'warn', event: 'unbound-grant', caller })
+  const file = typeof options.keyring === 'string' ? options.keyring : undefined
+  const place = options.audit ?? (file && `${file}.audit`)
+  if (place === undefined)
+    throw new PseudolakeError(
+      'options/invalid',
+      '--audit: expected a folder or a location, since the keyring is no file',
+    )
+  const access = await followAccess(auth, host, log)
   const limits = await callerLimits(
-    access.hasQuotas ? (options.usage ?? `${file}.usage.json`) : undefined,
+    // Quotas may come with another file of callers.
+    auth.apiKeys === undefined ? undefined : (options.usage ?? `${file ?? auth.apiKeys}.usage.json`),
     requestsPerSecond,
     () => log({ level: 'error', event: 'usage-not-kept' }),
   )
@@ -114,16 +124,25 @@ export async function startService(options: StartOptions): Promise<RunningServic
     { bytes: cacheBytes, ageMs: cacheAgeMs, now: () => clock.now(), randomBytes: random },
     (reason) => log({ level: 'warn', event: 'no-cache', reason }),
   )
-  const { keyring, reload } = await followKeyring({
-    source: keyringFile(file),
+  const keys = await followKeyring({
+    source: typeof options.keyring === 'string' ? keyringFile(options.keyring) : options.keyring,
+    // A store has a version before and no more: of a secret that was replaced twice, the first is gone.
+    mayLoseKeys: file === undefined,
     open: (data) => openKeyring(data, threads.wrap(cache?.wrap(openKernel) ?? openKernel), { randomBytes: random }),
     say: (event) => log({ level: event.event === 'keyring-reloaded' ? 'info' : 'error', ...event }),
   })
+  const { keyring } = keys
+  async function reloadCallers(): Promise<Reloaded> {
+    const reloaded = await access.reload()
+    // What was remembered is of callers as they were.
+    if (reloaded === 'replaced') cache?.clear()
+    return reloaded
+  }
   const { keyringCheckMs = KEYRING_CHECK_MS } = options
   try {
     const counts = metrics(runtime)
     const audit = await openAudit({
-      place: options.audit ?? `${file}.audit`,
+      place,
       ...(options.anchors !== undefined && { anchors: options.anchors }),
       ...(options.storage && { storage: options.storage }),
       clock,
@@ -136,7 +155,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
     })
     const own = createApp({
       keyring,
-      ...access,
+      identify: access.identify,
+      ...(access.allowsHost && { allowsHost: access.allowsHost }),
       audit,
       clock,
       requestId: randomUUID,
@@ -156,11 +176,15 @@ export async function startService(options: StartOptions): Promise<RunningServic
       const listening = await listen(app, { ...options, host, port })
       log({ level: 'info', event: 'started', url: listening.url, insecure: auth.insecureNoAuth === true })
       let closing: Promise<void> | undefined
-      const checks = keyringCheckMs > 0 ? setInterval(() => void reload(), keyringCheckMs).unref() : undefined
+      const checks =
+        keyringCheckMs > 0
+          ? setInterval(() => void Promise.all([keys.reload(), reloadCallers()]), keyringCheckMs).unref()
+          : undefined
       const expiry = cache && setInterval(() => cache.expire(), CACHE_EXPIRY_MS).unref()
       return {
         url: listening.url,
-        reload,
+        reload: () => keys.reload(true),
+        reloadCallers,
         forget: () => cache?.clear(),
         close() {
           clearInterval(checks)

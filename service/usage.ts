@@ -23,7 +23,7 @@ export interface CallerLimits {
 
 /**
  * The limits of a running service's callers.
- * @param file where what was used of quotas is kept; undefined where no caller has one
+ * @param file where what was used of quotas is kept, once a caller has one; undefined where none ever can
  * @param requestsPerSecond of callers without a rate of their own
  */
 export async function callerLimits(

@@ -8,6 +8,7 @@ import { storageAs } from '../../pipelines/storages.ts'
 import type { LogEntry } from '../../service/app.ts'
 import { emf } from '../../service/emf.ts'
 import { EMULATION_SETTINGS, readEmulation } from '../../service/emulator/options.ts'
+import { keyringInSecrets } from '../../service/secrets.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
 import { absolute } from '../paths.ts'
@@ -16,7 +17,13 @@ export const serviceStart: Command = {
   name: 'service start',
   summary: 'Run the pseudonymization service on this machine until it is told to stop.',
   options: {
-    keyring: { type: 'string', value: 'F', required: true, summary: 'The keyring (`pseudolake keys create`)' },
+    keyring: {
+      type: 'string',
+      value: 'F',
+      required: true,
+      summary:
+        'The keyring: a file (`pseudolake keys create`), or a secret of Secrets Manager, as `secret:NAME` or by its ARN',
+    },
     port: { type: 'integer', value: 'P', default: '8080', summary: '0: any free port' },
     host: { type: 'string', value: 'H', default: '127.0.0.1', summary: 'The address to listen on' },
     'tls-cert': {
@@ -34,6 +41,12 @@ export const serviceStart: Command = {
     'insecure-no-auth': {
       type: 'boolean',
       summary: 'For tests, on loopback only: everybody may do everything',
+    },
+    'secret-ttl-seconds': {
+      type: 'number',
+      value: 'S',
+      default: '300',
+      summary: 'How long a keyring out of Secrets Manager is taken as it was read',
     },
     usage: {
       type: 'string',
@@ -131,8 +144,21 @@ export const serviceStart: Command = {
       io.note(JSON.stringify({ time: new Date(io.clock.wall()).toISOString(), ...entry }))
     const { env, clock, random } = io
     const { aws, close: closeAws } = lazyAws(env)
+    const secret = secretOf(keyring)
+    const ttlSeconds = args.number('secret-ttl-seconds') ?? 300
+    if (!(ttlSeconds >= 1 && ttlSeconds <= 86_400))
+      throw new PseudolakeError('options/invalid', '--secret-ttl-seconds: expected a number from 1 to 86400')
     const service = await startService({
-      keyring: resolve(io.cwd, keyring),
+      keyring:
+        secret === undefined
+          ? resolve(io.cwd, keyring)
+          : keyringInSecrets({
+              name: secret,
+              aws,
+              clock,
+              ttlMs: ttlSeconds * 1000,
+              say: (reason) => log({ level: 'warn', event: 'previous-keyring-not-used', reason }),
+            }),
       host: args.string('host') ?? '127.0.0.1',
       port: portOf(args.number('port') ?? 8080),
       ...(tls && { tls }),
@@ -157,7 +183,8 @@ export const serviceStart: Command = {
     })
     const deaf = io.hangups?.(async () => {
       service.forget()
-      log({ level: 'info', event: 'hangup', keyring: await service.reload() })
+      const [ring, callers] = await Promise.all([service.reload(), service.reloadCallers()])
+      log({ level: 'info', event: 'hangup', keyring: ring, callers })
     })
     io.out(`listening on ${service.url}\n`)
     if (!io.signal.aborted) await once(io.signal, 'abort')
@@ -166,6 +193,12 @@ export const serviceStart: Command = {
     await closeAws()
     return { exit: 0, json: undefined, text: '' }
   },
+}
+
+/** Name or ARN of a secret, where the option names one. */
+function secretOf(keyring: string): string | undefined {
+  if (/^arn:[a-z-]+:secretsmanager:/.test(keyring)) return keyring
+  return keyring.startsWith('secret:') ? keyring.slice('secret:'.length) : undefined
 }
 
 function megabytes(number: number): number {

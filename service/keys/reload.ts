@@ -1,13 +1,15 @@
-import { stat } from 'node:fs/promises'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { type Keyring, type KeyringData, wipe } from '../../lib/crypto/keyring.ts'
 import { loadKeyring } from './file.ts'
 import { type LiveKeyring, liveKeyring } from './live.ts'
+import { signatureOf } from './signature.ts'
 
 /** Where a keyring comes from, which may bring another one later. */
 export interface KeyringSource {
   /** What is there now; undefined where it is what was accepted last. @throws PseudolakeError as its reading does */
   read(): Promise<ReadKeyring | undefined>
+  /** Has the next reading be of what is there by then, where texts are kept for a while. @default none is kept */
+  refresh?(): Promise<void>
 }
 
 export interface ReadKeyring {
@@ -33,16 +35,6 @@ export function keyringFile(file: string): KeyringSource {
         },
       }
     },
-  }
-}
-
-/** Undefined where it can't be looked at; reading it says why. */
-async function signatureOf(file: string): Promise<string | undefined> {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
-    return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
-  } catch {
-    return undefined
   }
 }
 
@@ -73,8 +65,9 @@ export interface FollowedKeyring {
   /**
    * Looks at the source, and takes over what is there now. What can't be read, or can't be right, changes nothing: the keys as they are
    * go on serving. One look at a time; who asks meanwhile gets the same answer. Never throws.
+   * @param anew also where what was read is kept for a while. @default false
    */
-  reload(): Promise<Reloaded>
+  reload(anew?: boolean): Promise<Reloaded>
 }
 
 /** Opens what the source has, and stays able to take over what it has later. @throws PseudolakeError as the source does */
@@ -91,8 +84,9 @@ export async function followKeyring({
   let looking: Promise<Reloaded> | undefined
   let said = ''
 
-  async function look(): Promise<Reloaded> {
+  async function look(anew: boolean): Promise<Reloaded> {
     try {
+      if (anew) await source.refresh?.()
       const read = await source.read()
       if (read) takeOver(read)
       said = ''
@@ -126,8 +120,8 @@ export async function followKeyring({
 
   return {
     keyring,
-    reload() {
-      looking ??= look().finally(() => {
+    reload(anew = false) {
+      looking ??= look(anew).finally(() => {
         looking = undefined
       })
       return looking
