@@ -4,9 +4,9 @@ import { openSecrets, type Secrets } from '../lib/aws/secrets.ts'
 import { regionOfArn } from '../lib/aws/settings.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { isPseudolakeError } from '../lib/core/errors.ts'
-import type { RandomBytes } from '../lib/crypto/kernel.ts'
+import { fastKernel, slowly } from '../lib/crypto/fast.ts'
+import type { OpenKernel, RandomBytes } from '../lib/crypto/kernel.ts'
 import { openKeyring } from '../lib/crypto/keyring.ts'
-import { chooseKernel } from '../lib/crypto/open.ts'
 import { createApp, type LogEntry } from './app.ts'
 import type { Audit } from './audit/audit.ts'
 import { followCallers } from './callers/follow.ts'
@@ -42,8 +42,11 @@ const REFRESH_AGAIN_MS = 10_000
 export function createLambda(outside: LambdaOutside): LambdaService {
   const { log } = outside
   let making: Promise<ReadyService> | undefined
+  let kernel: Promise<OpenKernel> | undefined
   const ready = (): Promise<ReadyService> => {
-    making ??= make(outside).catch((error: unknown) => {
+    // Found out, and said, once.
+    kernel ??= kernelFor(log)
+    making ??= make(outside, kernel).catch((error: unknown) => {
       making = undefined
       throw error
     })
@@ -53,7 +56,7 @@ export function createLambda(outside: LambdaOutside): LambdaService {
   return { handler: lambdaHandler({ ready, failed }), start: async () => void (await ready().catch(failed)) }
 }
 
-async function make(outside: LambdaOutside): Promise<ReadyService> {
+async function make(outside: LambdaOutside, kernel: Promise<OpenKernel>): Promise<ReadyService> {
   const { env, clock, log, randomBytes } = outside
   const settings = readLambdaEnv(env)
   const { keyringSecret: keyringName, apiKeysSecret: callersName, metricsNamespace: namespace } = settings
@@ -71,8 +74,7 @@ async function make(outside: LambdaOutside): Promise<ReadyService> {
     say: (reason) => log({ level: 'warn', event: 'previous-keyring-not-used', reason }),
   })
   const ofCallers = callersName === undefined ? undefined : secretsIn(callersName)
-  // A function can't fall back: the portable cipher is not in its bundle.
-  const openKernel = chooseKernel('wasm', () => undefined)
+  const openKernel = await kernel
   let changes = 0
 
   const [keys, callers, audit] = await Promise.all([
@@ -124,6 +126,14 @@ async function make(outside: LambdaOutside): Promise<ReadyService> {
       return changes > before
     },
   }
+}
+
+/** The portable kernel is a chunk of the bundle that is read where it serves: every start would pay for it else. */
+async function kernelFor(log: LambdaOutside['log']): Promise<OpenKernel> {
+  const fast = fastKernel()
+  if ('open' in fast) return fast.open
+  log({ level: 'warn', event: 'slow-kernel', reason: slowly(fast.reason) })
+  return (await import('../lib/crypto/noble-bundled.ts')).nobleKernel
 }
 
 /** Without a store the log is the record, which nobody can say of that it is durable: then there is no way back. */

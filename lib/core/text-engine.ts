@@ -2,7 +2,9 @@
 import { isUtf8 } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import type { TextBatch } from './texts.ts'
-import { type Areas, areas } from './wasm/engine.ts'
+import { type Areas, areas, isThere } from './wasm/engine.ts'
+
+export { isThere }
 
 /** A batch goes through in parts of so many bytes, so that the memory stays small; a text may be larger. */
 const PART_BYTES = 1 << 20

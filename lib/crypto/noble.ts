@@ -11,8 +11,16 @@ import { refusalFor, wiped } from './refusal.ts'
  * The kernel in plain TypeScript over @noble: audited, runs wherever JavaScript does, 25 µs an identifier.
  * The node:crypto of Node 24 has no AES-256-GCM-SIV, that of Node 26 refuses the empty plaintext.
  */
-export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOptions): PseudonymKernel {
-  const { gcmsiv, hmac, sha256 } = noble()
+export function nobleKernel(material: KeyMaterial, options: KernelOptions): PseudonymKernel {
+  return kernelOver(noble(), material, options)
+}
+
+/** The same over libraries that are there already. */
+export function kernelOver(
+  { gcmsiv, hmac, sha256 }: Libraries,
+  material: KeyMaterial,
+  { randomBytes }: KernelOptions,
+): PseudonymKernel {
   const { id, domain, format: name } = material
   const format = formatOf(material)
   // Keyed once: the two blocks of padded key need no hashing again for each identifier.
@@ -96,6 +104,8 @@ export function nobleKernel(material: KeyMaterial, { randomBytes }: KernelOption
     },
   }
 }
+
+export type Libraries = ReturnType<typeof noble>
 
 /** Loaded where this kernel serves: it makes its tables when it is loaded, which takes longer than the other kernel's self-test. */
 function noble() {

@@ -1,7 +1,7 @@
 /**
  * `{"<field>":["…",…]}` as bytes, written and read without making a string of any text: what nearly every body of the contract is.
  */
-import { jsonSizes, putJson, scanJson } from '../core/text-engine.ts'
+import { isThere, jsonSizes, putJson, scanJson } from '../core/text-engine.ts'
 import type { TextBatch } from '../core/texts.ts'
 
 const TAIL = ']}'
@@ -27,11 +27,11 @@ export function writeList(field: string, batch: TextBatch): Uint8Array<ArrayBuff
  * The texts of a body that is nothing but a list of them, in buffers of their own.
  * @param body in pieces
  * @param most texts
- * @returns undefined for every other body, whatever is the matter with it: who wants to know parses it as JSON
+ * @returns undefined for every other body, whatever is the matter with it, and where this machine can't read it so: who wants to know parses it as JSON
  */
 export function readTexts(body: readonly Uint8Array[], field: string, most: number): TextBatch | undefined {
   const size = body.reduce((sum, { length }) => sum + length, 0)
-  return size > MOST_BYTES ? undefined : scanJson(body, size, { field, most })
+  return size > MOST_BYTES || !isThere() ? undefined : scanJson(body, size, { field, most })
 }
 
 function headOf(field: string): string {

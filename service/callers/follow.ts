@@ -42,7 +42,14 @@ export async function followCallers({
     const listed = await callersIn(now, secret)
     for (const caller of listed.unboundGrants) log({ level: 'warn', event: 'unbound-grant', caller })
     // Each instance of a function would count for itself.
-    if (listed.callers.some(({ rate, quota }) => rate ?? quota)) log({ level: 'warn', event: 'limits-not-enforced' })
+    const limited = listed.callers.filter(({ rate, quota }) => rate ?? quota).map(({ name }) => name)
+    if (limited.length > 0)
+      log({
+        level: 'warn',
+        event: 'limits-not-enforced',
+        callers: limited,
+        reason: 'each instance of a function would count for itself: use usage plans of API Gateway (docs/lambda.md)',
+      })
     known = identifyBy([...listed.callers, ...own])
     text = now
     return true

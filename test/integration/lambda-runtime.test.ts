@@ -1,6 +1,6 @@
 /** The bundle of scripts/lambda.js in Lambda's own runtime for Node, with an imitation of Lambda around it. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -163,6 +163,41 @@ testWith('lambda-ric', 'what can’t start says so in its log, without the secre
   expect((await ask(started, form('/pseudonymization', {}, '{"identifiers":["A"]}'))).statusCode).toBe(500)
   expect(started.output()).toMatch(/"event":"not-ready","code":"keyring\/invalid"/)
   expect(started.output()).not.toContain(PLANTED)
+})
+
+testWith(
+  'lambda-ric',
+  'without WebAssembly SIMD the portable cipher serves, both ways, and the log says so once',
+  async () => {
+    const stub = join(bundle, 'no-simd.mjs')
+    const lie =
+      'WebAssembly.validate = () => false; WebAssembly.Module = class { constructor() { throw new WebAssembly.CompileError("no simd") } }'
+    writeFileSync(stub, lie)
+    onTestFinished(() => rmSync(stub))
+    const secrets = { keys: writeKeyring(vectorKeyring()), callers: CALLERS }
+    const { started } = await functionOf(secrets, { NODE_OPTIONS: `--import ${stub}` })
+    const form = FORMS[0] as (typeof FORMS)[0]
+    const expected = ['p2.5kl9.h3QFzpX3ZOnH1GrsezcGrrKQ6pBvslnkQ5Gfq3g']
+    for (let i = 0; i < 2; i++) {
+      const there = await ask(started, form('/pseudonymization', { deterministic: 'True' }, '{"identifiers":["A"]}'))
+      expect(there.json).toEqual({ pseudonyms: expected })
+      const back = await ask(started, form('/reidentification', {}, JSON.stringify({ pseudonyms: expected })))
+      expect(back.json).toEqual({ identifiers: ['A'] })
+    }
+    expect(started.output().match(/"event":"slow-kernel"/g)).toHaveLength(1)
+  },
+)
+
+test('the portable cipher is a chunk of its own, that a start does not load', () => {
+  // A property of noble's ciphers, which no build renames.
+  const noble = readdirSync(bundle).filter(
+    (name) => name.endsWith('.mjs') && readFileSync(join(bundle, name), 'utf8').includes('nonceLength:12'),
+  )
+  expect(noble).toHaveLength(1)
+  const index = readFileSync(join(bundle, 'index.mjs'), 'utf8')
+  expect(noble).not.toContain('index.mjs')
+  expect(index).toContain(`import("./${noble[0]}")`)
+  expect(index).not.toContain(`from"./${noble[0]}"`)
 })
 
 test('the bundle is one module, its chunks and the kernels, and small', () => {

@@ -47,6 +47,16 @@ interface Loaded {
 
 let loaded: Loaded | undefined
 
+/** Whether there is WebAssembly SIMD on this machine, and the binary was built: else whoever can does without. */
+export function isThere(): boolean {
+  try {
+    loaded ??= load()
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * Room for so many bytes each, one behind the other; what was in the memory before is of no use any more.
  * @throws RangeError where there is no more memory
