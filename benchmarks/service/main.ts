@@ -3,11 +3,13 @@
  *
  *   node benchmarks/service/main.ts [--requests 1500] [--soak SECONDS] [--json]        (make bench-service)
  *
+ * `NODE_26=…`, a Node that has AES-256-GCM-SIV, has it tried in the same run (benchmarks/crypto/node-crypto.ts).
+ *
  * The callers are another process (load.ts). What is counted is the service's: processor time of all its threads for an identifier, and its resident
  * memory; and what callers see, the latency of a request. Answers are compared with the portable kernel's before anything is timed.
  * Linux: time and memory are read from /proc.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -84,6 +86,10 @@ async function main(): Promise<void> {
   await load(next(FORWARD, few))
   await measure('original, --kernel noble', portable, next(FORWARD, few))
   nodeCrypto()
+  // Only Node 26 and later have the cipher itself.
+  const newer = process.env.NODE_26
+  if (newer && !flags.json)
+    process.stdout.write(execFileSync(newer, [join(import.meta.dirname, '../crypto/node-crypto.ts')]))
   const { machine: of, node } = machine()
   if (!flags.json) console.log(`\n${of}, Node ${node}`)
 }
