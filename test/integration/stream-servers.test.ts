@@ -62,7 +62,7 @@ for (const [name, open] of [
       )
 
       const producer = keyed(kinesisAt(server.url))
-      const reshards = [split, merge, split]
+      const reshards = [split, merge]
       for (const reshard of reshards) {
         const running = start(words, at)
         await committing(running, producer)
