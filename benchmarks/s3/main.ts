@@ -1,10 +1,10 @@
 /**
  * Run C of the reference out of a bucket and into one, against the same on the disk: wall and CPU time, memory, requests.
  *
- *   node benchmarks/s3/main.ts [--rows 13050000] [--repeat 3] [--latency MS] [--dir D]
+ *   node benchmarks/s3/main.ts [--rows 13050000] [--repeat 3] [--latency MS] [--files N] [--dir D]
  *
  * The store is versitygw on this machine (scripts/interop/install.sh), so it takes its share of the cores; the requests are counted by one of
- * ours, which waits as long before each answer as --latency says. DuckDB compares the tables before anything is timed.
+ * ours, which waits as long before each answer as --latency says; with --files, N files of 1 MB are asked of it too. DuckDB compares the tables before anything is timed.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '13050000' },
     repeat: { type: 'string', default: '3' },
     latency: { type: 'string', default: '20' },
+    files: { type: 'string', default: '0' },
     dir: { type: 'string', default: join(tmpdir(), 'pseudolake-bench-s3') },
   },
 })
@@ -40,7 +41,7 @@ function config(name: string, path: string, warehouse: string): string {
   return file
 }
 
-function batch(file: string, endpoint?: string) {
+function batch(file: string, endpoint?: string, rows?: number) {
   const env = {
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
@@ -52,7 +53,7 @@ function batch(file: string, endpoint?: string) {
     env,
   })
   const report = JSON.parse(stdout)
-  if (report.status !== 'done' || report.rows !== Number(values.rows))
+  if (report.status !== 'done' || (rows !== undefined && report.rows !== rows))
     throw new Error(`the run ended with ${report.status}`)
   return { ...usage, phases: report.phases as { name: string; seconds: number }[] }
 }
@@ -66,12 +67,39 @@ async function sums(folder: string): Promise<string> {
   })
 }
 
+/** Out of a store that answers late, into it. @param from a folder of the files, or the only one */
+async function late(title: string, config: string, names: readonly string[], from: string): Promise<void> {
+  const server = spawn(process.execPath, [join(import.meta.dirname, 'server.ts'), '--latency', values.latency], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  try {
+    const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]()
+    const endpoint = (await lines.next()).value as string
+    const storage = s3Over(endpoint)
+    const fileOf = (name: string) => (names.length === 1 ? from : join(from, name))
+    await Promise.all(names.map((name) => storage.create(`s3://raw/in/${name}`, readFileSync(fileOf(name)))))
+    server.stdin.write('\n')
+    await lines.next()
+    const { wallSeconds } = batch(config, endpoint)
+    server.stdin.write('\n')
+    const counts = JSON.parse((await lines.next()).value as string) as Record<string, number>
+    const all = Object.values(counts).reduce((sum, count) => sum + count, 0)
+    const each = Object.entries(counts).map(([operation, count]) => `${operation} ${count}`)
+    process.stdout.write(
+      `${title}, answers ${values.latency} ms late: wall ${wallSeconds.toFixed(2)} s; ${all} requests: ${each.join(', ')}\n`,
+    )
+  } finally {
+    server.stdin.end()
+  }
+}
+
 mkdirSync(join(dir, 'in'), { recursive: true })
 if (!existsSync(input))
   measured({ words: [process.execPath, BIN, 'datagen', '--rows', values.rows, '--distinct', '10000', '--out', input] })
 rmSync(keyring, { force: true })
 measured({ words: [process.execPath, BIN, 'keys', 'create', '--out', keyring] })
 
+const rows = Number(values.rows)
 const store = await versitygw('raw', 'lake')
 try {
   await s3Over(store.endpoint).create('s3://raw/in/c.parquet', readFileSync(input))
@@ -82,8 +110,8 @@ try {
     for (const name of readdirSync(join(store.dir, 'lake'))) rmSync(join(store.dir, 'lake', name), { recursive: true })
   }
   clean()
-  batch(local)
-  batch(bucket, store.endpoint)
+  batch(local, undefined, rows)
+  batch(bucket, store.endpoint, rows)
   const tables = [join(dir, 'warehouse/bench/t/data'), join(store.dir, 'lake/warehouse/bench/t/data')]
   const [here, there] = await Promise.all(tables.map(sums))
   if (here !== there) throw new Error(`the tables differ: ${here}, ${there}`)
@@ -92,8 +120,8 @@ try {
   const runs: Record<string, ReturnType<typeof batch>[]> = { local: [], bucket: [] }
   for (let i = 0; i < Number(values.repeat); i++) {
     clean()
-    runs.local?.push(batch(local))
-    runs.bucket?.push(batch(bucket, store.endpoint))
+    runs.local?.push(batch(local, undefined, rows))
+    runs.bucket?.push(batch(bucket, store.endpoint, rows))
   }
   for (const [name, all] of Object.entries(runs)) {
     const wall = spread(all.map(({ wallSeconds }) => wallSeconds))
@@ -105,23 +133,16 @@ try {
     )
   }
 
-  const server = spawn(process.execPath, [join(import.meta.dirname, 'server.ts'), '--latency', values.latency], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]()
-  const endpoint = (await lines.next()).value as string
-  await s3Over(endpoint).create('s3://raw/in/c.parquet', readFileSync(input))
-  server.stdin.write('\n')
-  await lines.next()
-  const late = batch(bucket, endpoint)
-  server.stdin.write('\n')
-  const counts = JSON.parse((await lines.next()).value as string) as Record<string, number>
-  server.stdin.end()
-  const all = Object.values(counts).reduce((sum, count) => sum + count, 0)
-  const each = Object.entries(counts).map(([operation, count]) => `${operation} ${count}`)
-  process.stdout.write(
-    `answers ${values.latency} ms late: wall ${late.wallSeconds.toFixed(2)} s; ${all} requests: ${each.join(', ')}\n`,
-  )
+  await late('run C', bucket, ['c.parquet'], join(dir, 'in', `c-${values.rows}.parquet`))
+  const files = Number(values.files)
+  if (files > 0) {
+    const folder = join(dir, `small-${files}`)
+    if (!existsSync(folder)) {
+      const size = ['datagen', values.files, '--files', values.files, '--distinct', '10000', '--seed', '3']
+      measured({ words: [process.execPath, BIN, ...size, '--out', folder] })
+    }
+    await late(`${files} files of 1 MB`, bucket, readdirSync(folder), folder)
+  }
 } finally {
   await store.stop()
 }
