@@ -119,14 +119,7 @@ async function runWith(
     },
     options,
   )
-  const ended = new AbortController()
-  const showStatus = () => shown.update({ label: job.name, done: 0, total: 0, detail: statusLine(run) })
-  const showing = (async () => {
-    while (!ended.signal.aborted) {
-      showStatus()
-      await clock.sleep(1000, ended.signal).catch(() => undefined)
-    }
-  })()
+  // Before anything goes on by itself: a port that is taken ends the command.
   const { metrics } = settings
   const served =
     metrics &&
@@ -137,6 +130,14 @@ async function runWith(
       alarmMs: settings.alarms.iterator_age,
     }))
   if (served) io.note(`metrics and health on ${served.url}`)
+  const ended = new AbortController()
+  const showStatus = () => shown.update({ label: job.name, done: 0, total: 0, detail: statusLine(run) })
+  const showing = (async () => {
+    while (!ended.signal.aborted) {
+      showStatus()
+      await clock.sleep(1000, ended.signal).catch(() => undefined)
+    }
+  })()
   try {
     return await run.run()
   } finally {

@@ -154,6 +154,20 @@ test('positions are shown, and set anew with a reason', async () => {
   expect(await home.query('select count(*), count(distinct n) from t')).toEqual([['20', '10']])
 }, 30_000)
 
+test('a port that is taken ends it with 2, and nothing keeps the process', async () => {
+  const home = await place(1)
+  const port = new URL(home.fake.url).port
+  const { code, stdout } = await home.cli(
+    'stream',
+    '--config',
+    'stream.json',
+    '--json',
+    '--set',
+    `metrics.port=${port}`,
+  )
+  expect([code, JSON.parse(stdout)]).toMatchObject([2, { error: { code: 'service/port-in-use' } }])
+})
+
 test('metrics and health are served while it runs', async () => {
   const home = await place(2, { metrics: { port: 0 }, commit: { every: '100ms' } })
   const running = home.spawn('stream', '--config', 'stream.json')
