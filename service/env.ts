@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { PseudolakeError } from '../lib/core/errors.ts'
 import { environmentCaller, everybody, type Identify, identifyBy } from './auth.ts'
 import { parseCallers } from './callers/file.ts'
+import { type CallersSecret, callersIn } from './callers/follow.ts'
 
 /** Who may call: one of these is needed. */
 export interface AuthOptions {
-  /** A file of callers (docs/service.md). */
-  readonly apiKeys?: string
+  /** A file of callers (docs/service.md), or a secret. */
+  readonly apiKeys?: string | CallersSecret
   /** One more caller, with `pseudonymize` only. Blank is none. */
   readonly apiKey?: string
   /** Everybody may do everything; on loopback only. */
@@ -34,8 +35,7 @@ export async function readAccess({ apiKeys, apiKey, insecureNoAuth }: AuthOption
       })
     return { identify: everybody(), unboundGrants: [], allowsHost: isLoopbackHeader }
   }
-  const { callers: listed, unboundGrants } =
-    apiKeys === undefined ? { callers: [], unboundGrants: [] } : parseCallers(await readText(apiKeys))
+  const { callers: listed, unboundGrants } = await listedIn(apiKeys)
   const callers = apiKey?.trim() ? [...listed, environmentCaller(apiKey.trim())] : listed
   if (callers.length === 0)
     throw new PseudolakeError(
@@ -43,6 +43,12 @@ export async function readAccess({ apiKeys, apiKey, insecureNoAuth }: AuthOption
       'nobody could call: give --api-keys FILE, or an API key in PSEUDOLAKE_API_KEY (--insecure-no-auth is for tests)',
     )
   return { identify: identifyBy(callers), unboundGrants }
+}
+
+async function listedIn(apiKeys: AuthOptions['apiKeys']) {
+  if (apiKeys === undefined) return { callers: [], unboundGrants: [] }
+  if (typeof apiKeys === 'string') return parseCallers(await readText(apiKeys))
+  return callersIn(await apiKeys.secrets.get(apiKeys.name), apiKeys)
 }
 
 export function isLoopback(host: string): boolean {

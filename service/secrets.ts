@@ -1,6 +1,6 @@
 import type { Aws } from '../lib/aws/clients.ts'
 import { kmsDataKeys } from '../lib/aws/kms.ts'
-import { openSecrets } from '../lib/aws/secrets.ts'
+import { openSecrets, type Secrets } from '../lib/aws/secrets.ts'
 import { regionOfArn } from '../lib/aws/settings.ts'
 import type { Clock } from '../lib/core/clock.ts'
 import { unsealedText } from './keys/kms.ts'
@@ -23,11 +23,16 @@ export interface KeyringInSecretsOptions {
   readonly say: (reason: string) => void
 }
 
-/** A keyring in Secrets Manager, also one that KMS has sealed (docs/lambda.md): kept for its time, with the version before. */
-export function keyringInSecrets({ name, aws, clock, ttlMs, say }: KeyringInSecretsOptions): KeyringInSecrets {
+/** Secrets of the region that an ARN names, else of the environment's. */
+export function secretsOf({ name, aws, clock, ttlMs }: Omit<KeyringInSecretsOptions, 'say'>): Secrets {
   const region = regionOfArn(name)
   const client = async () => (await aws()).secretsManager(region === undefined ? {} : { region })
-  const secrets = openSecrets({ client, clock, ttlMs })
+  return openSecrets({ client, clock, ttlMs })
+}
+
+/** A keyring in Secrets Manager, also one that KMS has sealed (docs/lambda.md): kept for its time, with the version before. */
+export function keyringInSecrets({ name, aws, clock, ttlMs, say }: KeyringInSecretsOptions): KeyringInSecrets {
+  const secrets = secretsOf({ name, aws, clock, ttlMs })
   const source = keyringSecret({
     name,
     versions: { current: () => secrets.get(name), previous: () => secrets.previous(name) },

@@ -49,7 +49,7 @@ export interface StartOptions extends Partial<ListenOptions> {
   readonly maxInFlight?: number
   /** For each caller that has no rate of its own. @default no limit */
   readonly requestsPerSecond?: number
-  /** File that remembers what was used of quotas; there is none where no caller has a quota. @default `<keyring>.usage.json`; `<api keys>.usage.json` where the keyring is no file */
+  /** File that remembers what was used of quotas; there is none where no caller has a quota. @default `<keyring>.usage.json`; `<api keys>.usage.json` where only that is a file; where neither is, nothing is remembered */
   readonly usage?: string
   /** @default `wasm`; `noble` where that can't run, which is logged */
   readonly kernel?: KernelName
@@ -109,7 +109,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const access = await followAccess(auth, host, log)
   const limits = await callerLimits(
     // Quotas may come with another file of callers.
-    auth.apiKeys === undefined ? undefined : (options.usage ?? `${file ?? auth.apiKeys}.usage.json`),
+    auth.apiKeys === undefined ? undefined : (options.usage ?? usageBeside(file, auth.apiKeys)),
     requestsPerSecond,
     () => log({ level: 'error', event: 'usage-not-kept' }),
   )
@@ -132,8 +132,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
     say: (event) => log({ level: event.event === 'keyring-reloaded' ? 'info' : 'error', ...event }),
   })
   const { keyring } = keys
-  async function reloadCallers(): Promise<Reloaded> {
-    const reloaded = await access.reload()
+  async function reloadCallers(anew: boolean): Promise<Reloaded> {
+    const reloaded = await access.reload(anew)
     // What was remembered is of callers as they were.
     if (reloaded === 'replaced') cache?.clear()
     return reloaded
@@ -178,13 +178,13 @@ export async function startService(options: StartOptions): Promise<RunningServic
       let closing: Promise<void> | undefined
       const checks =
         keyringCheckMs > 0
-          ? setInterval(() => void Promise.all([keys.reload(), reloadCallers()]), keyringCheckMs).unref()
+          ? setInterval(() => void Promise.all([keys.reload(), reloadCallers(false)]), keyringCheckMs).unref()
           : undefined
       const expiry = cache && setInterval(() => cache.expire(), CACHE_EXPIRY_MS).unref()
       return {
         url: listening.url,
         reload: () => keys.reload(true),
-        reloadCallers,
+        reloadCallers: () => reloadCallers(true),
         forget: () => cache?.clear(),
         close() {
           clearInterval(checks)
@@ -211,6 +211,11 @@ export async function startService(options: StartOptions): Promise<RunningServic
     keyring.dispose()
     throw error
   }
+}
+
+function usageBeside(keyring: string | undefined, apiKeys: AuthOptions['apiKeys']): string | undefined {
+  const file = keyring ?? (typeof apiKeys === 'string' ? apiKeys : undefined)
+  return file && `${file}.usage.json`
 }
 
 /** @throws PseudolakeError `options/invalid` */

@@ -8,7 +8,7 @@ import { storageAs } from '../../pipelines/storages.ts'
 import type { LogEntry } from '../../service/app.ts'
 import { emf } from '../../service/emf.ts'
 import { EMULATION_SETTINGS, readEmulation } from '../../service/emulator/options.ts'
-import { keyringInSecrets } from '../../service/secrets.ts'
+import { keyringInSecrets, secretsOf } from '../../service/secrets.ts'
 import { startService } from '../../service/start.ts'
 import type { Command } from '../command.ts'
 import { absolute } from '../paths.ts'
@@ -36,7 +36,7 @@ export const serviceStart: Command = {
       type: 'string',
       value: 'F',
       summary:
-        'Callers: a JSON list of {name, key_sha256, permissions: [pseudonymize, reidentify], domains, until}, or as `keys callers` writes it',
+        'Callers: a JSON list of {name, key_sha256, permissions: [pseudonymize, reidentify], domains, until}, or as `keys callers` writes it; a file, or a secret as of the keyring',
     },
     'insecure-no-auth': {
       type: 'boolean',
@@ -46,7 +46,7 @@ export const serviceStart: Command = {
       type: 'number',
       value: 'S',
       default: '300',
-      summary: 'How long a keyring out of Secrets Manager is taken as it was read',
+      summary: 'How long what comes out of Secrets Manager is taken as it was read',
     },
     usage: {
       type: 'string',
@@ -145,9 +145,11 @@ export const serviceStart: Command = {
     const { env, clock, random } = io
     const { aws, close: closeAws } = lazyAws(env)
     const secret = secretOf(keyring)
+    const callersSecret = apiKeys === undefined ? undefined : secretOf(apiKeys)
     const ttlSeconds = args.number('secret-ttl-seconds') ?? 300
     if (!(ttlSeconds >= 1 && ttlSeconds <= 86_400))
       throw new PseudolakeError('options/invalid', '--secret-ttl-seconds: expected a number from 1 to 86400')
+    const ttlMs = ttlSeconds * 1000
     const service = await startService({
       keyring:
         secret === undefined
@@ -156,7 +158,7 @@ export const serviceStart: Command = {
               name: secret,
               aws,
               clock,
-              ttlMs: ttlSeconds * 1000,
+              ttlMs,
               say: (reason) => log({ level: 'warn', event: 'previous-keyring-not-used', reason }),
             }),
       host: args.string('host') ?? '127.0.0.1',
@@ -164,7 +166,12 @@ export const serviceStart: Command = {
       ...(tls && { tls }),
       auth: {
         insecureNoAuth: args.flag('insecure-no-auth'),
-        ...(apiKeys !== undefined && { apiKeys: resolve(io.cwd, apiKeys) }),
+        ...(apiKeys !== undefined && {
+          apiKeys:
+            callersSecret === undefined
+              ? resolve(io.cwd, apiKeys)
+              : { name: callersSecret, secrets: secretsOf({ name: callersSecret, aws, clock, ttlMs }) },
+        }),
         ...(apiKey !== undefined && { apiKey }),
       },
       ...(audit !== undefined && { audit: absolute(io.cwd, audit) }),
@@ -196,9 +203,9 @@ export const serviceStart: Command = {
 }
 
 /** Name or ARN of a secret, where the option names one. */
-function secretOf(keyring: string): string | undefined {
-  if (/^arn:[a-z-]+:secretsmanager:/.test(keyring)) return keyring
-  return keyring.startsWith('secret:') ? keyring.slice('secret:'.length) : undefined
+function secretOf(option: string): string | undefined {
+  if (/^arn:[a-z-]+:secretsmanager:/.test(option)) return option
+  return option.startsWith('secret:') ? option.slice('secret:'.length) : undefined
 }
 
 function megabytes(number: number): number {

@@ -6,20 +6,25 @@ import { signatureOf } from '../keys/signature.ts'
 
 export interface FollowedAccess extends Pick<Access, 'identify' | 'allowsHost'> {
   /**
-   * Takes over the callers' file as it is now, all of it or nothing: what can't be read, or can't be right, changes nothing and is logged. One look
+   * Takes over the callers' file, or secret, as it is now, all of it or nothing: what can't be read, or can't be right, changes nothing and is logged. One look
    * at a time; who asks meanwhile gets the same answer. Never throws.
+   * @param anew also where what was read is kept for a while. @default false
    */
-  reload(): Promise<Reloaded>
+  reload(anew?: boolean): Promise<Reloaded>
 }
 
-/** Who may call, by a file that may be replaced. @throws PseudolakeError as {@link readAccess} does */
+/** Who may call, by a file or a secret that may be replaced. @throws PseudolakeError as {@link readAccess} does */
 export async function followAccess(
   auth: AuthOptions,
   host: string,
   log: (entry: LogEntry) => void,
 ): Promise<FollowedAccess> {
   const { apiKeys } = auth
-  const signature = () => (apiKeys === undefined ? Promise.resolve(undefined) : signatureOf(apiKeys))
+  /** Of a secret it is the text: hashes of keys, which are in memory anyway, or the one key, as its secret is kept. */
+  async function signature(): Promise<string | undefined> {
+    if (apiKeys === undefined) return undefined
+    return typeof apiKeys === 'string' ? signatureOf(apiKeys) : apiKeys.secrets.get(apiKeys.name)
+  }
   // Before the reading: a file that is replaced in between is read once more, not never.
   let accepted = await signature()
   let access = await readAccess(auth, host)
@@ -31,9 +36,10 @@ export async function followAccess(
     for (const caller of unboundGrants) log({ level: 'warn', event: 'unbound-grant', caller })
   }
 
-  async function look(): Promise<Reloaded> {
+  async function look(anew: boolean): Promise<Reloaded> {
     if (apiKeys === undefined) return 'unchanged'
     try {
+      if (anew && typeof apiKeys !== 'string') await apiKeys.secrets.refresh(apiKeys.name)
       const now = await signature()
       if (now !== undefined && now === accepted) {
         said = ''
@@ -60,8 +66,8 @@ export async function followAccess(
   return {
     identify: (credentials) => access.identify(credentials),
     ...(access.allowsHost && { allowsHost: access.allowsHost }),
-    reload() {
-      looking ??= look().finally(() => {
+    reload(anew = false) {
+      looking ??= look(anew).finally(() => {
         looking = undefined
       })
       return looking

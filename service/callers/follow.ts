@@ -5,9 +5,15 @@ import type { LogEntry } from '../app.ts'
 import { type Caller, environmentCaller, type Identify, identifyBy, type KnownCaller } from '../auth.ts'
 import { parseCallers } from './file.ts'
 
+/** A secret with a list of callers, or with one API key, which may pseudonymize. */
+export interface CallersSecret {
+  readonly name: string
+  readonly secrets: Secrets
+}
+
 export interface FollowCallersOptions {
-  /** A secret with a list of callers, or with one API key, which may pseudonymize. @default none */
-  readonly secret?: { readonly name: string; readonly secrets: Secrets }
+  /** @default none */
+  readonly secret?: CallersSecret
   /** One more, which may pseudonymize. */
   readonly apiKey: string | undefined
   /** Whether whoever is none of these may pseudonymize. */
@@ -82,10 +88,8 @@ interface Listed {
   readonly unboundGrants: readonly string[]
 }
 
-async function callersIn(
-  text: string,
-  { name, secrets }: NonNullable<FollowCallersOptions['secret']>,
-): Promise<Listed> {
+/** @param text of the secret, as it is now @throws PseudolakeError `secret/invalid` */
+export async function callersIn(text: string, { name, secrets }: CallersSecret): Promise<Listed> {
   if (isList(text)) {
     try {
       return parseCallers(text)

@@ -21,14 +21,14 @@ const rotate = (data: KeyringData) => rotateKeys(data, { randomBytes, now })
 const hashed = (key: string) => createHash('sha256').update(key).digest('hex')
 const caller = (name: string, more: object = {}) => ({
   name,
-  key_sha256: hashed(`key of ${name}`),
+  key_sha256: hashed(`key-of-${name}`),
   permissions: ['pseudonymize'],
   ...more,
 })
 
 async function ask(url: string, name: string, path = '/pseudonymization?deterministic=True', values = ['A']) {
   const field = path.startsWith('/pseudo') ? 'identifiers' : 'pseudonyms'
-  const headers = { 'content-type': 'application/json', 'x-api-key': `key of ${name}` }
+  const headers = { 'content-type': 'application/json', 'x-api-key': `key-of-${name}` }
   const response = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify({ [field]: values }) })
   const key = response.headers.get('x-pseudolake-key')
   return { status: response.status, key, values: Object.values(await response.json())[0] as string[] }
@@ -108,6 +108,34 @@ test('SIGHUP asks Secrets Manager again however long the secret was to be kept',
   expect((await ask(url, 'alice')).key).toBe(second.domains[0]?.primary)
 }, 60_000)
 
+test('callers in Secrets Manager: a list, or one API key as the original deployment has it; what can’t be right changes nothing', async () => {
+  const dir = folder()
+  const secrets: Record<string, string> = {
+    keys: writeKeyring(fresh()),
+    callers: JSON.stringify([caller('alice')]),
+  }
+  const fake = await fakeAws(() => undefined, secrets)
+  const words = ['--keyring', 'secret:keys', '--api-keys', 'secret:callers', '--audit', 'record']
+  const { process, url, seen } = await running(words, fake.env, dir)
+  const may = async (name: string) => (await ask(url, name)).status === 200
+  const hangup = async (says: string) => {
+    seen.log = ''
+    process.child.kill('SIGHUP')
+    await expect.poll(() => seen.log, PATIENT).toContain(`"event":"hangup","keyring":"unchanged","callers":"${says}"`)
+  }
+  expect([await may('alice'), await may('bob')]).toEqual([true, false])
+  secrets.callers = JSON.stringify({ api_key_value: 'key-of-bob' })
+  await hangup('replaced')
+  expect([await may('alice'), await may('bob')]).toEqual([false, true])
+  secrets.callers = '[{"name": 1}]'
+  await hangup('failed')
+  expect(await may('bob')).toBe(true)
+  process.child.kill('SIGTERM')
+  const { stderr } = await process.ended
+  expect(stderr).toMatch(/"event":"callers-not-reloaded","code":"secret\/invalid"/)
+  expect(stderr).not.toContain('key-of')
+}, 60_000)
+
 test('a keyring in Secrets Manager needs a place for the record, and says what is wrong with the secret', async () => {
   const dir = folder()
   const fake = await fakeAws(() => undefined, { broken: '{"version": 2}' })
@@ -131,7 +159,7 @@ test('the callers’ file is taken over as a whole, and one that can’t be righ
   const logged: LogEntry[] = []
   const service = await startService({
     keyring,
-    auth: { apiKeys, apiKey: 'key of environment' },
+    auth: { apiKeys, apiKey: 'key-of-environment' },
     log: (entry) => logged.push(entry),
     keyringCheckMs: 0,
   })
@@ -156,7 +184,7 @@ test('the callers’ file is taken over as a whole, and one that can’t be righ
   write(caller('carol'))
   expect(await service.reloadCallers()).toBe('replaced')
   expect(await Promise.all(['bob', 'carol', 'environment'].map(may))).toEqual([false, true, true])
-  expect(JSON.stringify(logged)).not.toMatch(/key of|[0-9a-f]{64}/)
+  expect(JSON.stringify(logged)).not.toMatch(/key-of|[0-9a-f]{64}/)
 })
 
 test('a service looks at its callers’ file by itself', async () => {
