@@ -163,6 +163,15 @@ for (const [name, open] of [
         added.push(...numbers(1_000_000 + n, 1_000_010 + n))
       }
     }
+    for (const each of await they.deletes(9)) gone.add(each)
+    // Until the deletes themselves are gone: files that had some were among those that were put together.
+    await until(async () => {
+      await on.put(records(n, n + 40))
+      n += 40
+      for await (const { deletes } of planFiles(storage, (await catalog.load(TABLE)).metadata))
+        if (deletes.length > 0) return false
+      return true
+    }, 40_000)
     await until(() => run.gauges().rows === n)
     stop()
     expect((await ended).error).toBe(undefined)
