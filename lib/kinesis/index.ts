@@ -1,6 +1,6 @@
 /** Kinesis Data Streams for programs that use the package. */
 export { type AwsKinesisOptions, awsKinesis } from './aws.ts'
-export type { Consumer, ConsumerOptions, ConsumerStats } from './consumer.ts'
+export type { Consumer, ConsumerStats } from './consumer.ts'
 export { openConsumer } from './consumer.ts'
 export type { ForeignAggregates } from './deaggregate.ts'
 export { deaggregate } from './deaggregate.ts'
@@ -15,6 +15,7 @@ export type {
   StreamDescription,
 } from './kinesis.ts'
 export { memoryKinesis } from './memory.ts'
+export type { ConsumerOptions } from './options.ts'
 export type { Pace } from './pace.ts'
 export { DEFAULT_PACE } from './pace.ts'
 export type { Position, Positions, Start, StreamIdentity } from './positions.ts'

@@ -1,7 +1,7 @@
 /** What a stream's run works with, and what its caller may ask of it. */
 import type { Client } from '../../lib/client/compose.ts'
-import type { ConsumerOptions } from '../../lib/kinesis/consumer.ts'
 import type { Kinesis } from '../../lib/kinesis/kinesis.ts'
+import type { ConsumerOptions } from '../../lib/kinesis/options.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import type { TargetOutside } from '../batch/target.ts'
 import type { Sealer } from './quarantine/sealed.ts'

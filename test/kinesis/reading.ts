@@ -1,9 +1,10 @@
 /** A consumer of a stream in memory, and a table that remembers what it committed. */
 import { onTestFinished } from 'vitest'
 import type { Clock } from '../../lib/core/clock.ts'
-import { type Consumer, type ConsumerOptions, openConsumer } from '../../lib/kinesis/consumer.ts'
+import { type Consumer, openConsumer } from '../../lib/kinesis/consumer.ts'
 import type { Kinesis } from '../../lib/kinesis/kinesis.ts'
 import { type MemoryKinesis, memoryKinesis } from '../../lib/kinesis/memory.ts'
+import type { ConsumerOptions } from '../../lib/kinesis/options.ts'
 import {
   advance,
   firstPositions,
