@@ -7,14 +7,16 @@
  * that is committed with it: a consumer that begins knows just what the table has.
  */
 import { createHmac } from 'node:crypto'
+import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
+import type { Pinned } from '../batch/identities.ts'
 import { Numeral, sourceOf } from './json.ts'
 import type { StateRef } from './mark.ts'
 import { digestOf } from './quarantine/list.ts'
 
 /** What is pseudonymized for the HMAC's key. */
-export const DEDUPE_CONSTANT = 'pseudolake dedupe key'
+const CONSTANT = 'pseudolake dedupe key'
 const HASH_BYTES = 16
 /** Of an entry in a map, with its key of 32 hex digits. */
 const ENTRY_BYTES = 112
@@ -179,4 +181,21 @@ function keyText(value: unknown): unknown {
   const number = value instanceof Numeral ? Number(value.source) : value
   if (typeof number === 'number') return Number.isSafeInteger(number) ? `n${number}` : `n${sourceOf(value)}`
   return typeof value === 'string' ? `s${value}` : `j${sourceOf(value)}`
+}
+
+/** What nobody has who cannot ask the service, and stays the same for as long as the table's key does. */
+export async function dedupeSecret(
+  client: Pseudonymizer,
+  pinned: Pinned | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const { values } = await client.call({
+    direction: 'pseudonymize',
+    values: [CONSTANT],
+    domain: pinned?.rule.domain ?? 'default',
+    deterministic: true,
+    signal,
+    ...(pinned?.identity.key !== undefined && { key: pinned.identity.key }),
+  })
+  return values[0] as string
 }
