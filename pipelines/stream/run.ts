@@ -5,36 +5,21 @@
 import type { Client } from '../../lib/client/compose.ts'
 import { isValueFault } from '../../lib/client/faults.ts'
 import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
-import { gateWith } from '../batch/gate/open.ts'
-import { calledOf } from '../batch/job.ts'
-import { replacersFor } from '../batch/replacer.ts'
-import { Timings } from '../batch/timings.ts'
-import { Dedupe } from './dedupe.ts'
+import { explained, streamReport } from './ending.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { StreamJob } from './job.ts'
 import { readStreamMark } from './mark.ts'
+import { Notes } from './notes.ts'
+import { Outage } from './outage.ts'
 import type { StreamOptions, StreamOutside } from './outside.ts'
-import { Sealing } from './quarantine/sealing.ts'
-import { Caution } from './refused.ts'
 import type { StreamEvent, StreamGauges, StreamReport, StreamStatus } from './report.ts'
 import { Session } from './session.ts'
-import type { SessionShared } from './shared.ts'
-import { add, type Counts, noCounts, shownPositions } from './totals.ts'
+import { type SessionShared, sharedOf, stateFolder } from './shared.ts'
+import { add, type Counts, furthest, NO_SHARDS, noCounts } from './totals.ts'
 import { keepUp } from './upkeep.ts'
 
-/** Between two tries where something is away that a run needs. */
-const RETRY = { firstMs: 500, mostMs: 30_000 } as const
-/** How long something may be away without a commit in between. */
-const OUTAGE_MS = 30 * 60_000
-/** Before a run was an owner for the first time: an endpoint at which nobody answers is told soon. */
-const START_OUTAGE_MS = 60_000
 /** How often one that starts may find that the owner committed first, before it stands by: others may be starting too. */
 const MOST_BEATEN = 10
-/** Of the memory that a run may use, what keys may take that were seen. */
-const DEDUPE_SHARE = 1 / 8
-/** Names of fields that are told apart. */
-const MOST_FIELDS = 1000
-const NO_SHARDS = { reading: 0, waiting: 0, ended: 0 } as const
 
 /** @throws PseudolakeError of the table in lib/core/errors.ts; `context.outcome` says whether anything was published */
 export async function runStream(
@@ -50,7 +35,8 @@ export class StreamRun {
   readonly #outside: StreamOutside
   readonly #options: StreamOptions
   readonly #counts: Counts = noCounts()
-  readonly #notes = new Set<string>()
+  readonly #notes = new Notes((event) => this.#tell(event))
+  readonly #outage = new Outage()
   readonly #started: number
   readonly #heartbeat: Heartbeat
   #state: StreamGauges['state'] = 'starting'
@@ -58,12 +44,6 @@ export class StreamRun {
   #client: Client | undefined
   #shared: SessionShared | undefined
   #throttled = 0
-  readonly #ignored = new Set<string>()
-  #failures = 0
-  #failingSince: number | undefined
-  /** A session failed with something that was to be committed: only a commit shows that what was away is back. */
-  #stuck = false
-  #patience = START_OUTAGE_MS
   #lastCommit: number | undefined
   #alarmed = false
   /** Epoch up to which this run was the owner, and has not been told otherwise. */
@@ -91,7 +71,7 @@ export class StreamRun {
         if (ended) return this.#report(ended)
       }
     } catch (error) {
-      throw this.#explained(error)
+      throw explained(error, this.#counts, this.#outside.resetCommand)
     } finally {
       this.#state = 'ended'
       await this.#session?.drop()
@@ -121,8 +101,7 @@ export class StreamRun {
       this.#owned = epoch
       this.#settled = true
       this.#state = 'owner'
-      this.#patience = OUTAGE_MS
-      if (!this.#stuck) this.#failingSince = undefined
+      this.#outage.owned()
       this.#tell({ event: 'owner', epoch, shards: session.shards().reading + session.shards().waiting })
       beside = Promise.all([
         this.#beat(session, life),
@@ -132,7 +111,7 @@ export class StreamRun {
       ended = await session.run((more) => most - this.#counts.records - more)
       return { ended }
     } catch (error) {
-      this.#stuck ||= session?.holds ?? false
+      this.#outage.stuck ||= session?.holds ?? false
       // The sign of another owner ended it, or a bug in what goes on beside it.
       return { because: life.signal.aborted && !isPseudolakeError(error) ? life.signal.reason : error }
     } finally {
@@ -150,44 +129,18 @@ export class StreamRun {
   /** What the sessions of a run have in common: made once, with the first. */
   async #share(): Promise<SessionShared> {
     if (this.#shared) return this.#shared
-    const { connect, storage, random, clock, sealer, runId: run } = this.#outside
-    const { table, dedupe, quarantine, name } = this.#job
-    this.#client ??= await connect()
-    await sealer?.ready?.()
-    const work = new AbortController()
-    this.#shared = {
-      client: this.#client,
-      replacers: replacersFor(table, this.#client.client, { share: 1, alone: true }, work.signal),
-      gate: gateWith(table, { storage, signal: work.signal, seed: random() * 2 ** 32 }),
-      timings: new Timings(clock),
-      sealing:
-        sealer && quarantine
-          ? new Sealing({ ...quarantine, sealer, storage, job: name, run, wall: () => clock.wall() })
-          : undefined,
-      dedupe:
-        dedupe &&
-        new Dedupe({
-          ...dedupe,
-          memoryBytes: table.settings.limits.memory_mb * 2 ** 20 * DEDUPE_SHARE,
-          storage,
-          folder: `${stateFolder(this.#job)}/keys`,
-          run,
-        }),
-      caution: new Caution(),
-      signal: work.signal,
+    this.#client ??= await this.#outside.connect()
+    await this.#outside.sealer?.ready?.()
+    this.#shared = sharedOf(this.#job, this.#outside, this.#client, {
       onCommit: (event, counts) => {
         add(this.#counts, counts)
-        this.#failures = 0
-        this.#failingSince = undefined
-        this.#stuck = false
-        this.#lastCommit = clock.now()
+        this.#outage.committed()
+        this.#lastCommit = this.#outside.clock.now()
         this.#tell(event)
       },
-      onNote: (message) => this.#note(message),
-      onIgnoredField: (field) => {
-        if (this.#ignored.size < MOST_FIELDS) this.#ignored.add(field)
-      },
-    }
+      onNote: (message) => this.#notes.note(message),
+      onIgnoredField: (field) => this.#notes.ignored(field),
+    })
     return this.#shared
   }
 
@@ -249,14 +202,13 @@ export class StreamRun {
     // Before it was the owner nothing but constants was asked for.
     if (this.#state === 'owner' && isValueFault(error) && this.#shared?.caution.raise()) {
       this.#state = 'retrying'
-      this.#note('the service refuses a value: for a while values are asked for before their records become rows')
+      this.#notes.note('the service refuses a value: for a while values are asked for before their records become rows')
       if (signal.aborted) return 'interrupted'
       this.#tell({ event: 'retry', code: error.code, wait_ms: 0 })
       return undefined
     }
-    this.#failingSince ??= clock.now()
-    if (!isPassing(error) || signal.aborted || clock.now() - this.#failingSince > this.#patience) throw error
-    const wait = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.#failures++) * (0.5 + this.#outside.random() / 2)
+    if (!this.#outage.bears(error, clock.now()) || signal.aborted) throw error
+    const wait = this.#outage.wait(this.#outside.random())
     this.#state = 'retrying'
     this.#tell({ event: 'retry', code: error.code, wait_ms: Math.round(wait) })
     this.#watchLag()
@@ -270,7 +222,7 @@ export class StreamRun {
     this.#state = 'standby'
     this.#settled = true
     this.#owned = undefined
-    this.#stuck = false
+    this.#outage.stuck = false
     this.#tell({ event: 'standby', epoch })
     this.#heartbeat.watch()
     while (!signal.aborted && !(await this.#heartbeat.isStale()))
@@ -282,26 +234,6 @@ export class StreamRun {
     this.#outside.onEvent?.(event)
   }
 
-  #note(message: string): void {
-    if (this.#notes.has(message)) return
-    this.#notes.add(message)
-    this.#tell({ event: 'note', message })
-  }
-
-  #explained(error: unknown): unknown {
-    const outcome = { outcome: this.#counts.commits > 0 ? 'partly-published' : 'nothing-published' }
-    if (!isPseudolakeError(error)) return error
-    const hint = isPseudolakeError(error, 'kinesis/trimmed', 'kinesis/stream-changed')
-      ? { hint: `Find out what is missing, then say where to go on: ${this.#outside.resetCommand}` }
-      : {}
-    return new PseudolakeError(
-      error.code,
-      error.message,
-      { ...error.context, ...hint, ...outcome },
-      { cause: error.cause },
-    )
-  }
-
   /** For a status line and for metrics. */
   gauges(): StreamGauges {
     const { clock } = this.#outside
@@ -310,7 +242,7 @@ export class StreamRun {
     const client = this.#client?.stats()
     return {
       state: this.#state,
-      waits: this.#state === 'retrying' || (this.#state === 'owner' && this.#stuck),
+      waits: this.#state === 'retrying' || (this.#state === 'owner' && this.#outage.stuck),
       epoch: this.#session?.epoch ?? 0,
       records: this.#counts.records + (owned?.pending.records ?? 0),
       rows: this.#counts.rows,
@@ -329,61 +261,19 @@ export class StreamRun {
   }
 
   #report(status: StreamStatus): StreamReport {
-    const { clock, runId, usage } = this.#outside
-    const session = this.#session
-    const { cpuSeconds, peakRssBytes } = usage()
-    const { requests = 0, identifiers = 0, retries = 0 } = this.#client?.stats() ?? {}
-    const metadata = session?.target.metadata
-    const { forgotten = 0 } = this.#shared?.dedupe ?? {}
-    const notes = [...this.#notes]
-    if (this.#ignored.size > 0)
-      notes.push(
-        `${this.#ignored.size === MOST_FIELDS ? 'at least ' : ''}${this.#ignored.size} fields of records are not in the schema, and were ignored`,
-      )
-    if (forgotten > 0)
-      notes.push(`${forgotten} keys were forgotten before their time, as limits.memory_mb has no room for more`)
-    return {
-      job: this.#job.name,
-      run_id: runId,
+    return streamReport({
+      job: this.#job,
+      outside: this.#outside,
       status,
-      records: this.#counts.records,
-      rows: this.#counts.rows,
-      quarantined: this.#counts.quarantined,
-      duplicates: this.#counts.duplicates,
-      ignored_fields: this.#ignored.size,
-      commits: this.#counts.commits,
-      shards: session?.mark.positions.shards.size ?? 0,
-      shard_states: session?.consumer.stats().shards ?? NO_SHARDS,
-      lag_ms: session ? furthest(session.consumer.lag())[1] : 0,
-      positions: session ? shownPositions(session.mark.positions) : {},
-      service: { requests, identifiers, retries },
+      counts: this.#counts,
+      notes: this.#notes,
+      session: this.#session,
+      client: this.#client,
       throttled: this.#throttled,
-      seconds: (clock.now() - this.#started) / 1000,
-      cpu_seconds: cpuSeconds,
-      peak_rss_bytes: peakRssBytes,
-      table: calledOf(this.#job.table),
-      location: session?.target.location ?? calledOf(this.#job.table),
-      snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
-      notes,
-    }
+      forgotten: this.#shared?.dedupe?.forgotten ?? 0,
+      startedMs: this.#started,
+    })
   }
-}
-
-/** Of what lies beside the table: signs of life, and keys that were seen. */
-export function stateFolder({ table, name }: StreamJob): string {
-  return `${table.state}/streams/${table.database}.${table.table}/${name}`
-}
-
-function furthest(lag: ReadonlyMap<string, number>): [string, number] {
-  let most: [string, number] = ['', 0]
-  for (const [shard, ms] of lag) if (ms > most[1]) most = [shard, ms]
-  return most
-}
-
-/** What a run may wait for. The answer of a commit was lost: the table's mark tells, when it can be read. */
-function isPassing(error: unknown): error is PseudolakeError {
-  if (!(error instanceof PseudolakeError)) return false
-  return error.retryable || error.code === 'table/commit-unknown' || error.code === 'table/changed'
 }
 
 function overtaken(job: string, epoch: number): PseudolakeError {

@@ -19,6 +19,16 @@ export function add(to: Counts, more: Readonly<Counts>): void {
   for (const key of Object.keys(to) as (keyof Counts)[]) to[key] += more[key]
 }
 
+/** Before a consumer has looked at the stream. */
+export const NO_SHARDS = { reading: 0, waiting: 0, ended: 0 } as const
+
+/** Of the shards that are behind, the one that is furthest: its id and milliseconds. */
+export function furthest(lag: ReadonlyMap<string, number>): [string, number] {
+  let most: [string, number] = ['', 0]
+  for (const [shard, ms] of lag) if (ms > most[1]) most = [shard, ms]
+  return most
+}
+
 /** For people and scripts. */
 export function shownPositions({ shards }: Positions): Record<string, string> {
   return Object.fromEntries([...shards].map(([id, position]) => [id, shownPosition(position)]))
