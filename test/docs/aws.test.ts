@@ -17,7 +17,7 @@ test('the configurations of the page are taken as they stand', () => {
 
 test('the policies of the page are policies: JSON, with actions and resources', () => {
   const policies = blocks('json').map((text) => JSON.parse(text))
-  expect(policies.length).toBe(6)
+  expect(policies.length).toBe(7)
   for (const { Version, Statement } of policies) {
     expect(Version).toBe('2012-10-17')
     for (const { Effect, Action, Resource, Principal } of Statement) {
