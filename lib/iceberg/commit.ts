@@ -61,15 +61,14 @@ export async function commit(change: Commit, { clock, random, signal }: CommitCo
   let inFlight = false
   try {
     for (let attempt = 1; ; attempt++) {
-      const base = await load(change).catch((error: unknown) => {
-        // Nor is it known then whether what was refused is in the table all the same.
-        if (attempt === 1 || isPseudolakeError(error, 'table/not-found')) throw error
-        inFlight = true
-        throw unknown(change, error)
-      })
+      let base = await loaded(attempt)
       // Somebody else "was first" with our own commit: its answer was lost on the way, and a retry below us found it done.
       if (attempt > 1 && base && change.isIn(base.metadata)) return await done(base, attempt - 1)
-      if (attempt > 1) await pause(attempt, base)
+      if (attempt > 1) {
+        await pause(attempt, base)
+        // Made on what was there before the wait, a try would lose to whoever commits more often than that, and the longer the waits the surer.
+        base = await loaded(attempt)
+      }
       signal?.throwIfAborted()
       const updates = await change.stage(base, attempt, files)
       signal?.throwIfAborted()
@@ -86,6 +85,17 @@ export async function commit(change: Commit, { clock, random, signal }: CommitCo
   } catch (error) {
     if (!inFlight) await remove([...files, ...change.prepared])
     throw error
+  }
+
+  async function loaded(attempt: number): Promise<TableState | undefined> {
+    try {
+      return await load(change)
+    } catch (error) {
+      // Nor is it known then whether what was refused is in the table all the same.
+      if (attempt === 1 || isPseudolakeError(error, 'table/not-found')) throw error
+      inFlight = true
+      throw unknown(change, error)
+    }
   }
 
   /** Full jitter: writers refused together must not come back together. */

@@ -28,6 +28,26 @@ test('a commit that is tried ten times writes its manifest once, and only lists 
   expect(deleted.filter((name) => /\/snap-/.test(name))).toHaveLength(9)
 })
 
+test('a try is made on what is there after the wait: others who commit meanwhile cost no further try', async () => {
+  const { catalog, context } = open()
+  await appendFiles(catalog, TABLE, APPEND, context)
+  let others = 0
+  const other = () => appendFiles(catalog, TABLE, { ...APPEND, files: [namedFile(`/other-${++others}`)] }, context)
+  let isFirst = true
+  const raced: typeof catalog = {
+    ...catalog,
+    async commit(...commit) {
+      if (isFirst) await other()
+      isFirst = false
+      return catalog.commit(...commit)
+    },
+  }
+  const sleep = async () => void (await other())
+  const mine = { ...APPEND, files: [namedFile('/mine')] }
+  const { attempts } = await appendFiles(raced, TABLE, mine, { ...context, clock: { ...context.clock, sleep } })
+  expect([attempts, others]).toEqual([2, 2])
+})
+
 test('waits between tries grow with full jitter, up to the table’s limits', async () => {
   const { catalog, clock, context } = open()
   await appendFiles(catalog, TABLE, { ...APPEND, setProperties: LIMITS }, context)

@@ -68,7 +68,7 @@ function somebody(on: Stage, catalog: Catalog) {
       try {
         return await work()
       } catch (error) {
-        if (!isPseudolakeError(error, 'table/conflict')) throw error
+        if (!isPseudolakeError(error) || !['table/conflict', 'table/files-gone'].includes(error.code)) throw error
       }
   }
   const fileOf = (path: string, rows: number): DataFile => ({

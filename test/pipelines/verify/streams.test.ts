@@ -262,7 +262,7 @@ const PLANTED_DAMAGE: readonly Planted[] = [
     'a list was changed',
     ({ settings }) => {
       const list = below(settings.quarantine.path, /lists\/.*\.json$/)
-      writeFileSync(list, readFileSync(list, 'utf8').replace('"depth":1', '"depth":2'))
+      writeFileSync(list, readFileSync(list, 'utf8').replace(/"depth":\d+/, '"depth":9'))
     },
     /not the list that the mark names/,
   ],
