@@ -26,7 +26,10 @@ export function catalogContract(
   open: () => Promise<Catalog>,
   presence: Presence = { there: true },
 ): void {
-  const context: OperationContext = { clock: waitlessClock(), random: () => 0.5, uuid: randomUUID }
+  let time = 0
+  // A server that has a clock of its own refuses what is said to be of long before its last word.
+  const clock = { ...waitlessClock(), wall: () => (time = Math.max(time + 1, Date.now())) }
+  const context: OperationContext = { clock, random: () => 0.5, uuid: randomUUID }
   const append = (catalog: Catalog, path: string, more: Partial<SnapshotOptions> = {}, ctx = context) =>
     appendFiles(
       catalog,
