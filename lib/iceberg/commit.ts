@@ -61,13 +61,19 @@ export async function commit(change: Commit, { clock, random, signal }: CommitCo
   let inFlight = false
   try {
     for (let attempt = 1; ; attempt++) {
-      let base = await loaded(attempt)
+      let base = await load(change).catch((error: unknown) => {
+        // Nor is it known then whether what was refused is in the table all the same.
+        if (attempt === 1 || isPseudolakeError(error, 'table/not-found')) throw error
+        inFlight = true
+        throw unknown(change, error)
+      })
       // Somebody else "was first" with our own commit: its answer was lost on the way, and a retry below us found it done.
       if (attempt > 1 && base && change.isIn(base.metadata)) return await done(base, attempt - 1)
       if (attempt > 1) {
         await pause(attempt, base)
         // Made on what was there before the wait, a try would lose to whoever commits more often than that, and the longer the waits the surer.
-        base = await loaded(attempt)
+        // What was refused is not in it: that was looked at before the wait, so what fails here has published nothing.
+        base = await load(change)
       }
       signal?.throwIfAborted()
       const updates = await change.stage(base, attempt, files)
@@ -85,17 +91,6 @@ export async function commit(change: Commit, { clock, random, signal }: CommitCo
   } catch (error) {
     if (!inFlight) await remove([...files, ...change.prepared])
     throw error
-  }
-
-  async function loaded(attempt: number): Promise<TableState | undefined> {
-    try {
-      return await load(change)
-    } catch (error) {
-      // Nor is it known then whether what was refused is in the table all the same.
-      if (attempt === 1 || isPseudolakeError(error, 'table/not-found')) throw error
-      inFlight = true
-      throw unknown(change, error)
-    }
   }
 
   /** Full jitter: writers refused together must not come back together. */

@@ -48,6 +48,31 @@ test('a try is made on what is there after the wait: others who commit meanwhile
   expect([attempts, others]).toEqual([2, 2])
 })
 
+test('a table that can’t be read after the wait has definitely not this commit, and what was written for it is removed', async () => {
+  const { catalog, created, deleted, context } = open()
+  await appendFiles(catalog, TABLE, APPEND, context)
+  created.length = 0
+  let waited = false
+  const raced: typeof catalog = {
+    ...catalog,
+    async load(table) {
+      if (waited) throw new PseudolakeError('catalog/unavailable', 'nobody answers')
+      return catalog.load(table)
+    },
+    commit: async () => {
+      throw new PseudolakeError('table/conflict', 'somebody was first')
+    },
+  }
+  const sleep = async () => {
+    waited = true
+  }
+  const mine = { ...APPEND, files: [namedFile('/mine')] }
+  const failed = appendFiles(raced, TABLE, mine, { ...context, clock: { ...context.clock, sleep } })
+  await expect(failed).rejects.toMatchObject({ code: 'catalog/unavailable' })
+  expect(created.length).toBeGreaterThan(0)
+  expect(deleted.toSorted()).toEqual(expect.arrayContaining(created.toSorted()))
+})
+
 test('waits between tries grow with full jitter, up to the table’s limits', async () => {
   const { catalog, clock, context } = open()
   await appendFiles(catalog, TABLE, { ...APPEND, setProperties: LIMITS }, context)
