@@ -140,8 +140,12 @@ function parsed(line: string, ref: LedgerRef): LedgerHeader | LedgerEntry {
 }
 
 function requireVersion({ version }: LedgerHeader, ref: LedgerRef): void {
-  if (version !== LEDGER_VERSION)
-    throw unreadable(ref.location, `is of version ${version}, and this version reads ${LEDGER_VERSION}`)
+  if (version === LEDGER_VERSION) return
+  const { code, message, context } = unreadable(
+    ref.location,
+    `is of version ${version}, and this version reads ${LEDGER_VERSION}`,
+  )
+  throw new PseudolakeError(code, message, { ...context, newer: version > LEDGER_VERSION })
 }
 
 function unreadable(location: string, problem: string, cause?: unknown): PseudolakeError {

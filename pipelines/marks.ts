@@ -29,6 +29,18 @@ export interface Mark extends MarkHead {
   readonly ledger: LedgerRef
 }
 
+/** Of what a later version has written: only that one knows what it says. */
+export const NEWER_HINT = 'Use the version of pseudolake that wrote it, or a later one.'
+
+/** In the place of a mark that can't be read: what comes next has a later epoch than any before. */
+export const NO_MARK: Mark = {
+  version: MARK_VERSION,
+  epoch: 0,
+  run: '',
+  digest: '',
+  ledger: { location: '', sha256: '' },
+}
+
 export function markProperty(job: string): string {
   return `pseudolake.job.${job}`
 }
@@ -37,8 +49,10 @@ export function markProperty(job: string): string {
 export function readMark(properties: Readonly<Record<string, string>>, job: string): Mark | undefined {
   const text = properties[markProperty(job)]
   if (text === undefined) return undefined
+  let newer = false
   try {
     const mark = JSON.parse(text) as Mark
+    newer = mark.version > MARK_VERSION
     if (mark.version === MARK_VERSION && Number.isSafeInteger(mark.epoch) && typeof mark.ledger.location === 'string')
       return mark
   } catch {
@@ -50,6 +64,7 @@ export function readMark(properties: Readonly<Record<string, string>>, job: stri
     {
       property: markProperty(job),
       expectedVersion: MARK_VERSION,
+      ...(newer && { newer, hint: NEWER_HINT }),
     },
   )
 }

@@ -3,8 +3,9 @@
  * nothing, so a run that would do that stops before it writes. Pure.
  */
 import { createHash } from 'node:crypto'
-import { PseudolakeError } from '../lib/core/errors.ts'
+import { isPseudolakeError, PseudolakeError } from '../lib/core/errors.ts'
 import type { ColumnRule } from './batch/job.ts'
+import { NEWER_HINT } from './marks.ts'
 
 const PIN_VERSION = 1
 const PREFIX = 'pseudolake.column.'
@@ -59,8 +60,10 @@ export function writePin(pin: ColumnPin): string {
 export function readPin(properties: Readonly<Record<string, string>>, column: string): ColumnPin | undefined {
   const text = properties[pinProperty(column)]
   if (text === undefined) return undefined
+  let newer = false
   try {
     const pin = JSON.parse(text) as ColumnPin & { version: number }
+    newer = pin.version > PIN_VERSION
     if (pin.version === PIN_VERSION && typeof pin.check === 'string') return pin
   } catch {
     // Not JSON is as unreadable as another version.
@@ -68,27 +71,37 @@ export function readPin(properties: Readonly<Record<string, string>>, column: st
   throw new PseudolakeError(
     'table/key-changed',
     `property ${pinProperty(column)} is not a pin that this version reads`,
-    {
-      property: pinProperty(column),
-    },
+    { property: pinProperty(column), column, ...(newer && { newer, hint: NEWER_HINT }) },
   )
 }
 
-/** Every pin of a table. @throws PseudolakeError as `readPin` */
-export function readPins(properties: Readonly<Record<string, string>>): { column: string; pin: ColumnPin }[] {
+/** As `readPin`, where a pin that is none has been accepted as a break, or is told of elsewhere. */
+export function readablePin(properties: Readonly<Record<string, string>>, column: string): ColumnPin | undefined {
+  try {
+    return readPin(properties, column)
+  } catch (error) {
+    if (!isPseudolakeError(error, 'table/key-changed') || error.context.newer === true) throw error
+    return undefined
+  }
+}
+
+/** The columns that a table has pins of, each with its pin where it can be read. */
+export function pinnedColumnsOf(
+  properties: Readonly<Record<string, string>>,
+): { readonly column: string; readonly pin: ColumnPin | undefined }[] {
   return Object.keys(properties).flatMap((name) => {
     if (!name.startsWith(PREFIX)) return []
     const column = name.slice(PREFIX.length)
-    const pin = readPin(properties, column)
-    return pin ? [{ column, pin }] : []
+    return [{ column, pin: readablePin(properties, column) }]
   })
 }
 
 /**
- * @param command what the caller typed, to print the one that would go on
- * @throws PseudolakeError `table/key-changed`, saying what differs: names and ids, never keys
+ * @param hints the ways on: with the same table, and with a new one
+ * @throws PseudolakeError `table/key-changed`, saying what differs: names and ids, never keys; `table/schema-changed` where the mode does,
+ *   which makes another column, and which no word of the caller lets into the same table
  */
-export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, command: string): void {
+export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, hints: PinHints): void {
   const differs = (['check', 'mode', 'domain', 'format', 'normalize', 'nullValues'] as const).filter(
     (field) => JSON.stringify(pinned[field]) !== JSON.stringify(now[field]),
   )
@@ -100,15 +113,24 @@ export function checkPin(column: string, pinned: ColumnPin, now: ColumnPin, comm
         ? 'null_values'
         : `${field} (table: ${[pinned[field]].flat().join(', ') || 'none'}; now: ${[now[field]].flat().join(', ') || 'none'})`,
   )
+  const anew = differs.includes('mode')
   throw new PseudolakeError(
-    'table/key-changed',
+    anew ? 'table/schema-changed' : 'table/key-changed',
     `column ${column}: ${said.join('; ')} is not what the table was made with; equal values would no longer join`,
-    {
-      column,
-      differs,
-      hint: `Use the key and settings the table was made with, or accept the break: ${command} --allow-key-change`,
-    },
+    { column, differs, hint: anew ? hints.newTable : acceptHint(hints.command) },
   )
+}
+
+/** What goes on where a pin stops a run. */
+export interface PinHints {
+  /** What the caller typed; undefined where it has no way to accept another key. */
+  readonly command: string | undefined
+  readonly newTable: string
+}
+
+export function acceptHint(command: string | undefined): string {
+  const own = 'Use the key and settings the table was made with'
+  return command === undefined ? `${own}.` : `${own}, or accept the break: ${command} --allow-key-change`
 }
 
 /** The properties that say how a table's columns were made. */

@@ -46,7 +46,8 @@ export const batch: Command = {
       type: 'string',
       value: 'WHICH',
       choices: ['all', 'none'],
-      summary: 'For a table with rows and no mark: the inputs present now are done, or none of them is',
+      summary:
+        'For a table with rows and no mark, or with one that can’t be followed: the inputs present now are done, or none of them is',
     },
     'inputs-from': {
       type: 'string',
@@ -76,7 +77,14 @@ export const batch: Command = {
     const list = args.string('inputs-from')
     const since = args.string('modified-since')
     const maxFiles = args.number('max-files')
-    const command = typed('batch', args.string('config') ?? '', args.strings('set'))
+    const chosen = {
+      'inputs-from': list,
+      'modified-since': since,
+      'max-files': maxFiles,
+      adopt,
+      'allow-key-change': args.flag('allow-key-change'),
+    }
+    const command = typed('batch', args.string('config') ?? '', args.strings('set'), chosen)
     const priceFile = args.string('prices')
     const prices = priceFile === undefined ? shippedPrices() : await pricesOf(priceFile, io)
     const options = {

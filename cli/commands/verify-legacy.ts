@@ -38,7 +38,6 @@ export async function verifyLegacy(args: Arguments, io: Io): Promise<Outcome> {
           {
             repair: args.flag('repair'),
             plan: args.flag('plan'),
-            command: `pseudolake table verify ${given} --legacy --config ${config}`,
             runId: runId(clock.wall()),
             createdBy: `pseudolake version ${version()}`,
             onLooked: ({ files, totalFiles, cells }) =>

@@ -1,7 +1,7 @@
 import { keyCheck } from '../../lib/client/key-check.ts'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
-import { PseudolakeError } from '../../lib/core/errors.ts'
-import { checkPin, type KeyIdentity, pinOf, readPin, readPins } from '../pins.ts'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
+import { acceptHint, type ColumnPin, checkPin, type KeyIdentity, pinnedColumnsOf, pinOf, readPin } from '../pins.ts'
 import type { BatchJob, ColumnRule } from './job.ts'
 import type { Shape } from './shape.ts'
 
@@ -23,8 +23,16 @@ export async function identify(
   columns: readonly { readonly rule: ColumnRule; readonly column: string }[],
   properties: Readonly<Record<string, string>>,
   client: Pseudonymizer,
-  options: { readonly allowKeyChange: boolean; readonly command: string; readonly signal: AbortSignal },
+  options: {
+    readonly allowKeyChange: boolean
+    /** What the caller typed; undefined where it has no way to accept another key. */
+    readonly command: string | undefined
+    /** The way to a new table, which another mode needs. */
+    readonly newTable?: string
+    readonly signal: AbortSignal
+  },
 ): Promise<Pinned[]> {
+  const { command, newTable = 'Set `columns` as they were when the table was made, or write to a new table.' } = options
   const asked = new Map<string, Promise<KeyIdentity>>()
   const ask = (domain: string, key: string | undefined) => {
     const name = `${domain}\0${key ?? ''}`
@@ -34,18 +42,32 @@ export async function identify(
   }
   const pinned: Pinned[] = []
   for (const { rule, column } of columns) {
-    const pin = options.allowKeyChange ? undefined : readPin(properties, column)
+    const pin = pinFor(column, properties, options)
     const identity = await ask(rule.domain, rule.key ?? (pin?.domain === rule.domain ? pin.key : undefined)).catch(
       (error: unknown) => {
-        throw pin?.key !== undefined && rule.key === undefined
-          ? keyGone(error, column, pin.key, options.command)
-          : error
+        throw pin?.key !== undefined && rule.key === undefined ? keyGone(error, column, pin.key, command) : error
       },
     )
-    if (pin) checkPin(column, pin, pinOf(rule, identity), options.command)
+    if (pin) checkPin(column, pin, pinOf(rule, identity), { command, newTable })
     pinned.push({ rule, column, identity })
   }
   return pinned
+}
+
+/** None where the caller lets another key in, whatever the pin says; but what a newer version has written is not overruled. */
+function pinFor(
+  column: string,
+  properties: Readonly<Record<string, string>>,
+  { allowKeyChange, command }: { readonly allowKeyChange: boolean; readonly command: string | undefined },
+): ColumnPin | undefined {
+  try {
+    const pin = readPin(properties, column)
+    return allowKeyChange ? undefined : pin
+  } catch (error) {
+    if (!isPseudolakeError(error) || error.context.newer === true) throw error
+    if (allowKeyChange) return undefined
+    throw new PseudolakeError(error.code, error.message, { ...error.context, hint: acceptHint(command) }, error)
+  }
 }
 
 async function identityOf(
@@ -59,7 +81,7 @@ async function identityOf(
 }
 
 /** A service that does not know the table's key version is another service, or one that has retired it. */
-function keyGone(error: unknown, column: string, key: string, command: string): unknown {
+function keyGone(error: unknown, column: string, key: string, command: string | undefined): unknown {
   const refused =
     error instanceof PseudolakeError &&
     ['keyring/unknown-key', 'keyring/unknown-domain', 'service/refused', 'service/bad-answer'].includes(error.code)
@@ -70,7 +92,7 @@ function keyGone(error: unknown, column: string, key: string, command: string): 
     {
       column,
       key,
-      hint: `Use the service the table was made with, or accept the break: ${command} --allow-key-change`,
+      hint: acceptHint(command),
     },
     { cause: error },
   )
@@ -83,8 +105,10 @@ export function newColumns(job: BatchJob): Shape['replaced'] {
 
 /** The rules whose columns the table has pins for, without a file to look at. */
 export function pinnedColumns(job: BatchJob, properties: Readonly<Record<string, string>>): Shape['replaced'] {
-  return readPins(properties).flatMap(({ column, pin }) => {
-    const rule = job.columns.find(({ name, mode }) => mode !== 'drop' && name === pin.from)
+  return pinnedColumnsOf(properties).flatMap(({ column, pin }) => {
+    const rule = job.columns.find(
+      ({ name, mode, as = `s_${name}` }) => mode !== 'drop' && (pin ? name === pin.from : as === column),
+    )
     return rule ? [{ rule, column }] : []
   })
 }

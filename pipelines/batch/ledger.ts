@@ -2,21 +2,15 @@
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
-import {
-  isHeader,
-  type LedgerEntry,
-  type LedgerHeader,
-  type LedgerRef,
-  MAX_DEPTH,
-  readChain,
-  writeLedgerFile,
-} from '../ledger-file.ts'
+import { isHeader, type LedgerEntry, type LedgerRef, MAX_DEPTH, readChain, writeLedgerFile } from '../ledger-file.ts'
 import { LedgerIndex } from '../ledger-index.ts'
-import { checkAncestry, hashInput, type Mark, makeMark, markProperty, readMark } from '../marks.ts'
+import { hashInput, type Mark, makeMark, markProperty } from '../marks.ts'
 import { InputList } from './input-list.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { epochText } from './overwritten.ts'
+import { foundAgain, remembered } from './remembered.ts'
+import { filesGoneHint } from './way-on.ts'
 
 export interface DoneInput {
   readonly input: InputFile
@@ -64,18 +58,11 @@ export async function planProgress(
   { command, uuid }: { readonly command: string; readonly uuid: () => string },
 ): Promise<Progress> {
   const property = markProperty(job.name)
-  const first = metadata && readMark(metadata.properties, job.name)
-  const notes: string[] = []
-  if (metadata && first) {
-    const snapshots = metadata.snapshots.map((snapshot) => ({
-      id: snapshot['snapshot-id'],
-      parent: snapshot['parent-snapshot-id'],
-      summary: snapshot.summary,
-    }))
-    if (checkAncestry(first, job.name, snapshots, metadata['current-snapshot-id']) === 'expired')
-      notes.push('snapshots were expired up to this job’s last one; its mark alone says what is done')
-  }
-  const adopting = metadata !== undefined && !first && needsAdoption(metadata)
+  const known = await remembered(metadata, job.name, { storage, uuid, adopt, command })
+  const { mark: first, index, salt } = known
+  const text = metadata?.properties[property]
+  const notes = [...known.notes]
+  const adopting = metadata !== undefined && (known.setAside || (!first && needsAdoption(metadata)))
   if (adopting && adopt === undefined)
     throw new PseudolakeError(
       'table/no-mark',
@@ -85,7 +72,6 @@ export async function planProgress(
         hint: `If the inputs present now are in the table: ${command} --adopt all. If all of them are to be read: ${command} --adopt none`,
       },
     )
-  const { index, salt, depth: chain } = await openLedger(storage, first, uuid)
   const keyOf = ({ object }: InputFile) => ({
     input: hashInput(salt, object.location),
     bytes: object.bytes,
@@ -110,8 +96,8 @@ export async function planProgress(
     )
   // Of the many entries only those of changed inputs are looked at again.
   const earlier =
-    first && changed.length > 0
-      ? await entriesOf(storage, first.ledger, new Set(changed.map((input) => keyOf(input).input)))
+    known.ledger && changed.length > 0
+      ? await entriesOf(storage, known.ledger, new Set(changed.map((input) => keyOf(input).input)))
       : NONE
   const entryOf = (input: InputFile) => earlier.get(keyOf(input).input)
   const untold = changed.filter((input) => entryOf(input)?.adopted)
@@ -119,15 +105,18 @@ export async function planProgress(
     throw new PseudolakeError(
       'table/files-gone',
       `${untold.length} changed inputs were adopted, so nobody knows which rows are theirs; the first is ${untold[0]?.object.location}`,
-      { location: untold[0]?.object.location ?? '', inputs: untold.length },
+      {
+        location: untold[0]?.object.location ?? '',
+        inputs: untold.length,
+        hint: filesGoneHint(command),
+      },
     )
   const adopted = adopting && adopt === 'all' ? unlike : new InputList()
   const open = adopting && adopt === 'all' ? new InputList() : unlike
   const later = Math.max(0, open.length - maxFiles)
   if (later > 0)
     notes.push(`${later} more ${later === 1 ? 'input is' : 'inputs are'} to be done: --max-files was reached`)
-  let mark = first
-  let depth = chain
+  let { mark, ledger, published, depth } = known
 
   return {
     property,
@@ -162,25 +151,28 @@ export async function planProgress(
       )
       const name = `${epochText(epoch)}-${run}.jsonl`
       const location = `${ledgerFolder(job, tableUuid)}/${name}`
-      depth = mark && depth < MAX_DEPTH ? depth + 1 : 0
-      const header = { salt, depth, ...(mark && depth > 0 && { previous: mark.ledger }) }
-      const all = mark && depth === 0 ? compacted(storage, entries, mark.ledger) : entries
+      depth = ledger && depth < MAX_DEPTH ? depth + 1 : 0
+      const header = { salt, depth, ...(ledger && depth > 0 && { previous: ledger }) }
+      const all = ledger && depth === 0 ? compacted(storage, entries, ledger) : entries
       return makeMark(epoch, run, await writeLedgerFile(storage, location, header, all))
     },
     requireUnchanged(now, planned) {
-      const found = now && readMark(now.properties, job.name)
-      if (found?.digest === planned?.digest) return
+      const found = now && foundAgain(now, job.name, planned, text)
+      if (found ? found.same : planned === undefined) return
+      const epoch = found?.epoch ?? 0
       throw new PseudolakeError(
         'table/mark-changed',
-        `job ${job.name} is at epoch ${found?.epoch ?? 0} in the table and was at ${planned?.epoch ?? 0} when this run was planned${(found?.epoch ?? 0) < (planned?.epoch ?? 0) ? OVERWRITTEN : ''}`,
-        { job: job.name, epoch: found?.epoch ?? 0, planned: planned?.epoch ?? 0 },
+        `job ${job.name} is at epoch ${epoch} in the table and was at ${planned?.epoch ?? 0} when this run was planned${epoch < (planned?.epoch ?? 0) ? OVERWRITTEN : ''}`,
+        { job: job.name, epoch, planned: planned?.epoch ?? 0 },
       )
     },
     committed(next) {
       mark = next
+      ledger = next.ledger
+      published = next.ledger
     },
     async *publishedNames() {
-      if (mark) for await (const value of readChain(storage, mark.ledger)) if (!isHeader(value)) yield* value.files
+      if (published) for await (const value of readChain(storage, published)) if (!isHeader(value)) yield* value.files
     },
   }
 }
@@ -188,24 +180,6 @@ export async function planProgress(
 /** Where a job's ledgers are: under the table's UUID, so that a new table of an old name starts afresh. */
 export function ledgerFolder(job: BatchJob, tableUuid: string): string {
   return `${job.state}/${tableUuid}/${job.name}`
-}
-
-interface OpenLedger {
-  readonly salt: string
-  readonly index: LedgerIndex
-  /** Files behind the newest one. */
-  readonly depth: number
-}
-
-async function openLedger(storage: Storage, mark: Mark | undefined, uuid: () => string): Promise<OpenLedger> {
-  const index = new LedgerIndex()
-  let newest: LedgerHeader | undefined
-  if (mark)
-    for await (const value of readChain(storage, mark.ledger)) {
-      if (isHeader(value)) newest ??= value
-      else index.add(value)
-    }
-  return { salt: newest?.salt ?? uuid(), index, depth: newest?.depth ?? 0 }
 }
 
 /** One by one: of a million inputs their entries need not be in memory too. */
@@ -247,5 +221,5 @@ function needsAdoption({ properties, snapshots, 'current-snapshot-id': current }
 }
 
 function changedHint(command: string): string {
-  return `To add the new content: ${command} --set input.changed=append; to put it in the place of the old rows: --set input.changed=replace`
+  return `To add the new content: ${command} --set input.changed=append; to put it in the place of the old rows: ${command} --set input.changed=replace`
 }

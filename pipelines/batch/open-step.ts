@@ -11,6 +11,7 @@ import type { BatchJob } from './job.ts'
 import { CSV_SAMPLE_BYTES, openInput, withRowGroups } from './open-input.ts'
 import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from './shape.ts'
 import type { Target } from './target.ts'
+import { columnsHint, orWayOn } from './way-on.ts'
 
 /** The run's first file: all others must come out as it does. */
 export interface First {
@@ -44,7 +45,7 @@ export async function openStep(
   first: First | undefined,
   job: BatchJob,
   target: Target,
-  { storage, signal }: { readonly storage: Storage; readonly signal: AbortSignal },
+  { storage, signal, command }: { readonly storage: Storage; readonly signal: AbortSignal; readonly command: string },
   visit?: Visit,
 ): Promise<OpenedStep> {
   const { approved: before, metadata } = target
@@ -64,18 +65,19 @@ export async function openStep(
   const leader = first ?? (files[0] as First)
   // A table that does not exist yet is made for the columns of its first files, and these must agree.
   const changes = metadata ? job.schemaChanges : 'fail'
+  const hint = columnsHint(job, command)
   let approved = before
   const replaced = new Map<string, Shape['replaced'][number]>()
   for (const { shape, location } of files) {
     requireSame(leader.shape, leader.location, shape, location, changes)
     const here = approvedOf(shape)
-    approved = approved ? requireApproved(approved, here, changes) : here
+    approved = approved ? requireApproved(approved, here, changes, hint) : here
     for (const one of shape.replaced) replaced.set(one.column, one)
   }
   const roots = files.map(({ shape }) => shape.output.root)
   const schema = metadata && changes === 'add' ? target.grownFor(roots) : target.schemaFor(leader.shape.schema)
   // Throws where the files do not fit the table.
-  for (const root of roots) fieldIdsFor(root, schema)
+  for (const root of roots) orWayOn(hint, () => fieldIdsFor(root, schema))
   return {
     first: leader,
     schema,

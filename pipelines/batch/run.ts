@@ -38,6 +38,7 @@ import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
 import { Totals, type Written } from './totals.ts'
 import { digestOf, type Finished, finishedFiles, Unpublished } from './unpublished.ts'
+import { filesGoneHint, newTableHint } from './way-on.ts'
 
 export interface BatchOutside extends TargetOutside {
   readonly storage: Storage
@@ -155,7 +156,9 @@ class BatchRun {
     const known = pinnedColumns(this.#job, target.properties)
     const columns = known.length > 0 ? known : newColumns(this.#job)
     const allowKeyChange = this.#options.allowKeyChange ?? false
-    const keys = await planKeys(columns, target.properties, connect, { allowKeyChange, command, signal, clock })
+    const newTable = newTableHint(this.#job, command)
+    const asked = { allowKeyChange, command, newTable, signal, clock }
+    const keys = await planKeys(columns, target.properties, connect, asked)
     const lost = (await this.#overwritten(target, progress.mark?.epoch ?? 0)).map(overwrittenNote)
     const notes = [...this.#notes, ...lost, ...(keys.note === undefined ? [] : [keys.note])]
     const { pinned, status: keyCheck } = keys
@@ -165,6 +168,7 @@ class BatchRun {
       progress,
       storage,
       signal,
+      command,
       prices,
       pinned,
       keyCheck,
@@ -221,10 +225,10 @@ class BatchRun {
   }
 
   async run(): Promise<BatchReport> {
-    const { storage, signal } = this.#outside
+    const { storage, signal, command } = this.#outside
     const { target, progress } = await this.#timings.time('list', () => this.#list(true))
     const { plan: prices } = this.#options
-    const work = { job: this.#job, target, progress, storage, signal, pinned: [], notes: [] }
+    const work = { job: this.#job, target, progress, storage, signal, command, pinned: [], notes: [] }
     if (prices)
       this.#plan = await this.#timings.time('plan', () => planWork({ ...work, prices, keyCheck: 'not-asked' }))
     else this.#outline = new Outline(this.#job, target)
@@ -265,7 +269,9 @@ class BatchRun {
     if (!isPseudolakeError(error)) return error
     // Plain files may have been put there before the step failed.
     const begun = error.context.outcome === 'partly-published' ? { outcome: error.context.outcome } : outcome
-    return new PseudolakeError(error.code, error.message, { ...error.context, ...begun }, { cause: error.cause })
+    const hint = error.code === 'table/files-gone' && { hint: filesGoneHint(this.#outside.command) }
+    const context = { ...hint, ...error.context, ...begun }
+    return new PseudolakeError(error.code, error.message, context, { cause: error.cause })
   }
 
   async #step(
@@ -374,6 +380,7 @@ class BatchRun {
       this.#pinned = await identify(columns, target.properties, this.#client.client, {
         allowKeyChange: this.#options.allowKeyChange ?? false,
         command: this.#outside.command,
+        newTable: newTableHint(this.#job, this.#outside.command),
         signal: this.#outside.signal,
       })
       return this.#pinned

@@ -15,6 +15,7 @@ import { isUnread } from './csv/open.ts'
 import type { InputFile } from './inputs.ts'
 import type { BatchJob, ColumnRule } from './job.ts'
 import type { ColumnReport } from './report.ts'
+import type { ColumnsHint } from './way-on.ts'
 
 /** A `key=value` folder as a column of the table. */
 export interface PartitionColumn {
@@ -145,7 +146,7 @@ export function approvedOf({ columns, schema }: Shape): Approved {
 
 /**
  * Types are not compared here: what fits is for the table's schema to say (an int goes into a long).
- * @param hint who does not take `schema_changes` has another
+ * @param hint the way on
  * @returns what the table is approved for after files like this one: with `schema_changes: add` new columns too
  * @throws PseudolakeError `table/schema-changed` for a column that is new, gone or treated otherwise than the table was approved for
  */
@@ -153,10 +154,11 @@ export function requireApproved(
   approved: Approved,
   now: Approved,
   schemaChanges: BatchJob['schemaChanges'],
-  hint = 'New columns can be left out (--set schema_changes=drop) or added (--set schema_changes=add); for the rest, write to a new table.',
+  hint: ColumnsHint,
 ): Approved {
   const said: string[] = []
   const changed: string[] = []
+  let onlyNew = true
   const after: Record<string, Approved[string]> = { ...approved }
   for (const column of new Set([...Object.keys(approved), ...Object.keys(now)])) {
     const [before, here] = [approved[column], now[column]]
@@ -169,6 +171,7 @@ export function requireApproved(
     }
     if (before?.added && !here) continue
     changed.push(column)
+    onlyNew &&= before === undefined
     if (!before) said.push(`${column} is new`)
     else if (!here) said.push(`${column} is gone`)
     else said.push(`${column} was ${before.fate}, and would be ${here.fate}`)
@@ -177,7 +180,7 @@ export function requireApproved(
     throw new PseudolakeError(
       'table/schema-changed',
       `the table was approved for other columns: ${said.slice(0, 10).join('; ')}`,
-      { columns: changed.slice(0, 20), hint },
+      { columns: changed.slice(0, 20), hint: hint(onlyNew) },
     )
   return after
 }

@@ -151,7 +151,7 @@ export class Rows {
     this.#probe = undefined
     const { shape } = made ?? columns
     const now = approvedOf(shape)
-    this.approved = target.approved ? requireApproved(target.approved, now, 'add', COLUMNS_HINT) : now
+    this.approved = target.approved ? requireApproved(target.approved, now, 'add', () => COLUMNS_HINT) : now
     const grows = target.metadata && JSON.stringify(marked) !== JSON.stringify(fields)
     this.schema = grows
       ? inShapesOrder(target.grownFor([shape.output.root]), shape.schema, target.metadata as TableMetadata)

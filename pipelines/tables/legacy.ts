@@ -30,8 +30,6 @@ export interface LegacyOptions {
   readonly repair?: boolean
   /** Counts, and says what a repair would do. @default false */
   readonly plan?: boolean
-  /** What the caller typed, for the command that an error prints. */
-  readonly command: string
   readonly runId: string
   readonly createdBy: string
   readonly onLooked?: (looked: { readonly files: number; readonly totalFiles: number; readonly cells: number }) => void
@@ -102,7 +100,7 @@ async function check(
   const { storage } = catalog
   const { metadata } = state
   const signal = context.signal ?? new AbortController().signal
-  const columns = await columnsOf({ catalog, table, state }, job, client, options.command, signal)
+  const columns = await columnsOf({ catalog, table, state }, job, client, signal)
   const own = await ledgerFiles(storage, metadata)
   const found = await lookFor(columns, { catalog, table, state }, own, signal, options.onLooked)
   const notes = notesOf(columns, found)
@@ -183,7 +181,6 @@ async function columnsOf(
   { state }: OpenedTable,
   job: BatchJob,
   client: Pseudonymizer,
-  command: string,
   signal: AbortSignal,
 ): Promise<LegacyColumn[]> {
   const { metadata } = state
@@ -200,7 +197,11 @@ async function columnsOf(
       'none of the configured columns is a text column of the table whose pseudonyms are deterministic: those of mode random differ from cell to cell',
       { location: metadata.location },
     )
-  const pinned = await identify(asked, metadata.properties, client, { allowKeyChange: false, command, signal })
+  const pinned = await identify(asked, metadata.properties, client, {
+    allowKeyChange: false,
+    command: undefined,
+    signal,
+  })
   return Promise.all(
     asked.map(async ({ rule, column, field }, i): Promise<LegacyColumn> => {
       const key = pinned[i]?.identity.key

@@ -284,7 +284,7 @@ test('the command that resolves an error is the one that was typed, without what
   const { code, stderr } = await batch(...set, ...secret)
   expect(code).toBe(2)
   expect(stderr).toContain(
-    "pseudolake batch --config job.yaml --set limits.memory_mb=256 --set 'columns={ vin: { mode: random } }' --set 'columns.vin.null_values=…' --allow-key-change",
+    "pseudolake batch --config job.yaml --set limits.memory_mb=256 --set 'columns={ vin: { mode: random } }' --set 'columns.vin.null_values=…' --set output.table=db.t_new",
   )
   expect(stderr).not.toContain('PLANTED')
 })

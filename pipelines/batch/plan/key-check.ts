@@ -26,6 +26,7 @@ export async function planKeys(
   options: {
     readonly allowKeyChange: boolean
     readonly command: string
+    readonly newTable: string
     readonly signal: AbortSignal
     readonly clock: Clock
   },

@@ -1,6 +1,6 @@
 /** What the files of a plan come to: added up one by one, then told as the parts of a plan that need nothing but the files. */
 import type { ParquetFile } from '../../../lib/parquet/open.ts'
-import { readPin } from '../../pins.ts'
+import { readablePin } from '../../pins.ts'
 import { cacheBytes } from '../../service.ts'
 import type { Pinned } from '../identities.ts'
 import type { InputFile } from '../inputs.ts'
@@ -37,7 +37,7 @@ export class Sums {
       senders: this.#senders,
       look,
       formatOf: (rule) =>
-        known.get(rule.name) ?? readPin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
+        known.get(rule.name) ?? readablePin(target.properties, rule.as ?? `s_${rule.name}`)?.format ?? 'v2',
     })
   }
 
@@ -108,7 +108,7 @@ function keyChecksOf(job: BatchJob, target: Target, first: Shape | undefined): n
     : job.columns.flatMap((rule) => (rule.mode === 'drop' ? [] : [{ rule, column: rule.as ?? `s_${rule.name}` }]))
   if (!first && !target.metadata) return 0
   const asked = columns.map(({ rule, column }) => {
-    const pin = readPin(target.properties, column)
+    const pin = readablePin(target.properties, column)
     return `${rule.domain}\0${rule.key ?? (pin?.domain === rule.domain ? pin.key : undefined) ?? ''}`
   })
   return new Set(asked).size

@@ -19,6 +19,7 @@ import { CSV_SAMPLE_BYTES, openInput, withRowGroups } from '../open-input.ts'
 import { approvedOf, requireApproved, requireSame, type Shape, shapeOf } from '../shape.ts'
 import { steps } from '../step.ts'
 import type { Target } from '../target.ts'
+import { columnsHint, orWayOn } from '../way-on.ts'
 import type { BatchPlan, Creates, PlannedService } from './document.ts'
 import { lookInside } from './look.ts'
 import type { Prices } from './prices.ts'
@@ -31,6 +32,8 @@ export interface PlanWork {
   readonly progress: Pick<Progress, 'todo' | 'done' | 'property' | 'adopting' | 'todoFiles'>
   readonly storage: Storage
   readonly signal: AbortSignal
+  /** What the caller typed, for errors that print the way on. */
+  readonly command: string
   readonly prices: Prices
   /** What the key check found; empty where it was not made. */
   readonly pinned: readonly Pinned[]
@@ -79,11 +82,12 @@ export async function planWork(work: PlanWork): Promise<BatchPlan> {
 
 /** @returns the shape of the first file */
 async function eachFile(
-  { job, target, progress, storage, signal }: PlanWork,
+  { job, target, progress, storage, signal, command }: PlanWork,
   ahead: ReadAhead,
   visit: Sums['add'],
 ): Promise<Shape | undefined> {
   const { approved, metadata } = target
+  const hint = columnsHint(job, command)
   let first: { readonly shape: Shape; readonly location: string } | undefined
   const maxFiles = storage.reads?.(job.input) ? TOGETHER.late : TOGETHER.near
   for (const some of steps(progress.todo(), { maxFiles, maxBytes: TOGETHER.maxBytes })) {
@@ -98,13 +102,13 @@ async function eachFile(
       const { file, shape } = result.value
       const { location } = input.object
       if (approved && (!first || job.schemaChanges === 'add'))
-        requireApproved(approved, approvedOf(shape), job.schemaChanges)
+        requireApproved(approved, approvedOf(shape), job.schemaChanges, hint)
       if (!first) {
         first = { shape, location }
         // Throws where the files do not fit the table.
         if (metadata) {
           const schema = job.schemaChanges === 'add' ? target.grownFor([shape.output.root]) : currentSchema(metadata)
-          fieldIdsFor(shape.output.root, schema)
+          orWayOn(hint, () => fieldIdsFor(shape.output.root, schema))
         }
       }
       requireSame(first.shape, first.location, shape, location, metadata ? job.schemaChanges : 'fail')

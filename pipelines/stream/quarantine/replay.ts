@@ -65,7 +65,7 @@ export async function replay(
     const refuses = (path: string, text: string) => refused.get(path)?.has(text) === true
     const open = () => columnsOf(asked, fields ?? [], { nulls, refuses })
     const columns = open()
-    requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail', COLUMNS_HINT)
+    requireApproved(target.approved ?? {}, approvedOf(columns.shape), 'fail', () => COLUMNS_HINT)
     const pinned = await identify(columns.shape.replaced, target.properties, client.client, {
       allowKeyChange: false,
       command,

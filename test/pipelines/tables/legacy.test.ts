@@ -83,7 +83,6 @@ async function legacy(columns: Record<string, unknown> = COLUMNS) {
       job,
       now,
       {
-        command: 'verify',
         runId: `legacy-${randomUUID().slice(0, 8)}`,
         createdBy: 'pseudolake version 0.0.0',
         ...options,
