@@ -2,6 +2,7 @@
  * Ranges of an object whose storage answers late and has room for many requests: those that will be needed next are under way together, and what
  * lies between two of them is read along where that is cheaper than a request of its own. Every read carries the version that was opened.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { ReadShape, Storage, StoredObject } from '../storage/storage.ts'
 import { corrupt } from './place.ts'
 import type { RangeReader } from './range-reader.ts'
@@ -40,6 +41,7 @@ export function parallelRanges(
   let begun = 0
   let held = 0
   const spare: Uint8Array[] = []
+  let sinceTurn = 0
 
   async function load(start: number, end: number, into?: Uint8Array): Promise<Uint8Array> {
     const options = { start, end, ifMatch: object.version, ...(into && { into }) }
@@ -59,6 +61,14 @@ export function parallelRanges(
     })
     // A failure is that of whoever comes for the bytes; perhaps nobody does.
     piece.bytes.catch(() => {})
+  }
+
+  /** Who finds all that it asks for in memory would never let the connections have their turn, and store and run would work one after the other. */
+  async function letOthers(bytes: number): Promise<void> {
+    sinceTurn += bytes
+    if (sinceTurn < TURN_BYTES) return
+    sinceTurn = 0
+    await turn()
   }
 
   /** What is behind stays until something further on is asked for. */
@@ -126,6 +136,7 @@ export function parallelRanges(
       if (!found) return load(start, end)
       drop(found[0])
       readOn(found[1])
+      await letOthers(end - start)
       return bytesOf(start, end, ...found)
     },
     async look(start, end) {
@@ -134,6 +145,7 @@ export function parallelRanges(
       const found = across(start, end)
       if (!found || !fits(found[1])) return load(start, end)
       readOn(found[1])
+      await letOthers(end - start)
       return bytesOf(start, end, ...found)
     },
     reaches(end) {
@@ -146,6 +158,9 @@ export function parallelRanges(
 function within({ start, end }: Piece, at: number): boolean {
   return start <= at && at < end
 }
+
+/** A socket takes some megabytes at a time; a run has this much done in two milliseconds. */
+const TURN_BYTES = 512 << 10
 
 /** Of the first request: who waits for it has something to do while the next, each twice as large, are under way. */
 const FIRST_BYTES = 1 << 20

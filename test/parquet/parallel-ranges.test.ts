@@ -200,3 +200,21 @@ test('a run that is told to stop begins no more reads', async () => {
   await expect(reader.read(10, 20)).rejects.toThrow('stop')
   expect(seen.reads).toHaveLength(before)
 })
+
+test('who reads what is there already lets the connections have their turn', async () => {
+  const { storage, object } = await late({ ...SHAPE, requestBytes: SIZE, aheadBytes: SIZE })
+  const reader = rangeReader(storage, object, [[0, SIZE]])
+  await reader.read(0, SIZE)
+  const held = storage.read
+  storage.read = () => expect.unreachable('all of it is held')
+  let turns = 0
+  const turned = () => {
+    turns++
+    waiting = setImmediate(turned)
+  }
+  let waiting = setImmediate(turned)
+  for (let i = 0; i < 10; i++) await reader.read(0, SIZE)
+  clearImmediate(waiting)
+  storage.read = held
+  expect(turns).toBeGreaterThanOrEqual(3)
+})
