@@ -11,7 +11,7 @@ import { version } from '../version.ts'
 
 export const tableCompact: Command = {
   name: 'table compact',
-  summary: 'Put small data files together, and leave out the rows that position deletes are about',
+  summary: 'Put small data files together, and leave out the rows that deletes are about',
   positionals: [
     {
       name: 'LOCATION',

@@ -13,7 +13,7 @@ import type { Schema } from './types.ts'
 export interface ManifestEntry {
   readonly status: 'existing' | 'added' | 'deleted'
   readonly snapshotId: bigint
-  /** Data sequence number: which deletes apply. Undefined in an added entry: the snapshot's own, once it has one. */
+  /** Data sequence number: which deletes apply. Undefined in an added entry: the snapshot's own, once it has one; rows that were put together are older. */
   readonly sequenceNumber: number | undefined
   /** Sequence number of the snapshot that added the file. */
   readonly fileSequenceNumber: number | undefined

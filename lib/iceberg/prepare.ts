@@ -16,6 +16,8 @@ export interface NewFiles {
   readonly spec: PartitionSpec
   readonly files: readonly DataFile[]
   readonly snapshotId: bigint
+  /** Data sequence number of the files. @default the one that the commit gets */
+  readonly dataSequence?: number
 }
 
 /** Manifests that are written, to be listed with whatever sequence number the commit gets. */
@@ -29,7 +31,7 @@ export interface PreparedManifests {
  */
 export async function prepareManifests(
   storage: Storage,
-  { schema, spec, files, snapshotId }: NewFiles,
+  { schema, spec, files, snapshotId, dataSequence }: NewFiles,
   nameOf: (n: number) => string,
   written: string[],
 ): Promise<PreparedManifests> {
@@ -38,7 +40,7 @@ export async function prepareManifests(
     const entries = files.slice(start, start + ENTRIES_PER_MANIFEST).map((file) => ({
       status: 'added' as const,
       snapshotId,
-      sequenceNumber: undefined,
+      sequenceNumber: dataSequence,
       fileSequenceNumber: undefined,
       file,
     }))

@@ -49,12 +49,14 @@ export async function* planFiles(
   }
   const manifests = await manifestsOf(storage, snapshot)
 
+  const isEverywhere = everywhere(metadata)
   const deletes: { readonly file: PlannedDelete; readonly scope: string }[] = []
   for (const manifest of manifests)
     if (manifest.content === 'deletes')
       for await (const { file, sequenceNumber = 0 } of liveEntries(storage, manifest)) {
         const scope = scopeOf(manifest, file)
-        deletes.push({ file: { ...file, sequenceNumber, scope: file.partition.size === 0 ? undefined : scope }, scope })
+        const everyone = isEverywhere(manifest, file)
+        deletes.push({ file: { ...file, sequenceNumber, scope: everyone ? undefined : scope }, scope })
       }
 
   for (const manifest of manifests) {
@@ -65,6 +67,18 @@ export async function* planFiles(
       yield { file, sequenceNumber, scope, deletes: applicable.map((each) => each.file) }
     }
   }
+}
+
+/**
+ * Whether equality deletes are about the whole table. A spec whose fields were all dropped partitions nothing, though its files have values
+ * (null) for them. Pure.
+ */
+export function everywhere(metadata: TableMetadata): (manifest: ManifestFile, file: DataFile) => boolean {
+  const specs = metadata['partition-specs'].filter(({ fields }) =>
+    fields.every(({ transform }) => transform === 'void'),
+  )
+  const unpartitioned = new Set(specs.map((spec) => spec['spec-id']))
+  return ({ specId }, { partition }) => partition.size === 0 || unpartitioned.has(specId)
 }
 
 /** Whether a delete file's rows may be about a data file. Pure. */

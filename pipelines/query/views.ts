@@ -8,6 +8,7 @@ import { type Field, primitive, type Type } from '../../lib/iceberg/types.ts'
 /** Names that no column has, for what DuckDB adds to each row. */
 const FILE = '_pseudolake_file'
 const DROPPED = '_pseudolake_column_'
+const SIGN = '_pseudolake_sign_'
 
 /**
  * SQL that defines a view with the table's current columns and live rows.
@@ -94,10 +95,14 @@ class View {
     const gone = [...groups.keys()]
       .flatMap((key) => idsOf(key))
       .filter((id) => !this.#fields.some((field) => field.id === id))
-    const data = this.#parquet(
+    const read = this.#parquet(
       files.map(({ file }) => file),
       this.#byName ? undefined : this.#columns(gone),
       `filename = '${FILE}'${positions.length > 0 ? ', file_row_number = true' : ''}`,
+    )
+    const data = this.#withSigns(
+      read,
+      [...groups.keys()].flatMap((key) => idsOf(key)),
     )
     const rows = files.map(({ file, sequenceNumber, scope }) => [
       text(this.#pathOf(file.path)),
@@ -139,14 +144,31 @@ class View {
       file.scope === undefined ? 'null' : text(file.scope),
     ])
     const equal = fields.map((field) => {
-      const current = this.#fields.find(({ id }) => id === field.id)
-      const column = current ? current.name : `${DROPPED}${field.id}`
-      return `e.c${field.id} is not distinct from cast(d.${identifier(column)} as ${duckType(field.type, this.#location)})`
+      const column = this.#columnOf(field.id)
+      const isEqual = `e.c${field.id} is not distinct from cast(d.${identifier(column)} as ${duckType(field.type, this.#location)})`
+      const sign = `(e.c${field.id} is distinct from 0 or signbit(e.c${field.id}) = d.${SIGN}${field.id})`
+      return isFloating(field) ? `${isEqual} and ${sign}` : isEqual
     })
     return (
       `not exists (select 1 from ${files} e join ${values(rows, 's', ['file', 'sequence', 'scope'])} on e.${FILE} = s.file ` +
       `where ${equal.join(' and ')} and s.sequence > m.sequence and (s.scope is null or s.scope = m.scope))`
     )
+  }
+
+  /** As the files with deletes are read. */
+  #columnOf(id: number): string {
+    return this.#fields.find((field) => field.id === id)?.name ?? `${DROPPED}${id}`
+  }
+
+  /** With a column for the sign of each zero: to Iceberg -0 is not 0, to DuckDB it is, and it would look at one of them only. */
+  #withSigns(data: string, ids: readonly number[]): string {
+    const signs = [...new Set(ids)].flatMap((id) => {
+      const field = this.#known.get(id)
+      if (!field || !isFloating(field)) return []
+      const column = identifier(this.#columnOf(id))
+      return [`(${column} = 0 and signbit(${column})) as ${SIGN}${id}`]
+    })
+    return signs.length === 0 ? data : `(select *, ${signs.join(', ')} from ${data})`
   }
 
   /** The current columns by field id, and dropped ones by which rows were deleted. */
@@ -172,6 +194,10 @@ class View {
 
 function isNested({ type }: Field): boolean {
   return typeof type !== 'string'
+}
+
+function isFloating({ type }: Field): boolean {
+  return type === 'float' || type === 'double'
 }
 
 /** Whether each schema's columns are the current ones of the same names, ids and all. */

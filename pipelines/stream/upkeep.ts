@@ -10,6 +10,9 @@ import type { StreamJob } from './job.ts'
 import type { StreamOutside } from './outside.ts'
 import type { StreamEvent } from './report.ts'
 
+/** Of the memory a stream may use, what the keys of equality deletes may take. */
+const KEYS_SHARE = 1 / 16
+
 /**
  * Keeps the table in order until it is told to stop. What fails is tried again the next time: the stream does not depend on it.
  * @param signal of the session
@@ -47,9 +50,11 @@ export async function upkeep(
   const table: TableIdentifier = { database: job.table.database, name: job.table.table }
   const context = { clock, random, uuid, signal }
   const runId = `${run.slice(0, 54)}-${uuid().slice(0, 8)}`
+  // Beside what the stream holds.
+  const keyBytes = job.settings.limits.memory_mb * 2 ** 20 * KEYS_SHARE
   if (compact) {
     const opened = { catalog, table, state: await catalog.load(table) }
-    const done = await compactTable(opened, { minFiles, runId, createdBy }, context)
+    const done = await compactTable(opened, { minFiles, runId, createdBy, keyBytes }, context)
     if (done.status === 'done')
       tell({ event: 'upkeep', what: 'compact', done: `${done.files_removed} files became ${done.files_added}` })
   }

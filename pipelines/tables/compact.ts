@@ -25,6 +25,8 @@ export interface CompactTableOptions {
    * nowhere, and stops. @default false
    */
   readonly force?: boolean
+  /** Bytes that the keys of equality deletes may take; where there are more, files are read several times. @default 64 MiB */
+  readonly keyBytes?: number
   /** Writes nothing. @default false */
   readonly plan?: boolean
   readonly runId: string

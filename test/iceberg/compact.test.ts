@@ -11,6 +11,7 @@ import { type CompactOptions, compactTable, planCompactTable } from '../../lib/i
 import { expireSnapshots } from '../../lib/iceberg/operations/expire.ts'
 import { removeOrphans } from '../../lib/iceberg/operations/orphans.ts'
 import { overwriteFiles } from '../../lib/iceberg/operations/overwrite.ts'
+import { commitSnapshot } from '../../lib/iceberg/operations/snapshot.ts'
 import { planFiles } from '../../lib/iceberg/scan.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
@@ -215,13 +216,73 @@ describe('deletes', () => {
     expect(await files(catalog)).toEqual([])
   })
 
-  test('by equality are left alone with the files that they are about, and it says so', async () => {
+  test('by equality are applied to what was there before, and their files go', async () => {
+    const { catalog, compact, add, storage } = await tableOf(SIX)
+    const file = await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3, 8, 77])
+    await commitDeletes(catalog, TABLE, [file])
+    await add('late', [3, 20])
+    const before = await idsOf(catalog)
+    expect(sorted(before)).toEqual([1, 2, 3, 4, 5, 6, 7, 9, 20])
+    const result = await compact()
+    expect(result).toMatchObject({ deletedRows: 2, plan: { leftAlone: {}, removeDeletes: new Set([file.path]) } })
+    expect(sorted(await idsOf(catalog))).toEqual(sorted(before))
+    const { metadata } = await catalog.load(TABLE)
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({
+      'removed-delete-files': '1',
+      'removed-equality-deletes': '3',
+    })
+    for await (const { deletes } of planFiles(storage, metadata)) expect(deletes).toEqual([])
+    expect((await compact({ runId: 'again' })).snapshotId).toBeUndefined()
+  })
+
+  test('by equality that no row has cost no rewrite, and their files go all the same', async () => {
+    const { catalog, compact } = await tableOf([[1, 2], [3]])
+    await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [77])])
+    expect(await compact()).toMatchObject({ added: [], deletedRows: 0, plan: { bins: [], removeDeletes: { size: 1 } } })
+    expect(await files(catalog)).toEqual(['f0.parquet', 'f1.parquet'])
+    expect(await idsOf(catalog)).toHaveLength(3)
+  })
+
+  test('by equality stay for as long as a file that they may be about does, and no longer', async () => {
+    const { catalog, compact, add, paths } = await tableOf([[1, 3], [3, 4], [5]])
+    const early = await equalityDeletes(catalog, `${FOLDER}/data/e1.parquet`, [3])
+    await commitDeletes(catalog, TABLE, [early])
+    const stays = await add('stays', [5, 6])
+    const late = await equalityDeletes(catalog, `${FOLDER}/data/e2.parquet`, [5])
+    await commitDeletes(catalog, TABLE, [late])
+    const result = await compact({ leave: (location) => location === stays })
+    expect(result).toMatchObject({ deletedRows: 3, plan: { leftAlone: { excluded: 1 } } })
+    expect(result.plan.removeDeletes).toEqual(new Set([early.path]))
+    expect(sorted(await idsOf(catalog))).toEqual([1, 4, 6])
+    // The oldest needs both.
+    const other = await tableOf([[1, 3], [3, 4], [5]])
+    const one = await equalityDeletes(other.catalog, `${FOLDER}/data/e1.parquet`, [3])
+    await commitDeletes(other.catalog, TABLE, [one])
+    const kept = await other.compact({ leave: (location) => location === paths[0] })
+    expect(kept.plan.removeDeletes).toEqual(new Set())
+    expect(sorted(await idsOf(other.catalog))).toEqual([1, 4, 5])
+  })
+
+  test('by equality and by position meet in one row, which goes once', async () => {
+    const { catalog, compact, paths } = await tableOf([[1, 2, 3, 4], [2]])
+    await commitDeletes(catalog, TABLE, [
+      await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [2, 3]),
+      await positionDeletes(catalog, `${FOLDER}/data/p.parquet`, [
+        [paths[0] as string, 1],
+        [paths[0] as string, 0],
+      ]),
+    ])
+    expect(await compact({ keyBytes: 100 })).toMatchObject({ deletedRows: 4, plan: { removeDeletes: { size: 2 } } })
+    expect(await idsOf(catalog)).toEqual([4])
+  })
+
+  test('by a nested column are left alone with the files that they are about, and it says so', async () => {
     const { catalog, compact, add, paths } = await tableOf(SIX)
-    await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3, 8])])
+    const file = await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3, 8])
+    await commitDeletes(catalog, TABLE, [{ ...file, equalityIds: [17] }])
     for (let i = 0; i < 5; i++) await add(`late${i}`, [20 + i])
     const result = await compact()
-    expect(result.plan.leftAlone).toEqual({ 'equality-deletes': 6 })
-    expect(sorted(await idsOf(catalog))).toEqual([1, 2, 4, 5, 6, 7, 9, 20, 21, 22, 23, 24])
+    expect(result.plan).toMatchObject({ leftAlone: { 'equality-deletes': 6 }, removeDeletes: { size: 0 } })
     expect((await files(catalog)).filter((name) => name.startsWith('f'))).toHaveLength(paths.length)
   })
 
@@ -264,6 +325,55 @@ describe('beside others', () => {
     expect(sorted(await idsOf(catalog))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 50])
   })
 
+  test('rows that are deleted by equality meanwhile are deleted in the new file too, which is as old as its rows', async () => {
+    const { catalog, compact, add } = await tableOf(SIX)
+    const meanwhile = async () => {
+      await add('late', [3])
+      await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3, 9])])
+      await add('later', [9])
+    }
+    expect((await compact({}, disturbed(catalog, meanwhile))).attempts).toBe(2)
+    expect(sorted(await idsOf(catalog))).toEqual([1, 2, 4, 5, 6, 7, 8, 9])
+    await compact({ runId: 'next', minFiles: 2 })
+    expect(sorted(await idsOf(catalog))).toEqual([1, 2, 4, 5, 6, 7, 8, 9])
+  })
+
+  test('delete files that files of before need, which somebody put together meanwhile, do not go', async () => {
+    const home = await tableOf([[1, 3], [3, 4], [5]])
+    const { catalog, paths, context, options, storage } = home
+    const last = (await catalog.load(TABLE)).metadata['last-sequence-number']
+    await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [77])])
+    // As Spark does it: of the age that the rows had when it began.
+    const foreign = await simpleFile(storage, FOLDER, 'foreign', [77])
+    const meanwhile = () =>
+      commitSnapshot(
+        catalog,
+        TABLE,
+        { ...options, files: [foreign], dataSequence: last },
+        'replace',
+        async ({ manifests }) => ({ manifests, removed: [] }),
+        context,
+      )
+    expect((await planCompactTable(catalog, TABLE, OPTIONS, context)).plan.removeDeletes.size).toBe(1)
+    await expect(home.compact({}, disturbed(catalog, meanwhile))).rejects.toMatchObject({ code: 'table/conflict' })
+    expect(sorted(await idsOf(catalog))).toEqual([1, 3, 3, 4, 5])
+    expect(paths).toHaveLength(3)
+  })
+
+  test('delete files that nothing needs stay where the table went back to a state that does', async () => {
+    const home = await tableOf([[1, 3], [4]])
+    const { catalog, context, options, paths } = home
+    await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3])])
+    const wanted = currentSnapshot((await catalog.load(TABLE)).metadata)?.['snapshot-id'] as bigint
+    await overwriteFiles(catalog, TABLE, { ...options, files: [], remove: [paths[0] as string] }, context)
+    const rollback = async () =>
+      catalog.commit(TABLE, await catalog.load(TABLE), [
+        { action: 'set-snapshot-ref', 'ref-name': 'main', type: 'branch', 'snapshot-id': wanted },
+      ])
+    await expect(home.compact({}, disturbed(catalog, rollback))).rejects.toMatchObject({ code: 'table/conflict' })
+    expect(sorted(await idsOf(catalog))).toEqual([1, 4])
+  })
+
   test.each([
     [
       'rows are deleted of a file that goes',
@@ -271,11 +381,6 @@ describe('beside others', () => {
         commitDeletes(catalog, TABLE, [
           await positionDeletes(catalog, `${FOLDER}/data/d.parquet`, [[paths[0] as string, 0]]),
         ]),
-    ],
-    [
-      'rows are deleted by equality',
-      async ({ catalog }: Awaited<ReturnType<typeof tableOf>>) =>
-        commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3])]),
     ],
     [
       'a file that goes is taken out',

@@ -40,12 +40,24 @@ export async function positionDeletes(catalog: Catalog, location: string, delete
   }
 }
 
-export async function equalityDeletes(catalog: Catalog, location: string, ids: readonly number[]): Promise<DataFile> {
+export async function equalityDeletes(
+  catalog: Catalog,
+  location: string,
+  values: readonly (number | string)[],
+  field: { readonly id: number; readonly name: string } = { id: 1, name: 'id' },
+): Promise<DataFile> {
+  const { id, name } = field
+  const texts = typeof values[0] === 'string'
   const buffer = parquetWriteBuffer({
-    columnData: [{ name: 'id', data: ids.map(BigInt) }],
+    columnData: [{ name, data: texts ? [...values] : (values as number[]).map(BigInt) }],
     schema: [
       { name: 'root', num_children: 1 },
-      { name: 'id', type: 'INT64', repetition_type: 'OPTIONAL', field_id: 1 },
+      {
+        name,
+        repetition_type: 'OPTIONAL',
+        field_id: id,
+        ...(texts ? { type: 'BYTE_ARRAY', converted_type: 'UTF8' } : { type: 'INT64' }),
+      },
     ],
   })
   await catalog.storage.create(location, new Uint8Array(buffer))
@@ -54,9 +66,9 @@ export async function equalityDeletes(catalog: Catalog, location: string, ids: r
     path: location,
     format: 'PARQUET',
     partition: new Map(),
-    rows: ids.length,
+    rows: values.length,
     bytes: buffer.byteLength,
-    equalityIds: [1],
+    equalityIds: [id],
   }
 }
 

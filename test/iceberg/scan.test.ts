@@ -4,7 +4,7 @@ import { storageLocation, tableSpelling } from '../../lib/iceberg/locations.ts'
 import { type ManifestEntry, type ManifestOf, manifestFileOf, writeManifest } from '../../lib/iceberg/manifest.ts'
 import { type ManifestFile, writeManifestList } from '../../lib/iceberg/manifest-list.ts'
 import type { TableMetadata } from '../../lib/iceberg/metadata.ts'
-import { planFiles } from '../../lib/iceberg/scan.ts'
+import { everywhere, planFiles } from '../../lib/iceberg/scan.ts'
 import { applyUpdates, createUpdates, snapshotUpdates } from '../../lib/iceberg/updates.ts'
 import { memoryStorage } from '../../lib/storage/memory.ts'
 import { namedFile, SIMPLE, utf8 } from './tables.ts'
@@ -33,6 +33,20 @@ test('deletes are noted for the files they may touch: by sequence number, by the
     // A position delete may be about a file of its own commit; an equality delete never is.
     '/data/b': ['/d/all', '/d/named', '/d/span', '/d/same'],
   })
+})
+
+test('equality deletes of a spec whose fields were all dropped are about the whole table', () => {
+  const spec = (id: number, ...transforms: string[]) => ({
+    'spec-id': id,
+    fields: transforms.map((transform, i) => ({ 'source-id': 1, 'field-id': 1000 + i, name: `f${i}`, transform })),
+  })
+  const metadata = {
+    'partition-specs': [spec(0), spec(1, 'identity'), spec(2, 'void', 'void'), spec(3, 'void', 'day')],
+  }
+  const isEverywhere = everywhere(metadata as unknown as TableMetadata)
+  const file = { ...namedFile('/d'), partition: new Map([[1000, null]]) }
+  expect([1, 2, 3].map((specId) => isEverywhere({ specId } as ManifestFile, file))).toEqual([false, true, false])
+  expect(isEverywhere({ specId: 0 } as ManifestFile, namedFile('/d'))).toBe(true)
 })
 
 test('a removed file is not in the plan, and an earlier snapshot still has it', async () => {

@@ -50,6 +50,21 @@ test('equality deletes strike older rows of equal values, null equal to null, an
   expect(await table.query('select id from t order by id nulls last')).toEqual([['2'], ['2'], ['3'], [null]])
 })
 
+test('equality deletes by numbers: -0 is not 0, and NaN is NaN', async () => {
+  const storage = memoryStorage()
+  const schema: Schema = { ...SIMPLE, fields: [{ id: 1, name: 'x', required: false, type: 'double' }] }
+  const column = (values: readonly (number | null)[]) => [
+    { name: 'x', fieldId: 1, physical: 'DOUBLE' as const, values },
+  ]
+  await writeData(storage, `${T}/a`, column([0, 1, Number.NaN, null]))
+  // In a file of its own: the writer of these takes it for 0.
+  await writeData(storage, `${T}/b`, column([-0]))
+  await writeData(storage, `${T}/e`, column([-0, Number.NaN]))
+  const of = [deletes(`${T}/e`, 2, [1])]
+  const files = [planned(`${T}/a`, 1, '0', of), planned(`${T}/b`, 1, '0', of)]
+  expect(await rowsOf({ storage, files }, 'select x from t order by x', schema)).toEqual([[0], [1], [null]])
+})
+
 test('both kinds together, and files that none is about', async () => {
   const table = await lake()
   await table.data('a', 1, [1, 2, 3])
@@ -249,7 +264,11 @@ function deletes(path: string, sequenceNumber: number, equalityIds: readonly num
 }
 
 /** Runs a view over files that were planned by hand. */
-async function rowsOf({ storage, files }: { storage: Storage; files: readonly PlannedFile[] }, sql: string) {
+async function rowsOf(
+  { storage, files }: { storage: Storage; files: readonly PlannedFile[] },
+  sql: string,
+  schema = SIMPLE,
+) {
   const { LocalCopies } = await import('../../pipelines/query/copies.ts')
   const { DuckDBInstance } = await import('@duckdb/node-api')
   const held = new LocalCopies(1 << 20)
@@ -259,7 +278,7 @@ async function rowsOf({ storage, files }: { storage: Storage; files: readonly Pl
   )
   const connection = await (await DuckDBInstance.create(':memory:')).connect()
   try {
-    await connection.run(viewSql('t', metadataOf([]), files, (path) => held.pathOf(path)))
+    await connection.run(viewSql('t', metadataOf([], schema), files, (path) => held.pathOf(path)))
     return (await connection.runAndReadAll(sql)).getRowsJson()
   } finally {
     connection.closeSync()

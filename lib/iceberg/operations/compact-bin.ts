@@ -11,6 +11,7 @@ import { dataFileFrom, metricsModes } from '../metrics.ts'
 import { readPositionDeletes } from '../position-deletes.ts'
 import { openMergeable } from './compact-file.ts'
 import type { Bin, BinFile } from './compact-plan.ts'
+import { Positions } from './positions.ts'
 
 export interface BinWork {
   readonly storage: Storage
@@ -21,6 +22,8 @@ export interface BinWork {
   readonly path: string
   readonly signal?: AbortSignal
   readonly onProgress: (bytes: number) => void
+  /** Rows that are deleted by equal values, by path; of files where some are. */
+  readonly struck: ReadonlyMap<string, Positions>
   /** Values that become null, by field id and their bytes. @default none */
   readonly nulled?: Nulled
   /** Looks at the new file before anybody lists it: throws where it must not be. */
@@ -41,8 +44,8 @@ export interface MergedBin {
  * @throws PseudolakeError `gate/failed` when the new file is not what its inputs make it; `input/*`, `table/invalid`, `storage/*`
  */
 export async function mergeBin(bin: Bin, work: BinWork): Promise<MergedBin> {
-  const { storage, metadata, replaced, createdBy, path, signal, nulled } = work
-  const deleted = await deletedRows(bin.files, storage, signal)
+  const { storage, metadata, replaced, createdBy, path, signal, nulled, struck } = work
+  const deleted = await deletedRows(bin.files, storage, struck, signal)
   const nulls = new Map<number, number | undefined>()
   let before = 0
   async function* parts(): AsyncGenerator<MergePart> {
@@ -104,38 +107,16 @@ function unedited(nulls: ReadonlyMap<number, number | undefined>, nulled: Nulled
   return new Map([...nulls].filter(([id]) => !nulled.has(id)))
 }
 
-/** Rows by their position in a file. */
-class Positions {
-  readonly #bits: Uint8Array
-  readonly #rows: number
-  count = 0
-
-  constructor(rows: number) {
-    this.#rows = rows
-    this.#bits = new Uint8Array(Math.ceil(rows / 8))
-  }
-
-  /** What is beyond the file deletes nothing. */
-  add(row: number): void {
-    if (row < 0 || row >= this.#rows || this.has(row)) return
-    this.#bits[row >> 3] = (this.#bits[row >> 3] as number) | (1 << (row & 7))
-    this.count++
-  }
-
-  has(row: number): boolean {
-    return (((this.#bits[row >> 3] as number) >> (row & 7)) & 1) === 1
-  }
-}
-
 /** Deleted rows of each file; undefined where it has none. */
 async function deletedRows(
   files: readonly BinFile[],
   storage: Storage,
+  struck: ReadonlyMap<string, Positions>,
   signal: AbortSignal | undefined,
 ): Promise<(Positions | undefined)[]> {
   const numbers = new Map(files.map(({ path }, i) => [storageLocation(path), i]))
   const deletes = new Map(files.flatMap((file) => file.deletes.map((each) => [each.path, each])))
-  const found = files.map((): Positions | undefined => undefined)
+  const found = files.map(({ path }) => struck.get(path))
   for (const file of deletes.values()) {
     const isAbout = files.map((each) => each.deletes.some(({ path }) => path === file.path))
     const numberOf = (location: string) => {

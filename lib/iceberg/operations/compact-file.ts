@@ -14,8 +14,8 @@ import { fieldsById } from '../schema.ts'
 /** Why a file stays as it is. */
 export const LEFT_ALONE = {
   excluded: 'a job’s ledger names it, or the caller wants it as it is',
-  'equality-deletes': 'equality deletes are about it, which are not applied',
-  deletes: 'deletes of another format than Parquet are about it',
+  'equality-deletes': 'equality deletes by nested columns are about it, which are not applied',
+  deletes: 'deletes of another format than Parquet, or encrypted ones, are about it',
   format: 'it is not Parquet, or encrypted',
   partition: 'it belongs to a partition',
   schema: 'its columns have no field ids, none of the table’s, or types that would have to change',

@@ -1,10 +1,11 @@
 import pLimit from 'p-limit'
 import type { Storage } from '../../storage/storage.ts'
 import type { DataFile } from '../data-file.ts'
+import { EqualityDeletes, equalityFields } from '../equality-deletes.ts'
 import { storageLocation } from '../locations.ts'
 import { currentSnapshot, type TableMetadata } from '../metadata.ts'
 import { readPositionDeletes } from '../position-deletes.ts'
-import { liveEntries, manifestsOf, type PlannedFile, planFiles } from '../scan.ts'
+import { everywhere, liveEntries, manifestsOf, type PlannedDelete, type PlannedFile, planFiles } from '../scan.ts'
 import { type LeftAlone, openMergeable } from './compact-file.ts'
 
 /** Which files of a table become one, as plain data. */
@@ -20,6 +21,8 @@ export interface CompactPolicy {
   readonly leave: (location: string) => boolean
   /** Just these data files, each for itself and whatever its size, by path. @default all */
   readonly only?: ReadonlySet<string>
+  /** What the keys of equality deletes may take. @default 64 MiB */
+  readonly keyBytes?: number
 }
 
 export interface BinFile {
@@ -27,8 +30,10 @@ export interface BinFile {
   readonly bytes: number
   readonly rows: number
   readonly sequenceNumber: number
-  /** Delete files that apply to it; none where no row of it is deleted. */
+  /** Position-delete files that apply to it; none where none names a row of it. */
   readonly deletes: readonly DataFile[]
+  /** Whether rows of it are deleted by equal values: the plan's `equality` says which. */
+  readonly hasEqual: boolean
 }
 
 /** Files that become one, in the order that their rows have in it. */
@@ -41,10 +46,21 @@ export interface Bin {
 export interface CompactPlan {
   readonly bins: readonly Bin[]
   readonly leftAlone: Readonly<Partial<Record<LeftAlone, number>>>
+  /** All equality deletes that can be applied. */
+  readonly equality: readonly PlannedDelete[]
   /** Delete files that are about no file that stays. */
   readonly removeDeletes: ReadonlySet<string>
+  /** Manifests that were looked at; undefined where the table has no snapshot. */
+  readonly seen: Seen | undefined
   /** There are more files than one run takes: the next one goes on. */
   readonly more: boolean
+}
+
+/** The snapshot that a plan is made from, and its manifests. */
+export interface Seen {
+  readonly snapshotId: bigint
+  readonly sequenceNumber: number
+  readonly manifests: ReadonlySet<string>
 }
 
 /** Files of this part of the target and more are as they should be. */
@@ -67,6 +83,9 @@ export async function planCompaction(
   const open = new Map<string, { files: BinFile[]; bytes: number }>()
   const bins: Bin[] = []
   const kept = new Set<string>(deletes.unread)
+  // Equality deletes that came later than one of these files are kept.
+  let oldestKept = Number.POSITIVE_INFINITY
+  const undecided: Candidate[] = []
   let waiting: BinFile[] = []
   let taken = 0
   let more = false
@@ -74,31 +93,67 @@ export async function planCompaction(
 
   for await (const planned of planFiles(storage, metadata)) {
     signal?.throwIfAborted()
-    const deleted = deletes.rowsOf(planned.file)
-    const unread = planned.deletes.some(({ path }) => deletes.unread.has(path))
-    const large = planned.file.bytes >= policy.targetBytes * LARGE_ENOUGH
-    if (policy.only && !policy.only.has(planned.file.path)) {
-      keepDeletes(planned)
+    const { path, bytes, rows } = planned.file
+    const { sequenceNumber } = planned
+    const positions = deletes.rowsOf(planned.file) > 0 ? planned.deletes.filter(isPosition) : []
+    const mayHaveEqual = planned.deletes.some((each) => deletes.equal.has(each.path))
+    const unread = planned.deletes.some((each) => deletes.unread.has(each.path))
+    const large = bytes >= policy.targetBytes * LARGE_ENOUGH
+    const file = { path, bytes, rows, sequenceNumber, deletes: positions, hasEqual: mayHaveEqual }
+    if (policy.only && !policy.only.has(path)) {
+      keepDeletes(file)
       continue
     }
-    if (!policy.only && large && deleted === 0 && !unread) continue
+    if (!policy.only && large && positions.length === 0 && !mayHaveEqual && !unread) continue
     const why = whyLeft(planned, unread, policy)
-    if (why !== undefined) leave(why, planned)
+    if (why !== undefined) leave(why, file)
     else if (taken >= MOST_FILES) {
       more = true
-      keepDeletes(planned)
+      keepDeletes(file)
     } else {
       taken++
-      const { path, bytes, rows } = planned.file
-      const { sequenceNumber } = planned
-      waiting.push({ path, bytes, rows, sequenceNumber, deletes: deleted > 0 ? planned.deletes : [] })
-      if (waiting.length >= TOGETHER) await place()
+      if (mayHaveEqual) undecided.push({ file, stays: !policy.only && large && positions.length === 0 })
+      else await take(file)
     }
   }
+  for (const { file, stays } of await decided(undecided)) if (file.hasEqual || !stays) await take(file)
   await place()
   for (const [print, { files, bytes }] of open) close(print, files, bytes)
-  const removeDeletes = new Set([...deletes.paths].filter((path) => !kept.has(path)))
-  return { bins, leftAlone: Object.fromEntries(leftAlone), removeDeletes, more }
+  const removeDeletes = new Set([...deletes.positions].filter((path) => !kept.has(path)))
+  for (const { path, sequenceNumber } of deletes.equal.values())
+    if (sequenceNumber <= oldestKept) removeDeletes.add(path)
+  return {
+    bins,
+    leftAlone: Object.fromEntries(leftAlone),
+    equality: [...deletes.equal.values()],
+    removeDeletes,
+    seen: deletes.seen,
+    more,
+  }
+
+  async function take(file: BinFile): Promise<void> {
+    waiting.push(file)
+    if (waiting.length >= TOGETHER) await place()
+  }
+
+  /** Looks for a row of each that is deleted by its values. */
+  async function decided(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const hits = new Set<number>()
+    const options = { ...(policy.keyBytes && { maxBytes: policy.keyBytes }), ...(signal && { signal }) }
+    const equality = new EqualityDeletes(storage, metadata, [...deletes.equal.values()], options)
+    const unreadable = await equality.find(
+      candidates.map(({ file }) => file),
+      (i) => {
+        hits.add(i)
+        return false
+      },
+    )
+    return candidates.flatMap(({ file, stays }, i) => {
+      if (!unreadable.has(i)) return [{ file: { ...file, hasEqual: hits.has(i) }, stays }]
+      leave('schema', file)
+      return []
+    })
+  }
 
   async function place(): Promise<void> {
     const files = waiting
@@ -109,7 +164,7 @@ export async function planCompaction(
     for (const [i, file] of files.entries()) {
       const found = opened[i] as (typeof opened)[number]
       if (found === 'schema') {
-        leave('schema', { file, deletes: file.deletes })
+        leave('schema', file)
         continue
       }
       const bin = open.get(found.print)
@@ -127,40 +182,59 @@ export async function planCompaction(
 
   function close(print: string, files: readonly BinFile[], bytes: number): void {
     const full = files.length > 1 && bytes >= policy.targetBytes * LARGE_ENOUGH
-    const worth =
-      policy.only !== undefined ||
-      full ||
-      files.length >= policy.minFiles ||
-      files.some((file) => file.deletes.length > 0)
+    const worth = policy.only !== undefined || full || files.length >= policy.minFiles || files.some(losesRows)
     // The oldest rows first; the manifest list has them last.
     const inOrder = files.toSorted((a, b) => a.sequenceNumber - b.sequenceNumber)
     if (worth) bins.push({ print, files: inOrder, bytes })
   }
 
-  function leave(why: LeftAlone, planned: Parameters<typeof keepDeletes>[0]): void {
+  function leave(why: LeftAlone, file: BinFile): void {
     leftAlone.set(why, (leftAlone.get(why) ?? 0) + 1)
-    keepDeletes(planned)
+    keepDeletes(file)
   }
 
-  function keepDeletes({ file, deletes: of }: { file: { path: string }; deletes: readonly DataFile[] }): void {
-    if (deletes.rowsOf(file) > 0) for (const { path } of of) kept.add(path)
+  function keepDeletes(file: BinFile): void {
+    for (const { path } of file.deletes) kept.add(path)
+    if (file.hasEqual) oldestKept = Math.min(oldestKept, file.sequenceNumber)
   }
+}
+
+/** A file that equality deletes may be about. */
+interface Candidate {
+  readonly file: BinFile
+  /** Where they are not, it is as it should be. */
+  readonly stays: boolean
+}
+
+export function losesRows({ deletes, hasEqual }: BinFile): boolean {
+  return deletes.length > 0 || hasEqual
+}
+
+function isPosition({ content }: DataFile): boolean {
+  return content === 'position-deletes'
 }
 
 function whyLeft({ file, deletes }: PlannedFile, unread: boolean, { leave }: CompactPolicy): LeftAlone | undefined {
   if (leave(storageLocation(file.path))) return 'excluded'
-  if (deletes.some(({ content }) => content === 'equality-deletes')) return 'equality-deletes'
-  if (unread) return 'deletes'
-  if (file.format.toUpperCase() !== 'PARQUET' || file.keyMetadata !== undefined) return 'format'
-  return file.partition.size > 0 ? 'partition' : undefined
+  if (!isReadable(file)) return 'format'
+  if (file.partition.size > 0) return 'partition'
+  if (!unread) return undefined
+  return deletes.every(isReadable) ? 'equality-deletes' : 'deletes'
+}
+
+function isReadable({ format, keyMetadata }: DataFile): boolean {
+  return format.toUpperCase() === 'PARQUET' && keyMetadata === undefined
 }
 
 interface AllDeletes {
   /** Position-delete files that were read. */
-  readonly paths: ReadonlySet<string>
-  /** Delete files that were not: of equality, or of another format. */
+  readonly positions: ReadonlySet<string>
+  /** Equality-delete files that can be applied, by path. */
+  readonly equal: ReadonlyMap<string, PlannedDelete>
+  /** Delete files of another format, encrypted, or by columns that are not compared. */
   readonly unread: ReadonlySet<string>
-  /** At least as many as are deleted of a data file: two deletes of one row count twice. */
+  readonly seen: Seen | undefined
+  /** At least as many as are deleted of a data file by position: two deletes of one row count twice. */
   rowsOf(file: { readonly path: string }): number
 }
 
@@ -170,7 +244,8 @@ async function readAllDeletes(
   signal: AbortSignal | undefined,
 ): Promise<AllDeletes> {
   const snapshot = currentSnapshot(metadata)
-  const paths = new Set<string>()
+  const positions = new Set<string>()
+  const equal = new Map<string, PlannedDelete>()
   const unread = new Set<string>()
   const numbers = new Map<string, number>()
   const counts: number[] = []
@@ -184,14 +259,32 @@ async function readAllDeletes(
       counts[number] = (counts[number] as number) + 1
     },
   }
-  for (const manifest of snapshot ? await manifestsOf(storage, snapshot) : []) {
+  const isEverywhere = everywhere(metadata)
+  const manifests = snapshot ? await manifestsOf(storage, snapshot) : []
+  for (const manifest of manifests) {
     if (manifest.content !== 'deletes') continue
-    for await (const { file } of liveEntries(storage, manifest)) {
-      const isRead =
-        file.content === 'position-deletes' && file.format.toUpperCase() === 'PARQUET' && file.keyMetadata === undefined
-      ;(isRead ? paths : unread).add(file.path)
-      if (isRead) await readPositionDeletes(storage, file, taker, signal)
+    for await (const { file, sequenceNumber = 0 } of liveEntries(storage, manifest)) {
+      if (!isReadable(file)) unread.add(file.path)
+      else if (isPosition(file)) {
+        positions.add(file.path)
+        await readPositionDeletes(storage, file, taker, signal)
+      } else if (!isEverywhere(manifest, file) || !equalityFields(metadata, file.equalityIds)) unread.add(file.path)
+      else equal.set(file.path, { ...withoutMetrics(file), sequenceNumber, scope: undefined })
     }
   }
-  return { paths, unread, rowsOf: ({ path }) => counts[numbers.get(storageLocation(path)) ?? -1] ?? 0 }
+  return {
+    positions,
+    equal,
+    unread,
+    seen: snapshot && {
+      snapshotId: snapshot['snapshot-id'],
+      sequenceNumber: snapshot['sequence-number'] ?? 0,
+      manifests: new Set(manifests.map(({ path }) => path)),
+    },
+    rowsOf: ({ path }) => counts[numbers.get(storageLocation(path)) ?? -1] ?? 0,
+  }
+}
+
+function withoutMetrics({ content, path, format, partition, rows, bytes, equalityIds }: DataFile): DataFile {
+  return { content, path, format, partition, rows, bytes, ...(equalityIds && { equalityIds }) }
 }

@@ -9,7 +9,7 @@ import type { OperationContext } from './snapshot.ts'
 import { requireRunId, requireWritable } from './writable.ts'
 
 /**
- * Puts small data files together, and leaves the rows out that position deletes are about, in one snapshot. Bytes are copied as they are
+ * Puts small data files together, and leaves the rows out that deletes are about, in one snapshot. Bytes are copied as they are
  * wherever no row of a row group is deleted, so it costs little more than reading and writing them, and every value, encoding and
  * dictionary stays; the row groups do, too.
  */
@@ -23,6 +23,8 @@ export interface CompactOptions {
   readonly replaced?: (metadata: TableMetadata) => ReadonlySet<number>
   /** Whether a data file is to stay as it is, by where Storage finds it. @default none */
   readonly leave?: (location: string) => boolean
+  /** What the keys of equality deletes may take; where there are more, files are read several times. @default 64 MiB */
+  readonly keyBytes?: number
   /** In the name of every file written, `[A-Za-z0-9-]{1,64}`. */
   readonly runId: string
   /** As parquet-format wants it: `application version X (build Y)`. */
@@ -96,6 +98,7 @@ function planOf(
     minFiles: atLeastOne('minFiles', options.minFiles ?? DEFAULT_MIN_FILES),
     replaced: options.replaced?.(metadata) ?? new Set<number>(),
     leave: options.leave ?? (() => false),
+    ...(options.keyBytes && { keyBytes: options.keyBytes }),
   }
   return planCompaction(storage, metadata, policy, signal)
 }

@@ -13,8 +13,7 @@ export interface NullValuesOptions extends Omit<RewriteOptions, 'operation' | 'n
 }
 
 /**
- * Makes some values null, in one snapshot: the files that have them are written anew, each as one, without the rows that position deletes are
- * about. Files that equality deletes are about stay as they are, which the plan tells.
+ * Makes some values null, in one snapshot: the files that have them are written anew, each as one, without the rows that deletes are about.
  * @param state that the files were looked for in: what was rewritten or deleted since stops it
  * @returns undefined where no file could be written anew
  * @throws as `compactTable`; `input/unsupported` for a column whose values cannot become null
@@ -34,6 +33,7 @@ export async function nullValues(
     replaced: options.replaced?.(state.metadata) ?? new Set<number>(),
     leave: () => false,
     only: options.files,
+    ...(options.keyBytes && { keyBytes: options.keyBytes }),
   }
   const plan = await planCompaction(catalog.storage, state.metadata, policy, context.signal)
   if (plan.bins.length === 0) return { plan, done: undefined }

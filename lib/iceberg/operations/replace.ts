@@ -3,9 +3,17 @@ import type { Storage } from '../../storage/storage.ts'
 import type { Catalog, TableIdentifier } from '../catalogs/catalog.ts'
 import type { DataFile } from '../data-file.ts'
 import type { ManifestFile } from '../manifest-list.ts'
+import { currentSnapshot, snapshotById, type TableMetadata } from '../metadata.ts'
 import { applies, liveEntries } from '../scan.ts'
+import type { Seen } from './compact-plan.ts'
 import { type RewrittenManifest, rewriteManifest } from './rewrite-manifest.ts'
-import { commitSnapshot, type OperationContext, type SnapshotOptions, type SnapshotResult } from './snapshot.ts'
+import {
+  type Carrying,
+  commitSnapshot,
+  type OperationContext,
+  type SnapshotOptions,
+  type SnapshotResult,
+} from './snapshot.ts'
 
 export interface ReplaceOptions extends SnapshotOptions {
   /** `replace`: the same rows in other files. `overwrite`: other rows. */
@@ -16,13 +24,16 @@ export interface ReplaceOptions extends SnapshotOptions {
   readonly applied: ReadonlySet<string>
   /** Of those, the ones that are about no other file of the table, by path. */
   readonly removeDeletes: ReadonlySet<string>
+  /** What the table was when the files were read: needed where delete files go. */
+  readonly seen?: Seen
   /** The table's last sequence number when the files were read: deletes that came later may be about them. */
   readonly readAt: number
 }
 
 /**
  * Puts files in the place of others that were read before: it goes through beside appends, and not where a file was rewritten or rows of
- * it were deleted since, as that would undo it.
+ * it were deleted since, as that would undo it. Where the rows are the same ones, they keep their age: what is deleted by equal values
+ * meanwhile is about them in their new files too.
  * @throws PseudolakeError `table/conflict` where that is so, and what `appendFiles` throws
  */
 export function replaceFiles(
@@ -33,13 +44,15 @@ export function replaceFiles(
 ): Promise<SnapshotResult> {
   const { remove, removeDeletes } = options
   const rewritten = new Map<string, Promise<RewrittenManifest | undefined>>()
+  const keepsAge = options.operation === 'replace'
   return commitSnapshot(
     catalog,
     table,
-    options,
+    { ...options, ...(keepsAge && { dataSequence: options.readAt }) },
     options.operation,
     async (carrying) => {
       await requireUndisturbed(catalog.storage, carrying.manifests, options)
+      if (removeDeletes.size > 0) await requireNothingOld(catalog.storage, carrying, options)
       const manifests: ManifestFile[] = []
       const removed: DataFile[] = []
       for (const manifest of carrying.manifests) {
@@ -69,7 +82,7 @@ export function replaceFiles(
 async function requireUndisturbed(
   storage: Storage,
   manifests: readonly ManifestFile[],
-  { remove, applied, readAt }: ReplaceOptions,
+  { operation, remove, applied, readAt }: ReplaceOptions,
 ): Promise<void> {
   const missing = new Set(applied)
   for (const manifest of manifests) {
@@ -78,7 +91,7 @@ async function requireUndisturbed(
     for await (const entry of liveEntries(storage, manifest)) {
       missing.delete(entry.file.path)
       const { file, sequenceNumber = 0 } = entry
-      if (sequenceNumber <= readAt) continue
+      if (sequenceNumber <= readAt || (operation === 'replace' && file.content === 'equality-deletes')) continue
       // Of whatever partition: a file that goes belongs to none.
       const late = { ...file, sequenceNumber, scope: undefined }
       for (const [path, written] of remove)
@@ -87,6 +100,38 @@ async function requireUndisturbed(
   }
   const [gone] = missing
   if (gone !== undefined) throw disturbed(gone, 'is no longer in the table, as after a rollback')
+}
+
+/**
+ * A delete file may go when no file needs it: of those that were there, the plan says so, and what was appended since is younger. What is
+ * neither, files that somebody put together meanwhile or that a rollback brought back, could need it.
+ */
+async function requireNothingOld(
+  storage: Storage,
+  { metadata, manifests }: Carrying,
+  { seen, readAt }: ReplaceOptions,
+): Promise<void> {
+  if (!seen || !descends(metadata, seen)) throw disturbed(metadata.location, 'went back to an older state meanwhile')
+  for (const manifest of manifests) {
+    if (manifest.content !== 'data' || seen.manifests.has(manifest.path) || manifest.minSequenceNumber > readAt)
+      continue
+    for await (const { file, sequenceNumber = 0, fileSequenceNumber = 0 } of liveEntries(storage, manifest))
+      if (fileSequenceNumber > readAt && sequenceNumber <= readAt)
+        throw disturbed(file.path, 'holds rows of before and came meanwhile')
+  }
+}
+
+/** Whether the table's state came out of a snapshot; where expiry took that one, whether all that is left is younger. */
+function descends(metadata: TableMetadata, { snapshotId, sequenceNumber }: Seen): boolean {
+  let snapshot = currentSnapshot(metadata)
+  while (snapshot) {
+    if (snapshot['snapshot-id'] === snapshotId) return true
+    if (snapshot['sequence-number'] <= sequenceNumber) return false
+    const parent = snapshot['parent-snapshot-id']
+    if (parent === undefined) return false
+    snapshot = snapshotById(metadata, parent)
+  }
+  return snapshotById(metadata, snapshotId) === undefined
 }
 
 function disturbed(path: string, what: string): PseudolakeError {

@@ -2,10 +2,12 @@ import { isPseudolakeError, PseudolakeError } from '../../core/errors.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { Catalog, TableIdentifier, TableState } from '../catalogs/catalog.ts'
 import type { DataFile } from '../data-file.ts'
+import { EqualityDeletes } from '../equality-deletes.ts'
 import { storageLocation } from '../locations.ts'
 import { currentSchema, type TableMetadata } from '../metadata.ts'
 import { mergeBin, type Nulled } from './compact-bin.ts'
-import type { CompactPlan } from './compact-plan.ts'
+import type { Bin, CompactPlan } from './compact-plan.ts'
+import { Positions } from './positions.ts'
 import { type ReplaceOptions, replaceFiles } from './replace.ts'
 import type { OperationContext, SnapshotResult } from './snapshot.ts'
 
@@ -19,6 +21,8 @@ export interface RewriteOptions {
   readonly nulled?: Nulled
   /** Looks at each new file before anybody lists it: throws where it must not be. */
   readonly inspect?: (location: string) => Promise<void>
+  /** What the keys of equality deletes may take. @default 64 MiB */
+  readonly keyBytes?: number
   /** In the name of every file written, `[A-Za-z0-9-]{1,64}`. */
   readonly runId: string
   readonly createdBy: string
@@ -44,20 +48,25 @@ export async function rewriteBins(
   catalog: Catalog,
   table: TableIdentifier,
   { metadata }: TableState,
-  { bins, removeDeletes }: CompactPlan,
+  plan: CompactPlan,
   options: RewriteOptions,
   context: OperationContext,
 ): Promise<Rewritten> {
   const { storage } = catalog
   const { signal } = context
+  const { bins, equality, removeDeletes, seen } = plan
   const added: DataFile[] = []
   let committing = false
   try {
+    const keys = { ...(options.keyBytes && { maxBytes: options.keyBytes }), ...(signal && { signal }) }
+    const equal = new EqualityDeletes(storage, metadata, equality, keys)
+    let struck: ReadonlyMap<string, Positions> = new Map()
     let deletedRows = 0
     let done = 0
     const totalBytes = bins.reduce((sum, { bytes }) => sum + bytes, 0)
     for (const [i, bin] of bins.entries()) {
       signal?.throwIfAborted()
+      if (i % BINS_TOGETHER === 0) struck = await struckRows(equal, bins.slice(i, i + BINS_TOGETHER))
       const merged = await mergeBin(bin, {
         storage,
         metadata,
@@ -65,6 +74,7 @@ export async function rewriteBins(
         createdBy: options.createdBy,
         path: `${metadata.location}/data/${options.runId}-${String(i).padStart(5, '0')}.parquet`,
         ...(signal && { signal }),
+        struck,
         ...(options.nulled && { nulled: options.nulled }),
         ...(options.inspect && { inspect: options.inspect }),
         onProgress: (bytes) =>
@@ -75,6 +85,9 @@ export async function rewriteBins(
       done += bin.bytes
     }
     const files = bins.flatMap((bin) => bin.files)
+    const oldest = files.reduce((low, { hasEqual, sequenceNumber: n }) => (hasEqual ? Math.min(low, n) : low), Infinity)
+    const positions = files.flatMap((file) => file.deletes)
+    const applied = [...positions, ...equality.filter(({ sequenceNumber }) => sequenceNumber > oldest)]
     committing = true
     const result = await replaceFiles(
       catalog,
@@ -85,8 +98,9 @@ export async function rewriteBins(
         schema: currentSchema(metadata),
         runId: options.runId,
         remove: new Map(files.map(({ path, sequenceNumber }) => [path, sequenceNumber])),
-        applied: new Set(files.flatMap((file) => file.deletes.map(({ path }) => path))),
+        applied: new Set(applied.map(({ path }) => path)),
         removeDeletes,
+        ...(seen && { seen }),
         readAt: metadata['last-sequence-number'],
         check: (now) => requireThere(storage, added, now, metadata),
       },
@@ -99,6 +113,28 @@ export async function rewriteBins(
     if (nobodyHasThem) await remove(storage, added)
     throw error
   }
+}
+
+/** Of the rows of so many, those that go are held: a bit for each. */
+const BINS_TOGETHER = 8
+
+/** Rows that are deleted by equal values. */
+async function struckRows(equality: EqualityDeletes, bins: readonly Bin[]): Promise<ReadonlyMap<string, Positions>> {
+  const files = bins.flatMap((bin) => bin.files.filter(({ hasEqual }) => hasEqual))
+  const struck = new Map<string, Positions>()
+  const unreadable = await equality.find(files, (i, row) => {
+    const { path, rows } = files[i] as (typeof files)[number]
+    const found = struck.get(path) ?? new Positions(rows)
+    struck.set(path, found)
+    found.add(row)
+    return true
+  })
+  const changed = files.find((_, i) => unreadable.has(i))
+  if (changed)
+    throw new PseudolakeError('storage/changed', `${changed.path} is no longer the file that was planned with`, {
+      location: changed.path,
+    })
+  return struck
 }
 
 /** Who slept for days may find that its files were taken for orphans. */

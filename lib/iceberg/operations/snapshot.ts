@@ -18,6 +18,11 @@ import { requireFields, requireRunId, requireWritable, upgradeUpdates } from './
 export interface SnapshotOptions {
   /** Data files to add, with metrics and field ids of `schema`; none makes an empty snapshot. */
   readonly files: readonly DataFile[]
+  /**
+   * Of whose age the rows of the files are: deletes of higher sequence numbers are about them. @default the new snapshot's own, as new rows
+   * have it
+   */
+  readonly dataSequence?: number
   /** The schema whose field ids the files carry; the new table's, where one is made. */
   readonly schema: Schema
   /** Makes the table with this commit where there is none. Without it a missing table is `table/not-found`. */
@@ -86,7 +91,7 @@ export async function commitSnapshot(
   carry: (carrying: Carrying) => Promise<Carried>,
   context: OperationContext,
 ): Promise<SnapshotResult> {
-  const { files, schema, create, growsFrom, setProperties = {}, summary, check, runId } = options
+  const { files, dataSequence, schema, create, growsFrom, setProperties = {}, summary, check, runId } = options
   const { storage } = catalog
   const { uuid } = context
   requireRunId(runId)
@@ -137,6 +142,7 @@ export async function commitSnapshot(
         spec: metadata ? defaultSpec(metadata) : { 'spec-id': 0, fields: [] },
         files,
         snapshotId,
+        ...(dataSequence !== undefined && { dataSequence }),
       },
       (n) => nameOf(`m${n}`),
       prepared,
