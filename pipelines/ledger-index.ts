@@ -2,7 +2,6 @@
  * Which inputs are done, in memory: 25 bytes an input, so that a million of them are no reason to plan a run's memory anew. Pure.
  * A table of open addressing over the inputs' hashes, which are as good as random; each slot has the fingerprint of size and version.
  */
-import { hash } from 'node:crypto'
 import type { LedgerEntry } from './ledger-file.ts'
 
 const WORDS = 6
@@ -69,11 +68,25 @@ export class LedgerIndex {
 
 function words(hex: string): Uint32Array {
   const key = new Uint32Array(4)
-  for (let i = 0; i < 4; i++) key[i] = Number.parseInt(hex.slice(i * 8, i * 8 + 8), 16)
+  for (let i = 0; i < hex.length && i < 32; i++) {
+    const code = hex.charCodeAt(i)
+    key[i >> 3] = ((key[i >> 3] as number) << 4) | (code < 58 ? code - 48 : (code & 0xdf) - 55)
+  }
   return key
 }
 
+/** Two lanes of 32 bits, each of the whole text. Held in memory only, and against no adversary: who writes an input chooses its version anyway. */
 function fingerprint(bytes: number, version: string): Uint32Array {
-  const digest = hash('sha256', `${bytes}\0${version}`, 'buffer')
-  return Uint32Array.of(digest.readUInt32LE(0), digest.readUInt32LE(4))
+  let a = Math.imul(bytes ^ 0x9e3779b1, 0x85ebca6b) ^ (bytes / 2 ** 32)
+  let b = Math.imul(bytes ^ 0x85ebca77, 0xc2b2ae35) + bytes / 2 ** 32
+  for (let i = 0; i < version.length; i++) {
+    const code = version.charCodeAt(i)
+    a = Math.imul(a ^ code, 0x9e3779b1)
+    a ^= a >>> 15
+    b = Math.imul(b ^ code, 0x5f356495)
+    b ^= b >>> 13
+  }
+  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b)
+  b = Math.imul(b ^ (b >>> 16), 0xc2b2ae35)
+  return Uint32Array.of(a ^ (a >>> 13), b ^ (b >>> 16))
 }

@@ -63,15 +63,11 @@ export function localStorage(): Storage {
       // A prefix need not end at a folder: `…/part-` lists its siblings that begin so.
       const folder = prefix.endsWith('/') ? path : dirname(path)
       const toLocation = prefix.startsWith('file:') ? (p: string) => pathToFileURL(p).href : (p: string) => p
-      let paths: string[] = []
+      const begins = prefix.endsWith('/') ? join(path, '/') : path
       for await (const found of walk(folder)) {
-        if (!found.startsWith(prefix.endsWith('/') ? join(path, '/') : path)) continue
-        paths.push(found)
-        if (paths.length < LOOKED_AT_ONCE) continue
-        yield* looked(paths, toLocation)
-        paths = []
+        const paths = found.filter((one) => one.startsWith(begins))
+        for (const { path: one, stats } of await looked(paths)) yield described(toLocation(one), stats)
       }
-      yield* looked(paths, toLocation)
     },
 
     move: (from, to) =>
@@ -95,16 +91,48 @@ export function localStorage(): Storage {
   }
 }
 
-/** One after the other, each file of a listing would wait for its turn among the threads: four times the work. */
+/** Files of a listing that are looked at together. */
 const LOOKED_AT_ONCE = 64
 
+/**
+ * A look at a file of a disk takes two microseconds, and handing it to another thread several times that. Where it takes this long, the files are
+ * elsewhere: then four threads wait in the place of this one.
+ */
+const NEAR_MS = 0.1
+
 /** Those of the files that are still there. */
-async function* looked(paths: readonly string[], toLocation: (path: string) => string): AsyncGenerator<StoredObject> {
-  const stats = await Promise.allSettled(paths.map((path) => stat(path, { bigint: true })))
-  for (const [i, found] of stats.entries()) {
-    const location = toLocation(paths[i] as string)
-    if (found.status === 'fulfilled') yield described(location, found.value)
-    else if (!gone(found.reason)) throw translated(location, found.reason)
+async function looked(paths: readonly string[]): Promise<readonly Looked[]> {
+  const found: Looked[] = []
+  for (const [i, path] of paths.entries()) {
+    const began = performance.now()
+    lookedAt(path, () => statSync(path, { bigint: true }), found)
+    if (performance.now() - began < NEAR_MS) continue
+    const rest = paths.slice(i + 1)
+    const stats = await Promise.allSettled(rest.map((one) => stat(one, { bigint: true })))
+    for (const [j, one] of stats.entries())
+      lookedAt(
+        rest[j] as string,
+        () => {
+          if (one.status === 'rejected') throw one.reason
+          return one.value
+        },
+        found,
+      )
+    break
+  }
+  return found
+}
+
+interface Looked {
+  readonly path: string
+  readonly stats: FileStat
+}
+
+function lookedAt(path: string, look: () => FileStat, found: Looked[]): void {
+  try {
+    found.push({ path, stats: look() })
+  } catch (error) {
+    if (!gone(error)) throw translated(path, error)
   }
 }
 
@@ -220,7 +248,8 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function* walk(folder: string): AsyncGenerator<string> {
+/** The files below a folder, some at a time: one by one each would take its own turn through all who ask. */
+async function* walk(folder: string): AsyncGenerator<readonly string[]> {
   let entries: Awaited<ReturnType<typeof opendir>>
   try {
     entries = await opendir(folder, { bufferSize: 256 })
@@ -228,13 +257,18 @@ async function* walk(folder: string): AsyncGenerator<string> {
     if (gone(error)) return
     throw translated(folder, error)
   }
+  let files: string[] = []
   for await (const entry of entries) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* walk(path)
-    else if (entry.isFile()) yield path
+    else if (entry.isFile()) files.push(path)
     // A link is followed to a file, as cloud sync tools lay inputs out; to a folder it is not: it could lead in a circle.
-    else if (entry.isSymbolicLink() && (await isFile(path))) yield path
+    else if (entry.isSymbolicLink() && (await isFile(path))) files.push(path)
+    if (files.length < LOOKED_AT_ONCE) continue
+    yield files
+    files = []
   }
+  if (files.length > 0) yield files
 }
 
 async function isFile(path: string): Promise<boolean> {

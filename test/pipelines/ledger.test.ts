@@ -98,3 +98,19 @@ test.each([
   })()
   await expect(reading).rejects.toMatchObject({ code: 'table/mark-unreadable' })
 })
+
+test('versions that differ in a digit, a size by a byte, are told apart: two hundred thousand of them', () => {
+  const hex = 'ABCDEFabcdef01234567890123456789'
+  for (const nth of [
+    (n: number) => ({ bytes: 1000, version: `9000-1000-${1700000000000000000n + BigInt(n)}` }),
+    (n: number) => ({ bytes: 2 ** 32 + n, version: 'd41d8cd98f00b204e9800998ecf8427e' }),
+  ])
+    for (let base = 0; base < 10_000; base += 1000) {
+      const index = new LedgerIndex()
+      index.add({ input: hex, ...nth(base) })
+      const same = Array.from({ length: 10_000 }, (_, n) => n).filter(
+        (n) => index.stateOf({ input: hex, ...nth(n) }) !== 'changed',
+      )
+      expect(same).toEqual([base])
+    }
+})
