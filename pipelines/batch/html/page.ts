@@ -47,7 +47,7 @@ ${report.notes.length > 0 ? section('notes', 'Notes', html`<ul>${report.notes.ma
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="referrer" content="no-referrer">
 <title>${report.job}, run ${report.run_id}</title>
-<style>${STYLE_MARKUP}</style>
+<style>${STYLE_MARKUP}${footOfPages(report)}</style>
 </head>
 <body><main>${body}
 </main></body>
@@ -56,6 +56,23 @@ ${report.notes.length > 0 ? section('notes', 'Notes', html`<ul>${report.notes.ma
 }
 
 const STYLE_MARKUP = new Markup(STYLE)
+
+/** Pages of paper come apart: each says which run it is of. Jobs and runs are called by letters, digits and a few signs; what else might be there is left out. */
+function footOfPages({ job, run_id: run }: BatchReport): Markup {
+  const name = `${job}, run ${run}`.replaceAll(/[^\w., -]/g, '')
+  return new Markup(
+    `@media print { @page { @bottom-left { content: "${name}"; font: 8pt system-ui, "DejaVu Sans", sans-serif; color: #444; } } }\n`,
+  )
+}
+
+/** What is to be typed stands out, and its options are not taken apart at a line's end. */
+function withCommands(hint: string): Markup {
+  return html`${hint.split(/(pseudolake .+?)(?=; |\. |\.?$)/).map((part, i) => (i % 2 === 0 ? part : html`<code>${command(part)}</code>`))}`
+}
+
+function command(text: string): Markup {
+  return html`${text.split(/( )/).map((word) => (word.startsWith('--') ? html`<span class="key">${word}</span>` : word))}`
+}
 
 function section(id: string, title: string, content: Markup, kind = ''): Markup {
   return html`<section aria-labelledby="${id}" class="${kind}"><h2 id="${id}">${title}</h2>${content}</section>
@@ -81,7 +98,7 @@ function failed(report: BatchReport, failure: ReportFailure): Markup {
     'Why it failed',
     html`<p><code>${failure.code}</code> ${withoutFolderValues(failure.message, protectedNames(report))}</p>
 <p>${OUTCOMES[failure.outcome] ?? failure.outcome} ${failure.retryable ? 'It is safe to run again.' : 'It needs to be looked at before it runs again.'}</p>
-<p class="soft">What to do: ${failure.hint}</p>`,
+<p>What to do: ${withCommands(withoutFolderValues(failure.hint, protectedNames(report)))}</p>`,
     'failed',
   )
 }

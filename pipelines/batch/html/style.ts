@@ -1,4 +1,4 @@
-/** The page's style: two colour schemes, narrow and wide, paper. Everything in the page, nothing fetched. */
+/** The page's style: two colour schemes, narrow and wide, paper, which may be without colour. Everything in the page, nothing fetched. */
 export const STYLE = `
 :root {
   color-scheme: light dark;
@@ -57,17 +57,19 @@ footer { color: var(--soft); font-size: .85rem; }
   .pairs { grid-template-columns: 1fr; gap: 0; } .pairs dd { margin-bottom: 8px; }
 }
 @media print {
-  :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --soft: #444; --line: #bbb; --mark: #2f6fb3; --good: #1a7a48; --bad: #b3261e; --look: #8a5a00; }
-  @page { margin: 14mm; }
+  :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --soft: #444; --line: #999; --mark: #2f6fb3; --good: #1a7a48; --bad: #b3261e; --look: #8a5a00; }
+  @page { margin: 14mm 14mm 18mm; @bottom-right { content: counter(page) " of " counter(pages); font: 8pt system-ui, "DejaVu Sans", sans-serif; color: #444; } }
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
   section { border-width: 1px 0 0; border-radius: 0; padding: 10px 0; break-inside: avoid; }
-  .tiles { border-width: 1px; padding: 0; }
-  h2, h3, figcaption { break-after: avoid; }
+  .tiles { display: grid; gap: 0; border-width: 1px 0 0 1px; padding: 0; background: none; }
+  .tiles div { border: solid var(--line); border-width: 0 1px 1px 0; }
+  h2, h3, figcaption, h2 + p, h2 + p + p, caption, thead, tbody tr:first-child { break-after: avoid; }
+  .status { border-width: 2px; }
   section.long { break-inside: auto; }
-  tr, figure { break-inside: avoid; }
+  tr, figure, .good, .bad { break-inside: avoid; }
   .wide { overflow: visible; margin: 0; padding: 0; }
-  .wide table { font-size: 8pt; } th, td { padding-right: 8px; } .path, tbody th { min-width: 0; }
+  table { font-size: 8pt; } th, td { padding-right: 8px; } footer { break-before: avoid; font-size: 8pt; } footer p { margin: 0; } .path, tbody th { min-width: 0; }
   .pictures { grid-template-columns: 1fr 1fr; }
 }
 `

@@ -167,3 +167,23 @@ function text(page: string): string {
     .replaceAll(/<[^>]+>/g, ' ')
     .replaceAll(/\s+/g, ' ')
 }
+
+test('on paper every page says which run it is of, and nothing of a name gets out of its quotes', async () => {
+  const [, report] = await ran()
+  const ordinary = await reportPage(report)
+  expect(ordinary).toContain(`@bottom-left { content: "test, run ${report.run_id}"; `)
+  const page = await reportPage({ ...report, job: 'a"; } </style><b>\\' })
+  expect(page).toContain('@bottom-left { content: "a  styleb, run ')
+  expect(page.match(/<\/style>/g)?.length).toBe(ordinary.match(/<\/style>/g)?.length)
+})
+
+test('what is to be typed stands out, and shows no folder that is named by a value', async () => {
+  const [, report] = await ran()
+  const hint = `Use the old key, or: pseudolake batch --config f --set input.path=/in/vin=PLANTED/ --allow-key-change`
+  const page = await reportPage({ ...report, columns: report.columns.slice(0, 1) }, { ...FAILURE, hint })
+  expect(text(page)).toContain(
+    'What to do: Use the old key, or: pseudolake batch --config f --set input.path=/in/vin=…/ --allow',
+  )
+  expect(page).toMatch(/<code>pseudolake batch <span class="key">--config<\/span> f /)
+  expect(page).not.toContain('PLANTED')
+})
