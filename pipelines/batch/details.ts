@@ -1,5 +1,6 @@
 /** What a report says beside the counts: enough for somebody who was not there to see what ran, with which settings. Pure. */
 import { createHash } from 'node:crypto'
+import { isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { fieldsOf } from '../../lib/iceberg/schema.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { BatchSettings } from '../config/native.ts'
@@ -120,6 +121,19 @@ export function withoutFolderValues(text: string, names: readonly string[] | und
   return text.replaceAll(/(?<=\/)([^/=\s]+)=[^/]*(?=\/)/g, (segment, key: string) =>
     hidden && !hidden.has(unescaped(key).toLowerCase()) ? segment : `${key}=…`,
   )
+}
+
+/** An error as it may be printed: a location in it still names the file, and no folder's value. What it was caused by is printed too. */
+export function withoutFolders(error: PseudolakeError, names: readonly string[]): PseudolakeError {
+  const shown = (text: string) => withoutFolderValues(text, names)
+  const context = Object.fromEntries(
+    Object.entries(error.context).map(([key, value]) => {
+      if (typeof value === 'string') return [key, shown(value)]
+      return [key, Array.isArray(value) ? value.map((one) => (typeof one === 'string' ? shown(one) : one)) : value]
+    }),
+  )
+  const cause = isPseudolakeError(error.cause) ? withoutFolders(error.cause, names) : error.cause
+  return new PseudolakeError(error.code, shown(error.message), context, cause === undefined ? {} : { cause })
 }
 
 function unescaped(key: string): string {

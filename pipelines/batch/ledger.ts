@@ -10,7 +10,7 @@ import type { InputFile } from './inputs.ts'
 import type { BatchJob } from './job.ts'
 import { epochText } from './overwritten.ts'
 import { foundAgain, remembered } from './remembered.ts'
-import { filesGoneHint } from './way-on.ts'
+import { filesGoneHint, withSetting } from './way-on.ts'
 
 export interface DoneInput {
   readonly input: InputFile
@@ -221,5 +221,5 @@ function needsAdoption({ properties, snapshots, 'current-snapshot-id': current }
 }
 
 function changedHint(command: string): string {
-  return `To add the new content: ${command} --set input.changed=append; to put it in the place of the old rows: ${command} --set input.changed=replace`
+  return `To add the new content: ${withSetting(command, 'input.changed=append')}; to put it in the place of the old rows: ${withSetting(command, 'input.changed=replace')}`
 }

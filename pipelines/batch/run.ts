@@ -13,7 +13,7 @@ import { type Choice, chooseInputs } from './choose.ts'
 import { gateCsvTakenOver } from './csv/again.ts'
 import { csvOf } from './csv/format.ts'
 import { targetFileBytes } from './csv/target-size.ts'
-import { against, columnsWithCounts, configDigest, withoutFolderValues } from './details.ts'
+import { against, columnsWithCounts, configDigest, withoutFolders, withoutFolderValues } from './details.ts'
 import type { Gate } from './gate/gate.ts'
 import { gateTakenOver, gateWith } from './gate/open.ts'
 import { identify, newColumns, type Pinned, pinnedColumns } from './identities.ts'
@@ -261,6 +261,11 @@ class BatchRun {
     await this.#client?.close()
   }
 
+  /** Of the columns that rules are about. */
+  get #names(): readonly string[] {
+    return this.#job.columns.map(({ name }) => name)
+  }
+
   /** The error with what a caller needs to know beside it: what was published before. */
   explained(error: unknown): unknown {
     const outcome: ErrorContext = { outcome: this.#commits === 0 ? 'nothing-published' : 'partly-published' }
@@ -271,7 +276,7 @@ class BatchRun {
     const begun = error.context.outcome === 'partly-published' ? { outcome: error.context.outcome } : outcome
     const hint = error.code === 'table/files-gone' && { hint: filesGoneHint(this.#outside.command) }
     const context = { ...hint, ...error.context, ...begun }
-    return new PseudolakeError(error.code, error.message, context, { cause: error.cause })
+    return withoutFolders(new PseudolakeError(error.code, error.message, context, { cause: error.cause }), this.#names)
   }
 
   async #step(
@@ -471,10 +476,7 @@ class BatchRun {
       gate,
       notes: this.#takenOver === 0 ? this.#notes : [...this.#notes, takenOver(this.#takenOver)],
       published: this.#published.shown.map(({ input, rows, files }) => ({
-        input: withoutFolderValues(
-          input.object.location,
-          this.#job.columns.map(({ name }) => name),
-        ),
+        input: withoutFolderValues(input.object.location, this.#names),
         bytes_in: input.object.bytes,
         rows,
         output: files[0]?.path ?? null,

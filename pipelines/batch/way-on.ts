@@ -10,24 +10,30 @@ export type ColumnsHint = (onlyNew: boolean) => string
 export function columnsHint(job: BatchJob, command: string): ColumnsHint {
   return (onlyNew) =>
     onlyNew
-      ? `To leave new columns out: ${command} --set schema_changes=drop; to add them, copied or as a rule says: ${command} --set schema_changes=add`
+      ? `To leave new columns out: ${withSetting(command, 'schema_changes=drop')}; to add them, copied or as a rule says: ${withSetting(command, 'schema_changes=add')}`
       : newTableHint(job, command)
 }
 
 export function newTableHint(job: BatchJob, command: string): string {
-  return `To write to a new table: ${command} --set ${elsewhere(job)}`
+  return `To write to a new table: ${withSetting(command, elsewhere(job))}`
 }
 
 /** A name is proposed; whoever has a better one sees where it goes. */
 function elsewhere({ plain, database, table, settings }: BatchJob): string {
   return settings.output.path !== undefined && plain !== undefined
-    ? `output.path=${shellWord(`${plain}_new`)}`
-    : `output.table=${shellWord(`${database}.${table}_new`)}`
+    ? `output.path=${plain}_new`
+    : `output.table=${database}.${table}_new`
+}
+
+/** The command with one setting more, in the place of what it says of the same key. */
+export function withSetting(command: string, setting: string): string {
+  const key = setting.slice(0, setting.indexOf('=')).replaceAll('.', '\\.')
+  return `${command.replaceAll(new RegExp(` --set (?:'${key}=[^']*'|${key}=\\S*)`, 'g'), '')} --set ${shellWord(setting)}`
 }
 
 /** Where nobody knows any more which rows an input's new content would take the place of. */
 export function filesGoneHint(command: string): string {
-  return `Restore the table to before, or take the old rows out by hand where they must go; then add the new content: ${command} --set input.changed=append`
+  return `Restore the table to before, or take the old rows out by hand where they must go; then add the new content: ${withSetting(command, 'input.changed=append')}`
 }
 
 /** @throws what `check` throws, with the way on where files do not fit the table */

@@ -195,3 +195,12 @@ test('the command that is printed chooses the inputs that were chosen', async ()
   const { code, stdout } = await shell(command, home.dir)
   expect([code, JSON.parse(stdout)]).toMatchObject([0, { status: 'done', files: 1, skipped_files: 0 }])
 }, 60_000)
+
+test('a setting that is printed takes the place of the one that was typed', async () => {
+  const home = await table()
+  await home.input('b', `select *, 1 as more from (${VEHICLES})`)
+  const typed = ['--set', 'schema_changes=fail', '--set', 'limits.memory_mb=400']
+  const [command = ''] = await refused(home, 'table/schema-changed', ...typed)
+  expect(command).toBe('pseudolake batch --config job.yaml --set limits.memory_mb=400 --set schema_changes=drop')
+  await resolves(home, command)
+}, 60_000)

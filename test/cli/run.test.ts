@@ -288,3 +288,26 @@ test('the command that resolves an error is the one that was typed, without what
   )
   expect(stderr).not.toContain('PLANTED')
 })
+
+test('no folder that is named by a value of a protected column is in an error, of the run or of its plan', async () => {
+  const home = await job()
+  const folders = join(home.dir, 'hive', 'vin=PLANTED%201', 'n=7')
+  mkdirSync(folders, { recursive: true })
+  writeFileSync(join(folders, 'a.parquet'), 'no Parquet')
+  const run = (...args: string[]) =>
+    pseudolake(['batch', '--config', 'job.yaml', '--set', 'input.path=hive', ...args], { cwd: home.dir })
+  for (const args of [[], ['--plan'], ['--json'], ['--plan', '--json'], ['--report', 'page.html']]) {
+    const { code, stdout, stderr } = await run(...args)
+    expect(code).toBe(2)
+    expect(`${stdout}${stderr}`).toContain('/hive/vin=…/n=7/a.parquet')
+    expect(`${stdout}${stderr}`).not.toContain('PLANTED')
+  }
+  expect(readFileSync(join(home.dir, 'page.html'), 'utf8')).not.toContain('PLANTED')
+  await home.sql(`copy (select 1::bigint as m) to '${folders}/a.parquet'`)
+  expect((await run()).code).toBe(0)
+  await home.sql(`copy (select 2::bigint as m, 'x' as more) to '${folders}/a.parquet'`)
+  for (const set of ['input.changed=fail', 'input.changed=replace']) {
+    const { code, stderr } = await run('--set', set)
+    expect([code, stderr.includes('PLANTED')]).toEqual([2, false])
+  }
+}, 60_000)
