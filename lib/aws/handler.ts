@@ -6,6 +6,7 @@
 import type { NodeHttpHandler, NodeHttpHandlerOptions } from '@smithy/node-http-handler'
 import type { Dispatcher } from 'undici'
 import { envProxy, isLoopback } from '../core/proxy.ts'
+import { RangeLines } from './range-lines.ts'
 import type { Env } from './settings.ts'
 
 /** Connections to one host; a run has fewer requests under way than that. */
@@ -28,7 +29,7 @@ type Answer = Awaited<ReturnType<NodeHttpHandler['handle']>>
 export async function requestHandler(env: Env): Promise<RequestHandler> {
   const { NodeHttpHandler } = await import('@smithy/node-http-handler')
   const agent = { keepAlive: true, maxSockets: MAX_CONNECTIONS }
-  const direct = new NodeHttpHandler({
+  const nodes = new NodeHttpHandler({
     connectionTimeout: CONNECT_TIMEOUT_MS,
     socketTimeout: IDLE_TIMEOUT_MS,
     httpAgent: agent,
@@ -36,21 +37,57 @@ export async function requestHandler(env: Env): Promise<RequestHandler> {
     // Requests that wait for a connection are no reason to write to the console.
     logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
   })
-  const proxy = await envProxy(env, {
+  const limits = {
     connections: MAX_CONNECTIONS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
-  })
+  }
+  const direct = new DirectHandler(nodes, new RangeLines(limits))
+  const proxy = await envProxy(env, limits)
   return proxy === undefined ? direct : new ProxyHandler(direct, proxy)
+}
+
+/** Ranges, which are most of what is fetched, come over lines that put them in place; all else is asked for by Node's client. */
+class DirectHandler implements RequestHandler {
+  readonly metadata = { handlerProtocol: 'http/1.1' }
+  readonly #nodes: NodeHttpHandler
+  readonly #lines: RangeLines
+
+  constructor(nodes: NodeHttpHandler, lines: RangeLines) {
+    this.#nodes = nodes
+    this.#lines = lines
+  }
+
+  async handle(request: Request, options: Options = {}): Promise<Answer> {
+    const { method, headers, body, path, query } = request
+    if (method !== 'GET' || headers.range === undefined || body !== undefined)
+      return this.#nodes.handle(request, options)
+    const signal = options.abortSignal as AbortSignal | undefined
+    const answer = await this.#lines.get({ ...request, path: path + queryOf(query) }, signal)
+    return { response: answer as Answer['response'] }
+  }
+
+  destroy(): void {
+    this.#nodes.destroy()
+    this.#lines.destroy()
+  }
+
+  updateHttpClientConfig(key: keyof NodeHttpHandlerOptions, value: NodeHttpHandlerOptions[typeof key]): void {
+    this.#nodes.updateHttpClientConfig(key, value)
+  }
+
+  httpHandlerConfigs(): NodeHttpHandlerOptions {
+    return this.#nodes.httpHandlerConfigs()
+  }
 }
 
 /** Asks through undici, which knows proxies and `NO_PROXY`; loopback is never asked through one. */
 class ProxyHandler implements RequestHandler {
   readonly metadata = { handlerProtocol: 'http/1.1' }
-  readonly #direct: NodeHttpHandler
+  readonly #direct: RequestHandler
   readonly #proxy: Dispatcher
 
-  constructor(direct: NodeHttpHandler, proxy: Dispatcher) {
+  constructor(direct: RequestHandler, proxy: Dispatcher) {
     this.#direct = direct
     this.#proxy = proxy
   }

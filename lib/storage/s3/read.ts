@@ -2,8 +2,10 @@
 import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { PseudolakeError } from '../../core/errors.ts'
+import { isReceivable, RECEIVE, type Receivable } from '../../core/receive.ts'
 import type { ReadOptions, StoredObject, Version } from '../storage.ts'
 import { answered, type Call, type Caller } from './caller.ts'
+import { codeOf } from './failure.ts'
 import { objectAt } from './location.ts'
 import { payerOf } from './options.ts'
 import { described, etagOf, versionOf } from './version.ts'
@@ -80,7 +82,7 @@ export async function read(
         const length = lengthOf(response, from, end, location)
         received.bytes ??= roomFor(length, into)
         if (length !== received.bytes.length - received.filled) throw otherRange(location)
-        await drain(response, received, location)
+        await receive(response, received, location)
       } catch (error) {
         discard(response)
         throw error
@@ -128,9 +130,27 @@ function roomFor(length: number, into: Uint8Array | undefined): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
 }
 
+/** In place, where the connection can do that. */
+async function receive({ Body }: GetObjectCommandOutput, received: Received, location: string): Promise<void> {
+  if (!isReceivable(Body)) return drain(Body as Readable | undefined, received, location)
+  const body = Body as unknown as Readable & Receivable
+  const bytes = received.bytes as Uint8Array
+  const idle = setTimeout(() => body.destroy(), IDLE_MS)
+  try {
+    await body[RECEIVE](bytes.subarray(received.filled), (count) => {
+      idle.refresh()
+      received.filled += count
+    })
+  } catch (error) {
+    throw codeOf(error) === 'TooLong' ? otherRange(location) : error
+  } finally {
+    clearTimeout(idle)
+  }
+  if (received.filled < bytes.length) throw tooShort()
+}
+
 /** By events: an iterator costs a promise for each piece, and pieces are small. */
-function drain({ Body }: GetObjectCommandOutput, received: Received, location: string): Promise<void> {
-  const body = Body as Readable | undefined
+function drain(body: Readable | undefined, received: Received, location: string): Promise<void> {
   const bytes = received.bytes as Uint8Array
   return new Promise((resolve, reject) => {
     const idle = setTimeout(() => body?.destroy(Object.assign(new Error('nothing comes'), { code: 'Idle' })), IDLE_MS)
