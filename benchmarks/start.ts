@@ -69,7 +69,7 @@ try {
   )
   process.stdout.write(`${JSON.stringify({ ...machine(), repeats: Number(values.repeat), ...result }, null, 2)}\n`)
 } finally {
-  service.stop()
+  await service.stop()
   rmSync(dir, { recursive: true, force: true })
 }
 

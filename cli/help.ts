@@ -38,7 +38,7 @@ export function overview(commands: readonly Command[], version: string): string 
 }
 
 function flag(name: string, option: Option): string {
-  return `--${name}${option.type === 'boolean' ? '' : ` ${option.value ?? 'VALUE'}`}${option.multiple ? ' …' : ''}`
+  return `${name === 'help' ? '-h, ' : ''}--${name}${option.type === 'boolean' ? '' : ` ${option.value ?? 'VALUE'}`}${option.multiple ? ' …' : ''}`
 }
 
 function described(option: Option): string {

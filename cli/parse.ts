@@ -22,6 +22,7 @@ export function parse(command: Command, words: readonly string[]): Arguments {
       {
         type: option.type === 'boolean' ? ('boolean' as const) : ('string' as const),
         multiple: option.multiple ?? false,
+        ...(name === 'help' && { short: 'h' }),
       },
     ]),
   )
@@ -43,7 +44,7 @@ export function parse(command: Command, words: readonly string[]): Arguments {
   }
 }
 
-type Spec = Record<string, { type: 'boolean' | 'string'; multiple: boolean }>
+type Spec = Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }>
 
 function read(command: Command, words: readonly string[], spec: Spec) {
   try {

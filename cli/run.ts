@@ -1,6 +1,6 @@
 import { PseudolakeError } from '../lib/core/errors.ts'
 import { nearest } from '../lib/core/nearest.ts'
-import type { Io } from './command.ts'
+import type { Command, Io } from './command.ts'
 import { commandHelp, overview } from './help.ts'
 import { failure } from './output/failure.ts'
 import { parse } from './parse.ts'
@@ -27,16 +27,23 @@ export async function runCli(words: readonly string[], outside: Outside): Promis
 }
 
 async function dispatch(words: readonly string[], outside: Outside): Promise<number> {
-  if (words.length === 0 || words[0] === '--help' || words[0] === 'help') {
+  const [first, ...rest] = words
+  if (first === undefined || (HELP.has(first) && rest.every((word) => word.startsWith('-')))) {
     outside.out(overview(await allCommands(), version()))
-    return words.length === 0 ? 2 : 0
+    return first === undefined ? 2 : 0
   }
+  if (first === 'help') return dispatch([...rest, '--help'], outside)
   if (words[0] === '--version') {
     outside.out(`${version()}\n`)
     return 0
   }
   const found = find(words)
-  if (!found) throw unknownCommand(words)
+  if (!found) {
+    const group = words.some((word) => HELP.has(word)) ? await groupOf(words) : []
+    if (group.length === 0) throw unknownCommand(words)
+    outside.out(overview(group, version()))
+    return 0
+  }
   const command = await (COMMANDS[found.name] as (typeof COMMANDS)[string])()
   const args = parse(command, found.rest)
   if (args.flag('help')) {
@@ -61,6 +68,14 @@ async function dispatch(words: readonly string[], outside: Outside): Promise<num
     if (outcome.json !== undefined) outside.out(`${JSON.stringify(outcome.json)}\n`)
   } else if (outcome.text !== '') outside.out(outcome.text.endsWith('\n') ? outcome.text : `${outcome.text}\n`)
   return outcome.exit
+}
+
+const HELP: ReadonlySet<string> = new Set(['--help', '-h', 'help'])
+
+/** The commands that begin with the words given, as `keys` and `keys callers` do for several. */
+async function groupOf(words: readonly string[]): Promise<Command[]> {
+  const named = words.filter((word) => !HELP.has(word)).join(' ')
+  return Promise.all(Object.entries(COMMANDS).flatMap(([name, load]) => (name.startsWith(`${named} `) ? [load()] : [])))
 }
 
 function unknownCommand(words: readonly string[]): PseudolakeError {

@@ -110,7 +110,7 @@ async function main(): Promise<void> {
     }
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
   } finally {
-    service.stop()
+    await service.stop()
   }
 }
 

@@ -54,7 +54,8 @@ try {
   }
   console.log(JSON.stringify({ ...machine(), shards, results }, null, 2))
 } finally {
-  service.stop()
+  // Its record of calls goes on to the last.
+  await service.stop()
   rmSync(dir, { recursive: true, force: true })
 }
 

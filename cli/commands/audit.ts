@@ -51,7 +51,12 @@ export const auditExport: Command = {
   summary: 'Write the entries of a record of calls, as JSON lines or CSV.',
   positionals: [DIR],
   options: {
-    out: { type: 'string', value: 'F', default: 'stdout', summary: 'Where to write (never over another file)' },
+    out: {
+      type: 'string',
+      value: 'F',
+      default: 'stdout',
+      summary: 'Where to write, never over another file; needed with --json, whose one document goes to stdout',
+    },
     format: { type: 'string', value: 'FORMAT', choices: ['jsonl', 'csv'], default: 'jsonl', summary: 'Of the entries' },
     since: { type: 'string', value: 'T', summary: 'From an age as 7d or a time as 2026-01-31T00:00:00Z on' },
     until: { type: 'string', value: 'T', summary: 'Up to an age or a time' },

@@ -14,6 +14,7 @@ import { StreamRun } from '../../pipelines/stream/run.ts'
 import type { Command, Io, Option } from '../command.ts'
 import { readStream } from '../config-file.ts'
 import { progress } from '../output/progress.ts'
+import { statusLine } from '../output/stream-status.ts'
 import { bytes, count } from '../output/text.ts'
 import { realPath } from '../paths.ts'
 import { runId } from '../run-id.ts'
@@ -131,7 +132,7 @@ async function runWith(
     }))
   if (served) io.note(`metrics and health on ${served.url}`)
   const ended = new AbortController()
-  const showStatus = () => shown.update({ label: job.name, done: 0, total: 0, detail: statusLine(run) })
+  const showStatus = () => shown.update({ label: job.name, done: 0, total: 0, detail: statusLine(run.gauges()) })
   const showing = (async () => {
     while (!ended.signal.aborted) {
       showStatus()
@@ -152,19 +153,6 @@ async function realPlaces({ table }: StreamJob) {
   const { warehouse, database, table: name, state } = table
   const output = warehouse && (await realPath(`${warehouse}/${database}/${name}`))
   return { output, state: await realPath(state) }
-}
-
-function statusLine(run: StreamRun): string {
-  const { state, records, rows, commits, quarantined, lag, shards } = run.gauges()
-  const behind = Math.max(0, ...lag.values())
-  return [
-    state,
-    `${count(records)} records`,
-    `${count(rows)} rows in ${count(commits)} commits`,
-    ...(quarantined > 0 ? [`${count(quarantined)} quarantined`] : []),
-    `${count(shards.reading)} shards`,
-    behind === 0 ? 'caught up' : `${(behind / 1000).toFixed(1)} s behind`,
-  ].join(', ')
 }
 
 /** What a person is told of an event; commits are in the status line. */

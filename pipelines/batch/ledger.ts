@@ -30,7 +30,7 @@ export interface Progress {
   readonly todoBytes: number | undefined
   /** Inputs that are done. */
   readonly done: number
-  /** Whether a mark is to be set although nothing is to be read: `--adopt all`. */
+  /** Whether a mark is to be set although nothing is to be read: what `--adopt` said must be known the next time. */
   readonly adopting: boolean
   readonly notes: readonly string[]
   /** Names of the data files that an input's new content takes the place of. */
@@ -127,7 +127,7 @@ export async function planProgress(
     todoFiles: open.length - later,
     todoBytes: later === 0 ? open.bytes : undefined,
     done: total - open.length,
-    adopting: adopted.length > 0,
+    adopting: adopting && open.length === 0,
     notes,
     replaced(input) {
       const entry = job.changed === 'replace' ? entryOf(input) : undefined

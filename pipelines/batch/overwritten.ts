@@ -28,21 +28,31 @@ export interface Overwritten {
   readonly run: string
   readonly inputs: number
   readonly rows: number
+  /** Inputs that commits before it had adopted, and whose mark went too: their rows were in the table before any of them. */
+  readonly adopted: number
 }
 
 /** One request for a job whose mark is the newest. @throws PseudolakeError `storage/*` but for what is gone meanwhile */
 export async function overwrittenCommits(options: OverwrittenOptions): Promise<Overwritten[]> {
   const { storage, ledgers } = options
   const found: (Overwritten & { readonly file: string })[] = []
+  let adopted = 0
   for (let epoch = options.epoch + 1; ; epoch++) {
     const prefix = `${ledgers}/${epochText(epoch)}-`
     const before = found.length
-    for await (const { location, bytes } of storage.list(prefix)) {
+    let fileless: number | undefined
+    for await (const { location } of storage.list(prefix)) {
       const run = /^([^/]+)\.jsonl$/.exec(location.slice(prefix.length))?.[1]
-      const one = run === undefined ? undefined : await looked(options, { location, bytes })
-      if (run !== undefined && one) found.push({ epoch, run, ...one })
+      const one = run === undefined ? undefined : await looked(options, location)
+      if (run === undefined || !one) continue
+      const { file, inputs, rows } = one
+      if (file === undefined) fileless = Math.max(fileless ?? 0, one.adopted)
+      else found.push({ epoch, run, inputs, rows, file, adopted })
     }
-    if (found.length === before) break
+    if (found.length > before) continue
+    // A commit that only adopted inputs has no data file: whether it came to be, the ones after it tell.
+    if (fileless === undefined) break
+    adopted += fileless
   }
   if (found.length === 0) return []
   // Where only the mark was taken out of the table, its rows are there.
@@ -76,27 +86,29 @@ export function epochText(epoch: number): string {
   return String(epoch).padStart(8, '0')
 }
 
-/** Undefined for the ledger of a commit that never was. */
+/** Undefined for the ledger of a commit that never was; without a file for one that added none. */
 async function looked(
   { storage, data, isUnpublished }: OverwrittenOptions,
-  { location }: { readonly location: string; readonly bytes: number },
-): Promise<{ inputs: number; rows: number; file: string } | undefined> {
+  location: string,
+): Promise<{ inputs: number; adopted: number; rows: number; file: string | undefined } | undefined> {
   try {
     const sha256 = createHash('sha256')
       .update(await storage.read(location))
       .digest('hex')
-    let [inputs, rows] = [0, 0]
+    let [inputs, adopted, rows] = [0, 0, 0]
     let file: string | undefined
     for await (const value of readLedgerFile(storage, { location, sha256 })) {
       if (isHeader(value)) continue
       inputs++
+      if (value.adopted) adopted++
       rows += value.rows
       file ??= value.files[0]
     }
+    if (file === undefined) return { inputs, adopted, rows, file }
     // A run that failed, was killed or is at work lists what it finished; one whose commit was acknowledged has struck it off.
-    if (file === undefined || (await isUnpublished(`${data}/${file}`))) return undefined
+    if (await isUnpublished(`${data}/${file}`)) return undefined
     await storage.stat(`${data}/${file}`)
-    return { inputs, rows, file: `${data}/${file}` }
+    return { inputs, adopted, rows, file: `${data}/${file}` }
   } catch (error) {
     if (isPseudolakeError(error, 'storage/not-found', 'table/mark-unreadable')) return undefined
     throw error
@@ -113,6 +125,9 @@ export function overwrittenNote({ epoch, run, inputs, rows }: Overwritten): stri
 export function allOverwritten(commits: readonly Overwritten[], location: string, command: string): PseudolakeError {
   const [first] = commits as readonly [Overwritten]
   const rows = commits.reduce((sum, commit) => sum + commit.rows, 0)
+  const { adopted } = first
+  const again = `To read all inputs present now, and so put its rows in again: ${command} --adopt none`
+  const others = `The job had adopted ${adopted} inputs before, whose rows are there: write their locations into a file, run ${command} --adopt all --inputs-from FILE, then ${command}, which puts the rows of all others in again`
   const which = commits.length === 1 ? `epoch ${first.epoch}` : `epochs ${first.epoch} to ${commits.at(-1)?.epoch}`
   return new PseudolakeError(
     'table/commit-overwritten',
@@ -123,7 +138,8 @@ export function allOverwritten(commits: readonly Overwritten[], location: string
       run: first.run,
       commits: commits.length,
       rows,
-      hint: `What was committed is not in the table any more. To read all inputs present now, and so put its rows in again: ${command} --adopt none`,
+      adopted,
+      hint: `What was committed is not in the table any more. ${adopted > 0 ? others : again}`,
     },
   )
 }

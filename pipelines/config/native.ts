@@ -2,6 +2,7 @@
 import { CSV_ENCODING_NAMES } from '../../lib/csv/dialect.ts'
 import { PURPOSE_PATTERN } from '../../lib/wire/contract.ts'
 import {
+  anyCase,
   boolean,
   duration,
   either,
@@ -51,6 +52,7 @@ const aws = optional(
         kinesis: endpoint(),
         sts: endpoint(),
         lambda: endpoint(),
+        kms: endpoint(),
       }),
     ),
   }),
@@ -217,7 +219,7 @@ export const STREAM = object({
     region: optional(text('a region such as eu-west-1', REGION)),
     endpoint_url: endpoint(),
     start: withDefault(
-      either(oneOf('trim_horizon', 'latest'), object({ at: text('a time such as 2026-01-31T00:00:00Z', MOMENT) })),
+      either(anyCase('trim_horizon', 'latest'), object({ at: text('a time such as 2026-01-31T00:00:00Z', MOMENT) })),
       'trim_horizon',
     ),
     aws,

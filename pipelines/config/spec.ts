@@ -96,6 +96,14 @@ export const oneOf = <const C extends readonly string[]>(...choices: C): Spec<C[
     choices.find((choice) => choice === (typeof value === 'string' ? value.trim() : value)),
   )
 
+/** Of the choices in small letters, spelt in whichever. */
+export const anyCase = <const C extends readonly string[]>(...choices: C): Spec<C[number]> =>
+  leaf(
+    `one of ${choices.join(', ')}`,
+    { type: 'string', enum: [...choices, ...choices.map((choice) => choice.toUpperCase())] },
+    (value) => choices.find((choice) => choice === (typeof value === 'string' ? value.trim().toLowerCase() : value)),
+  )
+
 const UNIT_BYTES: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 }
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 

@@ -115,6 +115,7 @@ const NO_ENDPOINTS = {
   kinesis: undefined,
   sts: undefined,
   lambda: undefined,
+  kms: undefined,
 }
 
 function startOf(start: StreamSettings['input']['start']): Start {

@@ -38,6 +38,30 @@ test('help shows usage, options with their defaults, and examples', async () => 
   expect(stdout).toContain('Examples:')
 })
 
+test('help is found however it is asked for, of a group of commands too', async () => {
+  const one = (await pseudolake(['keys', 'create', '--help'])).stdout
+  expect(one).toMatch(/^.+\n\nUsage: pseudolake keys create /)
+  for (const words of [
+    ['keys', 'create', '-h'],
+    ['help', 'keys', 'create'],
+  ])
+    expect(await pseudolake(words)).toMatchObject({ code: 0, stdout: one, stderr: '' })
+  const all = (await pseudolake(['--help'])).stdout
+  for (const words of [['-h'], ['help'], ['help', '--help']])
+    expect(await pseudolake(words)).toMatchObject({ code: 0, stdout: all })
+  for (const words of [
+    ['keys', '-h'],
+    ['help', 'keys'],
+    ['keys', '--help'],
+  ]) {
+    const { code, stdout } = await pseudolake(words)
+    expect(code).toBe(0)
+    expect(stdout).toContain('keys callers grant')
+    expect(stdout).not.toContain('table show')
+  }
+  expect(await pseudolake(['help', 'kesy'])).toMatchObject({ code: 2, stdout: '' })
+})
+
 test.each([
   [['bacth'], /did you mean batch/],
   [['batch', '--confg', 'x'], /did you mean --config/],

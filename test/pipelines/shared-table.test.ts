@@ -84,6 +84,26 @@ test('the first commit that was overwritten is told by name with the way out, by
   expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
 })
 
+test('where the job had adopted inputs before, they are not read in again with those whose rows are lost', async () => {
+  const { home, glue, catalog } = await place()
+  await input(home, 'a', 1, 3)
+  await foreign(home, catalog)
+  const before = glue.tables.get('db.t')?.Parameters?.metadata_location as string
+  expect(await home.run(JOB, { adopt: 'all' }, { catalog })).toMatchObject({ rows: 0 })
+  await input(home, 'b', 4, 6)
+  await home.run(JOB, {}, { catalog })
+  expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
+  await careless(glue, before)
+  await expect(home.run(JOB, {}, { catalog })).rejects.toMatchObject({
+    code: 'table/commit-overwritten',
+    context: { epoch: 2, commits: 1, rows: 3, adopted: 1, hint: expect.stringContaining('--adopt all --inputs-from') },
+  })
+  // As the hint says.
+  await home.run(JOB, { adopt: 'all', inputsFrom: [join(home.dir, 'in', 'a.parquet')] }, { catalog })
+  await home.run(JOB, {}, { catalog })
+  expect(await rows(catalog)).toEqual([1, 2, 3, 4, 5, 6])
+})
+
 test('a mark that somebody took out of a table that has its rows is no commit that was overwritten', async () => {
   const { home, catalog } = await place()
   await input(home, 'a', 1, 3)

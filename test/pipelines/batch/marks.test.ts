@@ -121,6 +121,21 @@ test('a table that somebody else made needs a word on what its rows are', async 
   expect(await home.query('select count(*) from t')).toEqual([['2000']])
 })
 
+test.each(['all', 'none'] as const)(
+  'what --adopt %s says is known the next time, though there was no input yet',
+  async (adopt) => {
+    const home = await lake()
+    await inputs(home, { 'a.parquet': VEHICLES })
+    await home.run({ columns: VIN })
+    await stripMarks(home)
+    const later = { adopt, modifiedSince: Date.now() + 3_600_000 }
+    expect(await home.run({ columns: VIN }, later)).toMatchObject({ status: 'done', rows: 0, files: 0, commits: 1 })
+    expect(await home.run({ columns: VIN })).toMatchObject({ status: 'done', files: 1 })
+    expect(await home.run({ columns: VIN })).toMatchObject({ status: 'nothing-to-do' })
+    expect(await home.query('select count(*) from t')).toEqual([['2000']])
+  },
+)
+
 test('a table that was rolled back behind its mark is not written to', async () => {
   const home = await lake()
   await inputs(home, { 'a.parquet': VEHICLES })

@@ -34,6 +34,24 @@ const valid = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true
   streamSchema(),
 )
 
+test('where to start is read in whichever letters, and schema and reader agree', () => {
+  const starts = (start: string) => NATIVE.replace('{ at: "2026-01-31T00:00:00Z" }', start)
+  for (const [start, is] of [
+    ['LATEST', 'LATEST'],
+    ['latest', 'LATEST'],
+    ['TRIM_HORIZON', 'TRIM_HORIZON'],
+  ] as const) {
+    expect(streamJob(readStreamConfig(starts(start)), '/').start).toBe(is)
+    expect(valid(parse(starts(start)))).toBe(true)
+  }
+  expect(() => readStreamConfig(starts('earliest'))).toThrow(/trim_horizon, latest/)
+})
+
+test('KMS may have an endpoint of its own, as the other services have', () => {
+  const settings = readStreamConfig(`${NATIVE}aws: { endpoints: { kms: "http://127.0.0.1:4599" } }\n`)
+  expect(settings.aws?.endpoints?.kms).toBe('http://127.0.0.1:4599')
+})
+
 test('the original streaming configuration is read as it is', () => {
   const settings = readStreamConfig(ORIGINAL)
   const job = streamJob(settings, '/')
