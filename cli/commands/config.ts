@@ -2,6 +2,7 @@ import { PseudolakeError } from '../../lib/core/errors.ts'
 import { checkConfig } from '../../pipelines/config/check.ts'
 import { convertConfig } from '../../pipelines/config/convert.ts'
 import { type Explained, explainConfig } from '../../pipelines/config/explain.ts'
+import { loadTree } from '../../pipelines/config/load.ts'
 import { batchSchema, streamSchema } from '../../pipelines/config/schema.ts'
 import type { Arguments, Command, Io } from '../command.ts'
 import { readText } from '../config-file.ts'
@@ -70,6 +71,7 @@ export const configExplain: Command = {
 export const configSchema: Command = {
   name: 'config schema',
   summary: 'Print the JSON Schema of the native configuration, for editors',
+  positionals: [{ name: 'F', required: false, summary: 'A configuration: the schema is of its kind, batch or stream' }],
   options: { stream: { type: 'boolean', summary: 'That of a stream, in the place of a batch run’s' } },
   examples: [
     [
@@ -78,8 +80,10 @@ export const configSchema: Command = {
     ],
     ['pseudolake config schema --stream > pseudolake.stream.schema.json', 'the same for streams'],
   ],
-  async run(args) {
-    const schema = args.flag('stream') ? streamSchema() : batchSchema()
+  async run(args, io) {
+    const isStream =
+      args.flag('stream') || (args.positionals.length > 0 && loadTree((await read(args, io)).source).kind === 'stream')
+    const schema = isStream ? streamSchema() : batchSchema()
     return { exit: 0, json: schema, text: JSON.stringify(schema, null, 2) }
   },
 }
