@@ -122,7 +122,7 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
       ...(rowGroup && { rowGroup }),
     })
     await timings
-      .time('gate', () => gate.file(looked))
+      .time('gate', () => gate.file({ ...looked, stored: writer.stored }))
       .catch(async (error: unknown) => {
         await storage.delete(output)
         throw error

@@ -312,10 +312,16 @@ export function digestOf(parts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }
 
-/** A writer that knows the CRC-32 of what it was given, and the version of what came of it. */
-export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly finished: Omit<FinishedFile, 'file'> } {
+export interface ChecksummedWriter extends ObjectWriter {
+  readonly finished: Omit<FinishedFile, 'file'>
+  /** When it was closed. */
+  readonly stored: StoredObject | undefined
+}
+
+/** A writer that knows the CRC-32 of what it was given, and what came of it. */
+export function checksummed(writer: ObjectWriter): ChecksummedWriter {
   let crc: number | undefined = 0
-  let version: Version | undefined
+  let stored: StoredObject | undefined
   async function copy(of: ObjectCopying, source: StoredObject, start: number, end: number): Promise<boolean> {
     const copied = await of.copy(source, start, end)
     // The bytes have not been here.
@@ -327,7 +333,10 @@ export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly fin
       return writer.bytes
     },
     get finished() {
-      return { ...(crc !== undefined && { crc32: crc }), ...(version !== undefined && { version }) }
+      return { ...(crc !== undefined && { crc32: crc }), ...(stored && { version: stored.version }) }
+    },
+    get stored() {
+      return stored
     },
     async write(bytes) {
       if (crc !== undefined) crc = crc32(bytes, crc)
@@ -338,8 +347,7 @@ export function checksummed(writer: ObjectWriter): ObjectWriter & { readonly fin
       return copying && { ...copying, copy: copy.bind(undefined, copying) }
     },
     async close() {
-      const stored = await writer.close()
-      version = stored.version
+      stored = await writer.close()
       return stored
     },
     abort: () => writer.abort(),

@@ -10,6 +10,7 @@ import type { ColumnChunk, WrittenRowGroup } from '../../../lib/parquet/footer.t
 import type { Known } from '../../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
+import { corrupt } from '../../../lib/parquet/place.ts'
 import type { PlannedChunk, PlannedRowGroup, RewritePlan } from '../../../lib/parquet/plan.ts'
 import { type ByteRange, type CopiedSample, Provenance } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
@@ -54,6 +55,8 @@ export interface GateFile {
   readonly plan: RewritePlan
   /** Location of what was written. */
   readonly output: string
+  /** What the storage said of it when it was closed. @default asked for again */
+  readonly stored?: StoredObject | undefined
   /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
   readonly provenance?: Provenance
   /** Some of its chunks were looked at while it was written (`handed`, `rowGroup`). */
@@ -164,10 +167,19 @@ export class Gate {
   async file(work: GateFile): Promise<void> {
     const { storage } = this.#options
     if (work.handed) await this.#lookHanded(work, work.handed)
-    const object = await storage.stat(work.output)
-    const small = object.bytes <= SMALL_BYTES && storage.reads?.(work.output) !== undefined
-    const bytes = small && (await storage.read(work.output, { start: 0, end: object.bytes, ifMatch: object.version }))
-    const look = () => this.#whole(work.output, () => this.#file(work, object))
+    const { stored } = work
+    const late = storage.reads?.(work.output) !== undefined
+    // Read whole, so that how long it is need not be asked for before.
+    const isKnown = late && stored !== undefined && stored.version !== '' && stored.bytes <= SMALL_BYTES
+    const object = isKnown ? stored : await storage.stat(work.output)
+    const small = late && object.bytes <= SMALL_BYTES
+    const bytes = small && (await storage.read(work.output, { ifMatch: object.version }))
+    const look = () =>
+      this.#whole(work.output, async () => {
+        if (bytes && bytes.length !== object.bytes)
+          throw corrupt({ location: work.output }, `has ${bytes.length} bytes, and ${object.bytes} were written`)
+        await this.#file(work, object)
+      })
     await (bytes ? this.#readBack.while([{ object, bytes }], look) : look())
     this.#requirePassed()
   }
