@@ -67,6 +67,31 @@ test('a value above the limit is refused, in runs and in packed groups', () => {
   expect(throughWasm(run, 4, 20, 8)).toBeUndefined()
 })
 
+test('where no value is wanted by itself, all are looked at all the same: the largest, those at the limit, zeros', () => {
+  const wide = fc.array(fc.tuple(fc.nat({ max: 2 ** 31 - 1 }), fc.integer({ min: 1, max: 40 })), {
+    minLength: 1,
+    maxLength: 60,
+  })
+  fc.assert(
+    fc.property(wide, fc.integer({ min: 1, max: 31 }), (parts, width) => {
+      const values = parts.flatMap(([value, n]) => Array.from({ length: n }, () => value % 2 ** width))
+      const engine = sharedEngine()
+      const { places } = engine
+      engine.words().set(values, places.slots >> 2)
+      const length = engine.encode(places.slots, values.length, width, places.in)
+      engine.bytes().fill(0xff, places.in + length, places.in + length + 64)
+      const look = (limit: number) => !!engine.hybrid(places.in, length, width, values.length, limit, 0, true)
+      const largest = values.reduce((a, b) => Math.max(a, b))
+      expect(look(largest)).toBe(true)
+      expect(!!engine.wasTight()).toBe(true)
+      expect(engine.equalToLimit()).toBe(values.filter((value) => value === largest).length)
+      expect(engine.zeros()).toBe(values.filter((value) => value === 0).length)
+      if (largest > 0) expect(look(largest - 1)).toBe(false)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
 const LEAF = { physical: 'BYTE_ARRAY', maxRepetitionLevel: 0, maxDefinitionLevel: 1 } as LeafNode
 
 function page(levels: number[], positions: number[], entries: number, behind: number[] = [], padding?: number): Page {
