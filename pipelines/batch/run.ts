@@ -493,7 +493,8 @@ class BatchRun {
 }
 
 function takenOver(files: number): string {
-  return `${files} ${files === 1 ? 'file' : 'files'} that an earlier run had finished and not published were taken over`
+  const [noun, verb] = files === 1 ? ['file', 'was'] : ['files', 'were']
+  return `${files} ${noun} that an earlier run had finished and not published ${verb} taken over`
 }
 
 function nameOf(path: string): string {

@@ -17,6 +17,8 @@ import type { InputFile } from './inputs.ts'
 
 const VERSION = 2
 const READ_BYTES = 4 << 20
+/** Of a file with a checksum. In one that pages are mostly copied to, a checksum would be a tenth of the work. */
+const CHECKED_BYTES = 8 << 20
 /** Ending of the sign that a run has begun. */
 const BEGUN = '.begun'
 
@@ -29,7 +31,7 @@ export interface Finished {
 
 export interface FinishedFile {
   readonly file: WrittenFile
-  /** Of its bytes; missing where the storage copied some of them by itself. */
+  /** Of its bytes; missing where there are many, or the storage copied some of them by itself. */
   readonly crc32?: number
   /** Of the object. */
   readonly version?: Version
@@ -265,7 +267,7 @@ export class Unpublished {
     return true
   }
 
-  /** What the same write made need not be read again; what was moved is, to the byte. */
+  /** What the same write made need not be read again; what was moved is, to the byte, or made anew where it has no checksum. */
   async #isWhole({ file, crc32: checksum, version: written }: FinishedFile): Promise<boolean> {
     const { location, bytes } = file
     try {
@@ -318,7 +320,7 @@ export interface ChecksummedWriter extends ObjectWriter {
   readonly stored: StoredObject | undefined
 }
 
-/** A writer that knows the CRC-32 of what it was given, and what came of it. */
+/** A writer that knows what came of what it was given, and its CRC-32 where that is `CHECKED_BYTES` at most. */
 export function checksummed(writer: ObjectWriter): ChecksummedWriter {
   let crc: number | undefined = 0
   let stored: StoredObject | undefined
@@ -339,6 +341,7 @@ export function checksummed(writer: ObjectWriter): ChecksummedWriter {
       return stored
     },
     async write(bytes) {
+      if (writer.bytes + bytes.length > CHECKED_BYTES) crc = undefined
       if (crc !== undefined) crc = crc32(bytes, crc)
       await writer.write(bytes)
     },

@@ -85,6 +85,19 @@ test('files that a stopped run had finished are taken over to the byte, the rest
   expect(tree(join(home.dir, 'warehouse', '_pseudolake', 'unpublished'))).toEqual([])
 })
 
+test('a finished file that was moved is known by its bytes, a large one is made anew', async () => {
+  const home = await lake()
+  const rows = (n: number) => `select 'VIN' || (i % 40) as vin, md5(i::varchar) as n from range(${n}) r(i)`
+  await inputs(home, { '0.parquet': rows(1000), '2.parquet': rows(1000) })
+  await home.sql(`copy (${rows(300_000)}) to '${join(home.dir, 'in', '1.parquet')}' (format parquet)`)
+  await stoppedAfter(home, 2)
+  for (const name of tree(join(home.table, 'data'))) utimesSync(join(home.table, 'data', name), new Date(), new Date())
+  const report = await home.run({ columns: VIN })
+  expect(report).toMatchObject({ rows: 302_000, files: 3 })
+  expect(report.notes).toEqual(['1 file that an earlier run had finished and not published was taken over'])
+  expect(tree(join(home.table, 'data'))).toHaveLength(3)
+})
+
 test.each([
   ['another configuration', async () => ({ set: ['columns.vin.normalize=[upper]'] })],
   ['another key', async () => ({ set: [`service.embedded.keyring=${(await lake()).keyring}`] })],
