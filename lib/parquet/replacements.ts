@@ -24,6 +24,8 @@ export class Replacements {
   readonly #options: CommonOptions
   readonly #tables: Tables
   readonly #known = new Map<string, Replacement>()
+  /** Of columns that were asked for before. */
+  readonly #ofColumn = new WeakMap<OutputColumn, Replacement>()
 
   constructor(options: ReplacementsOptions) {
     this.#options = options
@@ -41,7 +43,13 @@ export class Replacements {
     return this.#known.size > this.#tables.most
   }
 
-  of({ source, nullable = false, emptyIsNull = false }: OutputColumn & { source: LeafNode }): Replacement {
+  of(column: OutputColumn & { source: LeafNode }): Replacement {
+    const found = this.#ofColumn.get(column) ?? this.#find(column)
+    this.#ofColumn.set(column, found)
+    return found
+  }
+
+  #find({ source, nullable = false, emptyIsNull = false }: OutputColumn & { source: LeafNode }): Replacement {
     const { groupOf, fullRequest } = this.#options
     const { replace } = this
     const { physical, typeLength, logical, path } = source

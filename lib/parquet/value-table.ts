@@ -190,6 +190,12 @@ export class ValueTable {
     words[entry + LENGTH_WORD] = length
   }
 
+  /** Memory for a page as it is stored, for `hold`; valid until anything else is asked of the table. Undefined where it is too much. */
+  pageRoom(bytes: number): Uint8Array | undefined {
+    const { places, room, bytes: memory } = this.#engine
+    return bytes > room.in ? undefined : memory().subarray(places.in, places.in + bytes)
+  }
+
   /**
    * Puts a page of what stands in the places of values where `unlike` looks for it; it stays there until something is written out of the table.
    * @param bytes of the page, uncompressed
@@ -201,7 +207,8 @@ export class ValueTable {
     if (bytes > room.out) return false
     if (codec === 'snappy') {
       if (body.length > room.in) return false
-      memory().set(body, places.in)
+      const isThere = body.buffer === memory().buffer && body.byteOffset === places.in
+      if (!isThere) memory().set(body, places.in)
       if (!uncompress(places.in, body.length, places.out, bytes)) return false
     } else {
       const page = decompressed(codec, body, bytes)

@@ -27,11 +27,16 @@ export function localStorage(): Storage {
     async read(location, options = {}) {
       return guarded(location, async () => {
         const path = pathOf(location)
-        const object = described(location, statSync(path, { bigint: true }))
-        if (options.ifMatch !== undefined && options.ifMatch !== object.version) throw changed(location)
-        return opened.use(path, object.version, async (file) => {
-          if (described(location, fstatSync(file, { bigint: true })).version !== object.version) throw changed(location)
-          return readRange(file, object.bytes, options)
+        const { ifMatch } = options
+        // A file that is open is looked at by its handle alone.
+        const version = ifMatch !== undefined && opened.has(path, ifMatch) ? ifMatch : versionOf(location, path)
+        if (ifMatch !== undefined && ifMatch !== version) throw changed(location)
+        return opened.use(path, version, async (file) => {
+          const found = fstatSync(file, { bigint: true })
+          // Its name may be another's by now, or nobody's.
+          if (found.nlink === 0n) versionOf(location, path)
+          if (found.nlink === 0n || described(location, found).version !== version) throw changed(location)
+          return readRange(file, Number(found.size), options)
         })
       })
     },
@@ -162,6 +167,10 @@ function readInto(file: number, bytes: Uint8Array, at: number, position: number)
   return new Promise((resolve, reject) => {
     read(file, bytes, at, bytes.length - at, position, (error, count) => (error ? reject(error) : resolve(count)))
   })
+}
+
+function versionOf(location: string, path: string): Version {
+  return described(location, statSync(path, { bigint: true })).version
 }
 
 function changed(location: string): PseudolakeError {

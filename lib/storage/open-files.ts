@@ -16,9 +16,13 @@ export class OpenFiles {
   /** The one that was used last is the last. */
   readonly #files = new Map<string, OpenFile>()
 
+  has(path: string, version: string): boolean {
+    return this.#files.has(keyOf(path, version))
+  }
+
   /** @throws what the system says when the file is opened, and what `work` throws */
   async use<R>(path: string, version: string, work: (file: number) => Promise<R>): Promise<R> {
-    const key = `${version}\0${path}`
+    const key = keyOf(path, version)
     const found = this.#files.get(key) ?? { file: openSync(path, 'r'), users: 0 }
     this.#files.delete(key)
     this.#files.set(key, found)
@@ -47,4 +51,8 @@ export class OpenFiles {
     if (!this.#files.delete(key)) return
     closeSync(file)
   }
+}
+
+function keyOf(path: string, version: string): string {
+  return `${version}\0${path}`
 }

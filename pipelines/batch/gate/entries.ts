@@ -11,6 +11,7 @@ import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import { canonicalTexts } from '../../../lib/parquet/text.ts'
 import { emptyHashes, hashByteArrays, type ValueHashes } from '../../../lib/parquet/value-hashes.ts'
 import { pseudonymFormAt } from '../../../lib/wire/forms.ts'
+import { headMemory } from './body-reader.ts'
 
 export const KIND = { VALUE: 0, EMPTY: 1, NULL: 2 } as const
 
@@ -86,6 +87,7 @@ export function hasCharacters(bytes: Uint8Array, from: number, to: number): bool
 export class Scratch {
   bytes = new Uint8Array(0)
   readonly window = new Window()
+  readonly heads = headMemory()
   #entries = emptyEntries(0, this.bytes)
 
   /** What was there before is gone. */

@@ -365,6 +365,7 @@ export class Gate {
     const constant = source ? undefined : this.#constant(work.constants.get(key) ?? null, reading)
     const found = await readBack({
       storage,
+      atOnce: !this.#options.storage.reads?.(location),
       signal,
       seed,
       scratch: this.#scratch,

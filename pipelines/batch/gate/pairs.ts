@@ -20,13 +20,25 @@ export class Pairs {
   #looked = 0
   #unknown = 0
 
+  /** Memory for a page as it is stored, if `hold` would take it; until then nothing else may be asked for. */
+  room(bytes: number): Uint8Array | undefined {
+    const table = this.#table
+    if (!table || this.#isTiring) return undefined
+    if (table.bytes > MOST_BYTES) table.clear()
+    return table.pageRoom(bytes)
+  }
+
+  /** Where nearly every pair is new, remembering them is work for nothing. */
+  get #isTiring(): boolean {
+    return this.#looked > TRIED && this.#unknown * 2 > this.#looked
+  }
+
   /**
    * Takes an output's dictionary, as its page is stored: it is uncompressed where it is compared.
    * @returns false where it has to go the long way
    */
   hold({ header, body }: Page<DictionaryHeader>, codec: Codec): boolean {
-    // Where nearly every pair is new, remembering them is work for nothing.
-    if (this.#looked > TRIED && this.#unknown * 2 > this.#looked) return false
+    if (this.#isTiring) return false
     const { values, uncompressedBytes } = header
     const isLarge = values > ROOM.count || uncompressedBytes > ROOM.out || body.length > ROOM.in
     if (!this.#table || (isLarge && !this.#isLarge)) {

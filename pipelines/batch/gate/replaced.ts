@@ -11,9 +11,11 @@ import {
   type PageHeader,
   readPages,
 } from '../../../lib/parquet/page.ts'
-import { rangeReader, type Window } from '../../../lib/parquet/ranges.ts'
+import type { Place } from '../../../lib/parquet/place.ts'
+import { type RangeReader, rangeReader, type Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
+import { bodyReader } from './body-reader.ts'
 import { type Cursor, compareCells, compareDictionaries, type Judge, type Levels } from './compare.ts'
 import {
   byteDictionary,
@@ -39,6 +41,8 @@ export interface ChunkSide {
 
 export interface ReplacedChunk {
   readonly storage: Storage
+  /** The output is where answers are not late: what is wanted of it is read piece by piece. */
+  readonly atOnce: boolean
   /** Missing for a constant. */
   readonly input: ChunkSide | undefined
   /** For a constant: its one value, or nothing where it is null. */
@@ -91,7 +95,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   // Of a page that was copied only the header is looked at.
   const wanted = (header: PageHeader, from: number) =>
     header.type === PAGE.DICTIONARY || !source || work.copiedFrom(from) === undefined
-  for await (const page of pagesOf(work.storage, output, work.signal, work.scratch.output.window, wanted)) {
+  for await (const page of readPages(outputReader(work), chunk, placeOf(output), { signal: work.signal, wanted })) {
     pages++
     const problem = checkPageHeader(page.fields)
     if (problem !== undefined) headers.push(problem)
@@ -202,19 +206,31 @@ function guardedRange<R>(work: () => R): R | undefined {
   }
 }
 
-function pagesOf(
-  storage: Storage,
-  { file, leaf, rowGroup, chunk }: ChunkSide,
-  signal: AbortSignal,
-  memory: Window,
-  wanted?: (header: PageHeader, from: number) => boolean,
-) {
-  // Bodies that are not wanted are not fetched: headers are, one by one.
-  const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
-  const needed = [chunk.start, wanted ? first : chunk.end] as const
-  const source = rangeReader(storage, file.object, [needed], signal, memory)
-  const place = { location: file.object.location, column: leaf.path, rowGroup }
-  return readPages(source, chunk, place, { signal, ...(wanted && { wanted }) })
+/** Bodies that are not wanted are not fetched: headers are, one by one. */
+function outputReader({ storage, output, signal, scratch, pairs, atOnce }: ReplacedChunk): RangeReader {
+  const { file, chunk } = output
+  const { object } = file
+  if (!atOnce || storage.inMemory?.(object)) {
+    const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
+    return rangeReader(storage, object, [[chunk.start, first]], signal, scratch.output.window)
+  }
+  // A dictionary comes first.
+  let table = pairs?.table
+  return bodyReader(storage, object, chunk.end, scratch.output.heads, (bytes) => {
+    const room = table?.room(bytes) ?? scratch.output.window.room(bytes)
+    table = undefined
+    return room
+  })
+}
+
+function placeOf({ file, leaf, rowGroup }: ChunkSide): Place {
+  return { location: file.object.location, column: leaf.path, rowGroup }
+}
+
+function pagesOf(storage: Storage, side: ChunkSide, signal: AbortSignal, memory: Window) {
+  const { file, chunk } = side
+  const source = rangeReader(storage, file.object, [[chunk.start, chunk.end]], signal, memory)
+  return readPages(source, chunk, placeOf(side), { signal })
 }
 
 /** The cells of an input chunk. Its data pages are fetched only where the output's are not copies of them. */
