@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, type TestContext, test } from 'vitest'
 import { HOME, VERSITYGW } from './interop-home.ts'
@@ -112,10 +113,11 @@ export interface SparkOptions {
 
 /**
  * As `pyiceberg`, with a Spark session `spark` (2 cores, 1 GB, UTC, Iceberg's SQL extensions) and `rows(sql)` for its answer as
- * a list of lists. Starting it is the dear part: let one call check much.
+ * a list of lists. Starting it is the dear part, and so is the first of everything in it: the scripts of a test file share one engine, each with
+ * a session and catalogs of its own, one after the other. It ends with the file, or with a script that takes too long.
  */
 export function spark<T>(script: string, args: unknown, options: SparkOptions = {}): Promise<T> {
-  const settings: Record<string, string> = {
+  const engine: Record<string, string> = {
     'spark.jars': options.settings ? `${ICEBERG_JAR},${AWS_JAR}` : ICEBERG_JAR,
     'spark.ui.enabled': 'false',
     'spark.driver.memory': '1g',
@@ -126,6 +128,7 @@ export function spark<T>(script: string, args: unknown, options: SparkOptions = 
     'spark.driver.extraJavaOptions': '-Duser.timezone=UTC',
     'spark.sql.extensions': 'org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions',
   }
+  const settings: Record<string, string> = {}
   for (const [name, warehouse] of Object.entries(options.catalogs ?? {})) {
     settings[`spark.sql.catalog.${name}`] = 'org.apache.iceberg.spark.SparkCatalog'
     settings[`spark.sql.catalog.${name}.type`] = 'hadoop'
@@ -133,9 +136,16 @@ export function spark<T>(script: string, args: unknown, options: SparkOptions = 
     // Else a table that another engine changed is answered from memory for 30 seconds.
     settings[`spark.sql.catalog.${name}.cache-enabled`] = 'false'
   }
-  Object.assign(settings, options.settings)
-  return python(`${SPARK_PRELUDE}\n${script}`, { args, settings }, options.timeoutMs ?? 110_000, options.env)
+  // What is not of SQL an engine takes at its start only.
+  for (const [name, value] of Object.entries(options.settings ?? {}))
+    (name.startsWith('spark.sql.') ? settings : engine)[name] = value
+  const key = JSON.stringify([engine, options.env])
+  const shared = engines.get(key) ?? new SparkEngine(engine, options.env ?? {}, () => engines.delete(key))
+  engines.set(key, shared)
+  return shared.run(script, { args, settings }, options.timeoutMs ?? 110_000)
 }
+
+const engines = new Map<string, SparkEngine>()
 
 /**
  * Runs SQL in an in-memory DuckDB of this process that has the iceberg extension; nothing is fetched.
@@ -160,26 +170,45 @@ export async function duckdbIceberg(sql: string, before: readonly string[] = [])
   }
 }
 
-const SPARK_PRELUDE = `
-from pyspark.sql import SparkSession
-_builder = SparkSession.builder.master('local[2]').appName('pseudolake-test')
-for _key, _value in job['settings'].items(): _builder = _builder.config(_key, _value)
-spark = _builder.config('spark.sql.warehouse.dir', os.path.join(os.getcwd(), 'spark-warehouse')).getOrCreate()
-spark.sparkContext.setLogLevel('ERROR')
-atexit.register(spark.stop)
-def rows(sql): return [list(row) for row in spark.sql(sql).collect()]
-`
-
 /** The answer goes over a descriptor of its own, because Spark and its JVM write to stdout what they like. */
-const RUNNER = `
-import atexit, datetime, decimal, json, linecache, os, sys, uuid
-job = json.load(sys.stdin)
-linecache.cache['<script>'] = (len(job['script']), None, job['script'].splitlines(True), '<script>')
+const ANSWER = `
+import atexit, datetime, decimal, json, linecache, os, sys, traceback, uuid
 def _plain(value):
     if isinstance(value, (decimal.Decimal, uuid.UUID)): return str(value)
     if isinstance(value, (datetime.date, datetime.time)): return value.isoformat()
     if isinstance(value, (bytes, bytearray)): return value.hex()
     raise TypeError('no JSON for ' + type(value).__name__)
+def _known(job): linecache.cache['<script>'] = (len(job['script']), None, job['script'].splitlines(True), '<script>')
+`
+
+/** A line of JSON for each script and for each answer. */
+const SPARK_RUNNER = `${ANSWER}
+from pyspark.sql import SparkSession
+_builder = SparkSession.builder.master('local[2]').appName('pseudolake-test')
+for _key, _value in json.loads(sys.stdin.readline()).items(): _builder = _builder.config(_key, _value)
+_first = _builder.config('spark.sql.warehouse.dir', os.path.join(os.getcwd(), 'spark-warehouse')).getOrCreate()
+_first.sparkContext.setLogLevel('ERROR')
+_out = os.fdopen(3, 'w')
+for _line in sys.stdin:
+    job = json.loads(_line)
+    _known(job)
+    try:
+        spark = _first.newSession()
+        for _key, _value in job['settings'].items(): spark.conf.set(_key, _value)
+        spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
+        _scope = {'__name__': '__main__', 'args': job['args'], 'os': os, 'spark': spark}
+        exec('def rows(sql): return [list(row) for row in spark.sql(sql).collect()]', _scope)
+        exec(compile(job['script'], '<script>', 'exec'), _scope)
+        _answer = json.dumps({'result': _scope.get('result')}, default=_plain)
+    except BaseException:
+        _answer = json.dumps({'error': traceback.format_exc()[-6000:]})
+    _out.write(_answer + chr(10))
+    _out.flush()
+`
+
+const RUNNER = `${ANSWER}
+job = json.load(sys.stdin)
+_known(job)
 _scope = {'__name__': '__main__', 'args': job['args'], 'job': job, 'os': os, 'atexit': atexit}
 exec(compile(job['script'], '<script>', 'exec'), _scope)
 with os.fdopen(3, 'w') as out: json.dump(_scope.get('result'), out, default=_plain)
@@ -192,29 +221,54 @@ const killAll = () => {
 afterAll(killAll)
 process.once('exit', killAll)
 
-async function python<T>(
-  script: string,
-  job: object,
-  timeoutMs: number,
-  env: Readonly<Record<string, string>> = {},
-): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'pseudolake-interop-'))
-  const environment = {
-    ...process.env,
-    ...env,
-    TZ: 'UTC',
-    SPARK_LOCAL_IP: '127.0.0.1',
-    PYSPARK_PYTHON: PYTHON,
-    PYTHONUTF8: '1',
+/** Spark in a process of its own, for one script after the other. */
+class SparkEngine {
+  readonly #child: ChildProcess
+  readonly #folder = mkdtempSync(join(tmpdir(), 'pseudolake-interop-'))
+  readonly #answers: AsyncIterator<string>
+  #errors = ''
+  #turn: Promise<unknown> = Promise.resolve()
+
+  /** @param onEnd it takes no more scripts */
+  constructor(settings: object, env: Readonly<Record<string, string>>, onEnd: () => void) {
+    this.#child = startPython(SPARK_RUNNER, this.#folder, env)
+    this.#child.once('close', () => {
+      onEnd()
+      running.delete(this.#child)
+      rmSync(this.#folder, { recursive: true, force: true })
+    })
+    this.#child.on('error', (error) => (this.#errors += error.message))
+    this.#child.stdout?.resume()
+    this.#child.stderr?.on('data', (chunk: Buffer) => (this.#errors = `${this.#errors}${chunk}`.slice(-6000)))
+    this.#child.stdin?.on('error', () => undefined)
+    this.#child.stdin?.write(`${JSON.stringify(settings)}\n`)
+    this.#answers = createInterface({ input: this.#child.stdio[3] as NodeJS.ReadableStream })[Symbol.asyncIterator]()
   }
-  // A group of its own: Spark's JVM is a child of the child.
-  const child = spawn(PYTHON, ['-c', RUNNER], {
-    cwd: folder,
-    detached: true,
-    env: environment,
-    stdio: Array(4).fill('pipe'),
-  })
-  running.add(child)
+
+  run<T>(script: string, job: object, timeoutMs: number): Promise<T> {
+    const done = this.#turn.then(() => this.#next<T>(script, job, timeoutMs))
+    this.#turn = done.catch(() => undefined)
+    return done
+  }
+
+  async #next<T>(script: string, job: object, timeoutMs: number): Promise<T> {
+    const late = setTimeout(() => kill(this.#child), timeoutMs)
+    try {
+      this.#child.stdin?.write(`${JSON.stringify({ script, ...job })}\n`)
+      const { value, done } = await this.#answers.next()
+      if (done) throw new Error(`Spark ended (limit ${timeoutMs} ms):\n${this.#errors}`)
+      const answer = JSON.parse(value) as { result: T; error?: string }
+      if (answer.error !== undefined) throw new Error(`the script failed:\n${answer.error}`)
+      return answer.result
+    } finally {
+      clearTimeout(late)
+    }
+  }
+}
+
+async function python<T>(script: string, job: object, timeoutMs: number): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'pseudolake-interop-'))
+  const child = startPython(RUNNER, folder)
   const late = setTimeout(() => kill(child), timeoutMs)
   try {
     child.stdin?.on('error', () => undefined).end(JSON.stringify({ script, ...job }))
@@ -236,6 +290,26 @@ async function python<T>(
     running.delete(child)
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+function startPython(runner: string, folder: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
+  const environment = {
+    ...process.env,
+    ...env,
+    TZ: 'UTC',
+    SPARK_LOCAL_IP: '127.0.0.1',
+    PYSPARK_PYTHON: PYTHON,
+    PYTHONUTF8: '1',
+  }
+  // A group of its own: Spark's JVM is a child of the child.
+  const child = spawn(PYTHON, ['-c', runner], {
+    cwd: folder,
+    detached: true,
+    env: environment,
+    stdio: Array(4).fill('pipe'),
+  })
+  running.add(child)
+  return child
 }
 
 function kill(child: ChildProcess): void {
