@@ -47,7 +47,7 @@ export interface Progress {
 /**
  * Keeps what is to be done in memory, and of what is done as much as LedgerIndex does.
  * @param inputs in any order
- * @throws PseudolakeError `table/mark-unreadable`, `table/no-mark`, `input/changed`, and what reading `inputs` throws
+ * @throws PseudolakeError `table/mark-unreadable`, `table/no-mark`, `input/changed`, `options/invalid`, and what reading `inputs` throws
  */
 export async function planProgress(
   job: BatchJob,
@@ -58,6 +58,8 @@ export async function planProgress(
   { command, uuid }: { readonly command: string; readonly uuid: () => string },
 ): Promise<Progress> {
   const property = markProperty(job.name)
+  // To read them all would be what the caller said not to do.
+  if (adopt === 'all' && metadata === undefined) throw nothingToAdopt(job)
   const known = await remembered(metadata, job.name, { storage, uuid, adopt, command })
   const { mark: first, index, salt } = known
   const text = metadata?.properties[property]
@@ -218,6 +220,17 @@ function needsAdoption({ properties, snapshots, 'current-snapshot-id': current }
   if (Object.keys(properties).some((name) => name.startsWith(markProperty('')))) return false
   const summary = snapshots.find((snapshot) => snapshot['snapshot-id'] === current)?.summary
   return summary !== undefined && summary['total-records'] !== '0'
+}
+
+function nothingToAdopt({ plain, database, table }: BatchJob): PseudolakeError {
+  const what = plain === undefined ? `there is no table ${database}.${table}` : `${plain} has no marks of a job`
+  return new PseudolakeError('options/invalid', `--adopt all: ${what}, so no input can be said to be done`, {
+    option: 'adopt',
+    hint:
+      plain === undefined
+        ? 'Check output.table and output.warehouse; to make the table and read all inputs, run without --adopt.'
+        : 'Of plain files nobody can tell which inputs are in them: move inputs that are done out of input.path, then run without --adopt, which reads all that are there and notes them.',
+  })
 }
 
 function changedHint(command: string): string {

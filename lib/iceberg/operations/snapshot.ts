@@ -5,13 +5,13 @@ import type { DataFile } from '../data-file.ts'
 import { storageLocation } from '../locations.ts'
 import { type ManifestFile, writeManifestList } from '../manifest-list.ts'
 import type { TableMetadata } from '../metadata.ts'
-import { currentSchema, currentSnapshot, defaultSpec, type Snapshot, snapshotById } from '../metadata.ts'
+import { currentSchema, currentSnapshot, type Snapshot, snapshotById } from '../metadata.ts'
 import { type PreparedManifests, prepareManifests } from '../prepare.ts'
 import { manifestsOf } from '../scan.ts'
 import { newSnapshotId, type Operation, summaryOf } from '../snapshot.ts'
 import type { Schema } from '../types.ts'
 import { createUpdates, snapshotUpdates, type TableUpdate } from '../updates.ts'
-import { requireFields, requireRunId, requireWritable, upgradeUpdates } from './writable.ts'
+import { requireFields, requireRunId, requireWritable, specToWrite, upgradeUpdates } from './writable.ts'
 
 /** What append and overwrite have in common: one snapshot, and what changes with it, in one commit. */
 
@@ -139,7 +139,7 @@ export async function commitSnapshot(
       storage,
       {
         schema: metadata && !grows ? currentSchema(metadata) : schema,
-        spec: metadata ? defaultSpec(metadata) : { 'spec-id': 0, fields: [] },
+        spec: (metadata && specToWrite(metadata)) ?? { 'spec-id': 0, fields: [] },
         files,
         snapshotId,
         ...(dataSequence !== undefined && { dataSequence }),

@@ -1,5 +1,5 @@
 import { PseudolakeError } from '../../core/errors.ts'
-import { currentSchema, defaultSpec, type TableMetadata } from '../metadata.ts'
+import { currentSchema, defaultSpec, type PartitionSpec, type TableMetadata } from '../metadata.ts'
 import { type SchemaDifference, schemaChanged } from '../parquet-schema.ts'
 import { childrenOf, fieldsById } from '../schema.ts'
 import { readableAs, type Schema, typeText } from '../types.ts'
@@ -14,6 +14,16 @@ export function requireWritable(metadata: TableMetadata): void {
   if (metadata['format-version'] === 3) throw unsupported('tables of format version 3 are read, not written')
   if (defaultSpec(metadata).fields.some((field) => field.transform !== 'void'))
     throw unsupported('the table is partitioned')
+  if (!specToWrite(metadata)) throw unsupported('the table was partitioned: its files would need null partitions')
+}
+
+/**
+ * The spec of files that we add. One whose fields were all dropped partitions nothing, and yet its files have a null for each field: where the
+ * table has a spec without fields, files are of that one. Undefined for a table that `requireWritable` refuses.
+ */
+export function specToWrite(metadata: TableMetadata): PartitionSpec | undefined {
+  const chosen = defaultSpec(metadata)
+  return chosen.fields.length === 0 ? chosen : metadata['partition-specs'].find(({ fields }) => fields.length === 0)
 }
 
 /** The updates that bring an older table to format version 2; none for one that is there. */

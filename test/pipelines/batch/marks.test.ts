@@ -121,6 +121,21 @@ test('a table that somebody else made needs a word on what its rows are', async 
   expect(await home.query('select count(*) from t')).toEqual([['2000']])
 })
 
+test.each([false, true])(
+  'what is not there cannot be adopted, and nothing is read instead (plain files: %s)',
+  async (plain) => {
+    const home = await lake()
+    await inputs(home, { 'a.parquet': VEHICLES })
+    await expect(home.run({ columns: VIN, plain }, { adopt: 'all' })).rejects.toMatchObject({
+      code: 'options/invalid',
+      context: { outcome: 'nothing-published', hint: expect.stringContaining('without --adopt') },
+    })
+    expect(await home.run({ columns: VIN, plain }, { adopt: 'none' })).toMatchObject({ status: 'done', rows: 1000 })
+    // There is a mark now: the word is about nothing.
+    expect(await home.run({ columns: VIN, plain }, { adopt: 'all' })).toMatchObject({ status: 'nothing-to-do' })
+  },
+)
+
 test.each(['all', 'none'] as const)(
   'what --adopt %s says is known the next time, though there was no input yet',
   async (adopt) => {
