@@ -338,6 +338,25 @@ describe('beside others', () => {
     expect(sorted(await idsOf(catalog))).toEqual([1, 2, 4, 5, 6, 7, 8, 9])
   })
 
+  test('deletes of a branch that becomes the main one meanwhile hold for the new file', async () => {
+    const { catalog, compact } = await tableOf(SIX)
+    const main = currentSnapshot((await catalog.load(TABLE)).metadata)?.['snapshot-id'] as bigint
+    await commitDeletes(catalog, TABLE, [await equalityDeletes(catalog, `${FOLDER}/data/e.parquet`, [3])])
+    const side = currentSnapshot((await catalog.load(TABLE)).metadata)?.['snapshot-id'] as bigint
+    const point = async (id: bigint) =>
+      catalog.commit(TABLE, await catalog.load(TABLE), [
+        { action: 'set-snapshot-ref', 'ref-name': 'main', type: 'branch', 'snapshot-id': id },
+      ])
+    // As a writer that has its commits looked at first.
+    await point(main)
+    expect(await idsOf(catalog)).toContain(3)
+    await compact(
+      {},
+      disturbed(catalog, () => point(side)),
+    )
+    expect(sorted(await idsOf(catalog))).toEqual([1, 2, 4, 5, 6, 7, 8, 9])
+  })
+
   test('delete files that files of before need, which somebody put together meanwhile, do not go', async () => {
     const home = await tableOf([[1, 3], [3, 4], [5]])
     const { catalog, paths, context, options, storage } = home

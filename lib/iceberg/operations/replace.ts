@@ -26,7 +26,7 @@ export interface ReplaceOptions extends SnapshotOptions {
   readonly removeDeletes: ReadonlySet<string>
   /** What the table was when the files were read: needed where delete files go. */
   readonly seen?: Seen
-  /** The table's last sequence number when the files were read: deletes that came later may be about them. */
+  /** Sequence number of the snapshot that the files were read from: deletes of later ones may be about them. */
   readonly readAt: number
 }
 

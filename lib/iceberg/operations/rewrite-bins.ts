@@ -101,7 +101,8 @@ export async function rewriteBins(
         applied: new Set(applied.map(({ path }) => path)),
         removeDeletes,
         ...(seen && { seen }),
-        readAt: metadata['last-sequence-number'],
+        // The snapshot's own: what is on a branch may have later numbers, and come to this one while we work.
+        readAt: seen?.sequenceNumber ?? metadata['last-sequence-number'],
         check: (now) => requireThere(storage, added, now, metadata),
       },
       context,
