@@ -293,3 +293,34 @@ test('a first version that is just being written is no table of another catalog'
   await storage.create('memory:/w/db/t/metadata/00000-1.metadata.json', new Uint8Array(1))
   await expect(findNewest(storage, 'memory:/w/db/t')).rejects.toMatchObject({ code: 'table/unsupported' })
 })
+
+test('behind its create a commit asks once what the hint says, and for newer versions at the same time', async () => {
+  const { storage, append } = open()
+  await append('/a')
+  const asked: string[] = []
+  let answer = () => {}
+  const held = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  const { read, stat, create } = storage
+  let created = false
+  storage.create = async (location, bytes) => {
+    const made = await create.call(storage, location, bytes)
+    created ||= location.endsWith('/v2.metadata.json')
+    return made
+  }
+  storage.read = async (location, options) => {
+    if (created) asked.push(location.slice(`${FOLDER}/metadata/`.length))
+    // Answered when the others were asked for.
+    if (asked.length === 4) answer()
+    if (created && location.endsWith('.text')) await held
+    return read.call(storage, location, options)
+  }
+  storage.stat = (location) => {
+    if (created) asked.push(location.slice(`${FOLDER}/metadata/`.length))
+    if (asked.length === 4) answer()
+    return stat.call(storage, location)
+  }
+  await append('/b')
+  expect(asked.sort()).toEqual(['v3.gz.metadata.json', 'v3.metadata.json', 'v3.metadata.json.gz', 'version-hint.text'])
+})

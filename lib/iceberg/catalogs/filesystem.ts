@@ -55,7 +55,7 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
 
     async settle(table) {
       const version = unsaid.get(folderOf(table))
-      if (version !== undefined) await updateHint(folderOf(table), version)
+      if (version !== undefined) await raiseHint(folderOf(table), version, () => readHint(storage, folderOf(table)))
     },
 
     async commit(table, base, updates) {
@@ -66,13 +66,10 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
       const compression = metadata.properties['write.metadata.compression-codec'] === 'gzip' ? 'gzip' : 'none'
       const own = { version, compression, location: versionLocation(folder, version, compression) } as const
       await createExclusively(own, metadata)
-      try {
-        await requireHead(folder, own, metadata)
-      } catch (error) {
-        if (isPseudolakeError(error, 'table/conflict')) throw error
-        throw unknown(own.location, error)
-      }
-      await updateHint(folder, version)
+      const hinted = await requireHead(folder, own, metadata).catch((error: unknown) => {
+        throw isPseudolakeError(error, 'table/conflict') ? error : unknown(own.location, error)
+      })
+      await raiseHint(folder, version, async () => hinted)
       return { metadata, metadataLocation: own.location }
     },
 
@@ -128,10 +125,15 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
     }
   }
 
-  async function requireHead(folder: string, own: MetadataVersion, metadata: TableMetadata): Promise<void> {
+  /** @returns what the hint says */
+  async function requireHead(
+    folder: string,
+    own: MetadataVersion,
+    metadata: TableMetadata,
+  ): Promise<number | undefined> {
     const newest = await findNewest(storage, folder, own)
-    if (!newest || newest.version === own.version) return
-    if (await descends(newest, own, metadata)) return
+    if (!newest || newest.version === own.version) return newest?.hinted
+    if (await descends(newest, own, metadata)) return newest.hinted
     await storage.delete(own.location)
     throw new PseudolakeError(
       'table/conflict',
@@ -163,9 +165,9 @@ export function filesystemCatalog({ storage, warehouse, clock }: FilesystemCatal
   }
 
   /** Best effort: whoever reads next starts lower and probes upward. */
-  async function updateHint(folder: string, version: number): Promise<void> {
+  async function raiseHint(folder: string, version: number, hinted: () => Promise<number | undefined>): Promise<void> {
     try {
-      if (((await readHint(storage, folder)) ?? 0) < version) await writeHint(storage, folder, version)
+      if (((await hinted()) ?? 0) < version) await writeHint(storage, folder, version)
     } catch (error) {
       if (!(error instanceof PseudolakeError)) throw error
     }

@@ -44,6 +44,9 @@ export async function findNewest(
   table: string,
   atLeast?: MetadataVersion,
 ): Promise<(MetadataVersion & { readonly hinted: number | undefined }) | undefined> {
+  // Above a version that is known there is mostly nothing, and the hint mostly says no more: both are asked for together.
+  const above = atLeast && findVersion(storage, table, atLeast.version + 1)
+  above?.catch(() => {})
   const hinted = await readHint(storage, table)
   let newest = atLeast
   if (hinted === undefined || hinted > (atLeast?.version ?? 0)) {
@@ -52,7 +55,8 @@ export async function findNewest(
   }
   if (!newest) return undefined
   for (;;) {
-    const next = await findVersion(storage, table, newest.version + 1)
+    const next: MetadataVersion | undefined =
+      newest === atLeast ? await above : await findVersion(storage, table, newest.version + 1)
     if (!next) return { ...newest, hinted }
     newest = next
   }
