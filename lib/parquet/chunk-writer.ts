@@ -1,9 +1,10 @@
 /** One column chunk in the making: pages out, what its footer entry must say of them in. */
 import { type Codec, compress, type OutputCodec, snappyLiterals } from './codec.ts'
 import { type ChunkStatistics, ENCODING, type EncodingStat, type WrittenChunk } from './footer.ts'
-import { bitWidth, encodeHybrid } from './levels.ts'
+import { bitWidth } from './levels.ts'
 import type { Sink } from './output.ts'
 import { PAGE, type PageHeader, pageHeader } from './page.ts'
+import { encodeRuns } from './runs.ts'
 import type { LeafNode } from './schema.ts'
 
 /** A data page before it is compressed. */
@@ -36,7 +37,7 @@ export function encodeDataPage(leaf: LeafNode, codec: OutputCodec, page: PageCon
     [page.definition, leaf.maxDefinitionLevel],
   ] as const) {
     if (max === 0) continue
-    const runs = encodeHybrid(levels as Uint8Array, bitWidth(max))
+    const runs = encodeRuns(levels as Uint8Array, bitWidth(max))
     const length = Buffer.allocUnsafe(4)
     length.writeUInt32LE(runs.length)
     parts.push(length, runs)

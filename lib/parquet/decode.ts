@@ -13,6 +13,7 @@ import { bitWidth, decodeHybrid, onlyZeros } from './levels.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { corrupt, failure, guarded, type Place } from './place.ts'
 import { plainOf, plainWidth, type RawValues } from './plain.ts'
+import { decodeRuns } from './runs.ts'
 import type { LeafNode } from './schema.ts'
 
 export type { RawValues } from './plain.ts'
@@ -102,10 +103,12 @@ function decodePage<V>(
   return guarded(place, 'the page', () => {
     const { repetition, definition, bytes, tight } =
       header.type === PAGE.DATA ? levelsV1(page, leaf, codec, scratch) : levelsV2(page, leaf, codec, scratch)
-    const present = definition ? countPresent(definition, leaf.maxDefinitionLevel) : header.values
-    if (repetition?.some((level) => level > leaf.maxRepetitionLevel))
-      throw new RangeError('repetition level out of range')
-    const base = { count: header.values, present, ...(repetition && { repetition }), ...(definition && { definition }) }
+    const present = definition?.atMost ?? header.values
+    const levels = {
+      ...(repetition && { repetition: repetition.values }),
+      ...(definition && { definition: definition.values }),
+    }
+    const base = { count: header.values, present, ...levels }
     if (header.encoding === ENCODING.PLAIN_DICTIONARY || header.encoding === ENCODING.RLE_DICTIONARY) {
       const found = indices(bytes, present, dictionarySize, place)
       return { ...base, indices: found.indices, tight: tight && found.tight } as ReturnType<typeof decodePage<V>>
@@ -114,22 +117,30 @@ function decodePage<V>(
   })
 }
 
-/** A function of its own, so that it is compiled once and not anew in each page. @throws RangeError where a level is above `max` */
-function countPresent(levels: Uint8Array, max: number): number {
-  let present = 0
-  let most = 0
-  for (let i = 0; i < levels.length; i++) {
-    const level = levels[i] as number
-    if (level > most) most = level
-    if (level === max) present++
+interface Level {
+  readonly values: Uint8Array
+  /** How many of them are the largest that may be. */
+  readonly atMost: number
+  readonly tight: boolean
+}
+
+/** @throws RangeError where the runs end before `count` levels, or one is above `max` */
+function levelsOf(kind: 'repetition' | 'definition', bytes: Uint8Array, max: number, count: number): Level {
+  const values = new Uint8Array(count)
+  const runs = decodeRuns(bytes, bitWidth(max), values, max)
+  if (runs) return { values, tight: runs.tight, atMost: runs.atLimit }
+  const tight = decodeHybrid(bytes, bitWidth(max), values)
+  let atMost = 0
+  for (const level of values) {
+    if (level > max) throw new RangeError(`${kind} level out of range`)
+    if (level === max) atMost++
   }
-  if (most > max) throw new RangeError('definition level out of range')
-  return present
+  return { values, tight, atMost }
 }
 
 interface Levels {
-  readonly repetition?: Uint8Array
-  readonly definition?: Uint8Array
+  readonly repetition: Level | undefined
+  readonly definition: Level | undefined
   /** What follows the levels, decompressed. */
   readonly bytes: Uint8Array
   readonly tight: boolean
@@ -138,47 +149,46 @@ interface Levels {
 function levelsV1({ header, body, place }: Page, leaf: LeafNode, codec: Codec, scratch?: Uint8Array): Levels {
   if (header.type !== PAGE.DATA) throw new TypeError('a page of version 1 is needed')
   let bytes = decompress(codec, body, header.uncompressedBytes, scratch)
-  let tight = true
-  function level(max: number, encoding: number): Uint8Array | undefined {
+  function level(kind: 'repetition' | 'definition', max: number, encoding: number): Level | undefined {
     if (max === 0) return undefined
     if (encoding !== ENCODING.RLE)
       throw failure('input/unsupported', place, `levels of encoding ${encoding}, as writers before 2014 made them`)
     const length = view(bytes).getUint32(0, true)
     if (4 + length > bytes.length) throw new RangeError('levels beyond the page')
-    const out = new Uint8Array(header.values)
-    tight = decodeHybrid(bytes.subarray(4, 4 + length), bitWidth(max), out) && tight
+    const runs = bytes.subarray(4, 4 + length)
     bytes = bytes.subarray(4 + length)
-    return out
+    return levelsOf(kind, runs, max, header.values)
   }
-  const repetition = level(leaf.maxRepetitionLevel, header.repetitionEncoding)
-  const definition = level(leaf.maxDefinitionLevel, header.definitionEncoding)
-  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
+  const repetition = level('repetition', leaf.maxRepetitionLevel, header.repetitionEncoding)
+  const definition = level('definition', leaf.maxDefinitionLevel, header.definitionEncoding)
+  return { repetition, definition, bytes, tight: areTight(repetition, definition) }
 }
 
 function levelsV2({ header, body }: Page, leaf: LeafNode, codec: Codec, scratch?: Uint8Array): Levels {
   if (header.type !== PAGE.DATA_V2) throw new TypeError('a page of version 2 is needed')
   const { repetitionBytes, definitionBytes } = header
   const rest = repetitionBytes + definitionBytes
-  let tight = true
-  function level(max: number, from: number, to: number): Uint8Array | undefined {
-    if (max === 0) return undefined
-    const out = new Uint8Array(header.values)
-    tight = decodeHybrid(body.subarray(from, to), bitWidth(max), out) && tight
-    return out
-  }
-  const repetition = level(leaf.maxRepetitionLevel, 0, repetitionBytes)
-  const definition = level(leaf.maxDefinitionLevel, repetitionBytes, rest)
-  if ((leaf.maxRepetitionLevel === 0 && repetitionBytes > 0) || (leaf.maxDefinitionLevel === 0 && definitionBytes > 0))
-    tight = false
+  const { maxRepetitionLevel, maxDefinitionLevel } = leaf
+  const level = (kind: 'repetition' | 'definition', max: number, from: number, to: number) =>
+    max === 0 ? undefined : levelsOf(kind, body.subarray(from, to), max, header.values)
+  const repetition = level('repetition', maxRepetitionLevel, 0, repetitionBytes)
+  const definition = level('definition', maxDefinitionLevel, repetitionBytes, rest)
+  const unused = (!repetition && repetitionBytes > 0) || (!definition && definitionBytes > 0)
   const stored = body.subarray(rest)
   const bytes = decompress(header.compressed ? codec : 'none', stored, header.uncompressedBytes - rest, scratch)
-  return { ...(repetition && { repetition }), ...(definition && { definition }), bytes, tight }
+  return { repetition, definition, bytes, tight: areTight(repetition, definition) && !unused }
+}
+
+function areTight(...levels: readonly (Level | undefined)[]): boolean {
+  return levels.every((level) => level?.tight ?? true)
 }
 
 function indices(bytes: Uint8Array, count: number, size: number | undefined, place: Place) {
   if (size === undefined) throw corrupt(place, 'its values are in a dictionary, and there is none')
   const out = new Int32Array(count)
   const width = bytes[0] ?? 0
+  const runs = count > 0 && width > 0 ? decodeRuns(bytes.subarray(1), width, out, size - 1) : undefined
+  if (runs) return { indices: out, tight: runs.tight }
   // Zero bits for the one entry: nothing has to follow. DuckDB reads the width of a page without values too, and wants a possible one.
   const nothing = bytes.length > 0 && width <= 32 && onlyZeros(bytes, 1)
   const tight = count > 0 && width > 0 ? decodeHybrid(bytes.subarray(1), width, out) : nothing

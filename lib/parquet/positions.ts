@@ -1,8 +1,9 @@
 /** Positions in a dictionary, read and written at the speed of memory. */
 import { type Codec, decompress } from './codec.ts'
 import { ENCODING } from './footer.ts'
-import { bitWidth, encodeHybrid } from './levels.ts'
+import { bitWidth } from './levels.ts'
 import { type DataHeader, PAGE, type Page } from './page.ts'
+import { encodeRuns } from './runs.ts'
 import type { LeafNode } from './schema.ts'
 import { sharedEngine } from './wasm/engine.ts'
 
@@ -85,12 +86,5 @@ function unpacked(codec: Codec, stored: Uint8Array, size: number): boolean {
 /** Positions in a dictionary as a data page has them: the bit width, then runs. @param entries of the dictionary */
 export function encodePositions(positions: Int32Array, entries: number): Uint8Array {
   const width = Math.max(1, bitWidth(Math.max(0, entries - 1)))
-  if (positions.length > sharedEngine().room.count)
-    return Buffer.concat([Uint8Array.of(width), encodeHybrid(positions, width)])
-  const engine = sharedEngine()
-  const { places } = engine
-  engine.words().set(positions, places.slots >> 2)
-  engine.bytes()[places.out] = width
-  const size = engine.encode(places.slots, positions.length, width, places.out + 1)
-  return new Uint8Array(engine.bytes().subarray(places.out, places.out + 1 + size))
+  return Buffer.concat([Uint8Array.of(width), encodeRuns(positions, width)])
 }
