@@ -9,7 +9,7 @@ const OLD_GROWTH_PERCENT = 300
 const YOUNG_BYTES = 8 << 20
 const LOOK_EVERY_MS = 5
 /** Under other flags than its defaults V8 refuses the code that comes with Node, 17 ms of CPU at a start; so this one waits until most is loaded. */
-const SET_AFTER_MS = 1000
+const SET_AFTER_MS = 200
 /** The command line takes the flags back while it loads something, and finds here what they are otherwise (bin/pseudolake.js). */
 const FLAGS = Symbol.for('pseudolake.heap-flags')
 
