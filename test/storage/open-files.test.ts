@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -62,4 +62,23 @@ test('bytes are put where there is room for them, and elsewhere where there is n
   const five = await storage.read(path, { start: 2, end: 7, into })
   expect(five.buffer).not.toBe(into.buffer)
   expect(Buffer.from(five).toString()).toBe('23456')
+})
+
+test('an open file whose name is another’s by now, or nobody’s, is not read on', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pseudolake-replaced-'))
+  try {
+    const storage = localStorage()
+    const location = join(dir, 'a')
+    const { version } = await storage.create(location, Uint8Array.of(1, 2, 3))
+    expect(await storage.read(location, { ifMatch: version })).toEqual(Uint8Array.of(1, 2, 3))
+    writeFileSync(join(dir, 'b'), 'abc')
+    renameSync(join(dir, 'b'), location)
+    await expect(storage.read(location, { ifMatch: version })).rejects.toMatchObject({ code: 'storage/changed' })
+    const { version: second } = await storage.stat(location)
+    await storage.read(location, { ifMatch: second })
+    rmSync(location)
+    await expect(storage.read(location, { ifMatch: second })).rejects.toMatchObject({ code: 'storage/not-found' })
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 })
