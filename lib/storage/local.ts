@@ -5,14 +5,25 @@
  * so it is the exclusive create that commits rest on. Temporaries begin with `_`, which every reader of tables and inputs skips;
  * a killed run leaves at most those behind.
  */
-import { randomUUID } from 'node:crypto'
 import { fstatSync, read, readSync, statSync } from 'node:fs'
-import { constants, link, mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { link, opendir, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { PseudolakeError } from '../core/errors.ts'
+import {
+  described,
+  type FileStat,
+  gone,
+  guarded,
+  makeFolders,
+  pathOf,
+  SHORT_BYTES,
+  syncFolder,
+  translated,
+} from './local-files.ts'
+import { createWriter } from './local-writer.ts'
 import { OpenFiles } from './open-files.ts'
-import type { ObjectWriter, ReadOptions, Storage, StoredObject, Version } from './storage.ts'
+import type { ReadOptions, Storage, Version } from './storage.ts'
 
 export function localStorage(): Storage {
   const opened = new OpenFiles()
@@ -141,11 +152,6 @@ function lookedAt(path: string, look: () => FileStat, found: Looked[]): void {
   }
 }
 
-/** The path a `file:` URI or a plain path stands for. */
-export function pathOf(location: string): string {
-  return location.startsWith('file:') ? fileURLToPath(location) : location
-}
-
 async function readRange(file: number, size: number, { start = 0, end, into }: ReadOptions): Promise<Uint8Array> {
   const length = Math.max(0, Math.min(end ?? size, size) - start)
   const bytes =
@@ -158,9 +164,6 @@ async function readRange(file: number, size: number, { start = 0, end, into }: R
   }
   return filled === length ? bytes : bytes.subarray(0, filled)
 }
-
-/** Up to here a read takes no longer than another thread's beginning and end of it. */
-const SHORT_BYTES = 1 << 20
 
 function readInto(file: number, bytes: Uint8Array, at: number, position: number): number | Promise<number> {
   if (bytes.length - at <= SHORT_BYTES) return readSync(file, bytes, at, bytes.length - at, position)
@@ -175,86 +178,6 @@ function versionOf(location: string, path: string): Version {
 
 function changed(location: string): PseudolakeError {
   return new PseudolakeError('storage/changed', `${location} is no longer the version that was opened`, { location })
-}
-
-async function createWriter(location: string, mode: 'exclusive' | 'replace'): Promise<ObjectWriter> {
-  const path = pathOf(location)
-  const temporary = join(dirname(path), `_tmp-${randomUUID()}-${basename(path).slice(0, 100)}`)
-  const file = await guarded(location, async () => {
-    await makeFolders(dirname(path)).catch((error: NodeJS.ErrnoException) => {
-      throw gone(error) || error.code === 'EEXIST'
-        ? new PseudolakeError(
-            'storage/denied',
-            `the folder of ${location} cannot be made (${error.code})`,
-            { location, errno: error.code ?? 'unknown' },
-            { cause: error },
-          )
-        : error
-    })
-    return open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666)
-  })
-  let bytes = 0
-  let ended = false
-
-  async function end(): Promise<void> {
-    ended = true
-    await file.close().catch(() => {})
-    await unlink(temporary).catch(() => {})
-  }
-
-  return {
-    get bytes() {
-      return bytes
-    },
-    async write(part) {
-      await guarded(location, async () => {
-        for (let done = 0; done < part.length; ) done += (await file.write(part, done, part.length - done)).bytesWritten
-        bytes += part.length
-      })
-    },
-    async close() {
-      try {
-        return await guarded(location, async () => {
-          await file.sync()
-          if (mode === 'exclusive') await link(temporary, path)
-          else await rename(temporary, path)
-          await syncFolder(dirname(path))
-          return described(location, await stat(path, { bigint: true }))
-        })
-      } finally {
-        await end()
-      }
-    },
-    async abort() {
-      if (!ended) await end()
-    },
-  }
-}
-
-/** Not Node's recursive mkdir: below a file system that takes no folders, such as /proc, that one never ends. */
-async function makeFolders(folder: string): Promise<void> {
-  try {
-    await mkdir(folder)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return
-    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
-    await makeFolders(dirname(folder))
-    // A second ENOENT is final: what is above is there now.
-    await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
-      if (again.code !== 'EEXIST') throw again
-    })
-  }
-}
-
-/** A new name is durable only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 /** The files below a folder, some at a time: one by one each would take its own turn through all who ask. */
@@ -285,56 +208,4 @@ async function isFile(path: string): Promise<boolean> {
     (found) => found.isFile(),
     () => false,
   )
-}
-
-interface FileStat {
-  readonly ino: bigint
-  readonly size: bigint
-  readonly mtimeNs: bigint
-  isFile(): boolean
-}
-
-function described(location: string, found: FileStat): StoredObject {
-  if (!found.isFile()) throw new PseudolakeError('storage/not-found', `${location} is not a file`, { location })
-  return {
-    location,
-    bytes: Number(found.size),
-    version: `${found.ino}-${found.size}-${found.mtimeNs}` as Version,
-    modified: Number(found.mtimeNs / 1_000_000n),
-  }
-}
-
-async function guarded<T>(location: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    throw error instanceof PseudolakeError ? error : translated(location, error)
-  }
-}
-
-function gone(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
-}
-
-function translated(location: string, error: unknown): PseudolakeError {
-  const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
-  const context = { location, errno: code }
-  switch (code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-    case 'EISDIR':
-      return new PseudolakeError('storage/not-found', `no file at ${location}`, context, { cause: error })
-    case 'EEXIST':
-      return new PseudolakeError('storage/conflict', `${location} exists already`, context, { cause: error })
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new PseudolakeError('storage/denied', `no access to ${location} (${code})`, context, { cause: error })
-    case 'ENOSPC':
-    case 'EDQUOT':
-    case 'EFBIG':
-      return new PseudolakeError('storage/full', `no room to write ${location} (${code})`, context, { cause: error })
-    default:
-      return new PseudolakeError('storage/failed', `storage failed at ${location} (${code})`, context, { cause: error })
-  }
 }
