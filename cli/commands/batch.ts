@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
+import { compileLater } from '../../lib/core/compile-later.ts'
 import { PseudolakeError } from '../../lib/core/errors.ts'
 import { storageLocation } from '../../lib/iceberg/locations.ts'
 import { lazyAws } from '../../pipelines/aws.ts'
@@ -72,6 +73,7 @@ export const batch: Command = {
     ['pseudolake batch --config job.yaml --adopt all', 'take over a table whose rows came from the inputs present now'],
   ],
   async run(args, io) {
+    compileLater()
     const settings = await readConfig(args.string('config') ?? '', args.strings('set'), io)
     const adopt = args.string('adopt') as 'all' | 'none' | undefined
     const list = args.string('inputs-from')

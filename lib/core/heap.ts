@@ -1,4 +1,5 @@
-import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics } from 'node:v8'
+import { setFlags } from './v8-flags.ts'
 
 /**
  * How much the old generation may grow before it is looked through again. Left alone V8 does so for each 17 MB of buffers that pass through,
@@ -10,9 +11,6 @@ const YOUNG_BYTES = 8 << 20
 const LOOK_EVERY_MS = 5
 /** Under other flags than its defaults V8 refuses the code that comes with Node, 17 ms of CPU at a start; so this one waits until most is loaded. */
 const SET_AFTER_MS = 200
-/** The command line takes the flags back while it loads something, and finds here what they are otherwise (bin/pseudolake.js). */
-const FLAGS = Symbol.for('pseudolake.heap-flags')
-
 let growth = OLD_GROWTH_PERCENT
 let growBy: ((percent: number) => void) | undefined
 
@@ -29,19 +27,14 @@ export function growHeapBy(percent: number): void {
  * it is watched until it is there. Called first by a program's composition root; it is the process's setting.
  */
 export function keepHeapSmall(): void {
-  const set = (flag: string) => {
-    const shared = globalThis as { [FLAGS]?: string }
-    shared[FLAGS] = `${shared[FLAGS] ?? ''} ${flag}`
-    setFlagsFromString(flag)
-  }
   setTimeout(() => {
-    growBy = (percent) => set(`--heap-growing-percent=${percent}`)
+    growBy = (percent) => setFlags(`--heap-growing-percent=${percent}`)
     growBy(growth)
   }, SET_AFTER_MS).unref()
   const look = setInterval(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if (young && young.space_size < YOUNG_BYTES) return
-    set('--semi-space-growth-factor=1')
+    setFlags('--semi-space-growth-factor=1')
     clearInterval(look)
   }, LOOK_EVERY_MS)
   look.unref()
