@@ -24,6 +24,7 @@ const MAX_PAGE_BYTES = 512 << 20
 /**
  * @param size what the header says; memory is taken for no more than the compressed bytes can yield
  * @param scratch used for the result where the codec can and it is long enough
+ * @returns what was stored as it is, without compression or as one literal, where it stands in `bytes`
  * @throws Error of any kind where the bytes are not what they should be
  */
 export function decompress(codec: Codec, bytes: Uint8Array, size: number, scratch?: Uint8Array): Uint8Array {
@@ -48,8 +49,10 @@ function inflate(codec: Codec, bytes: Uint8Array, size: number, scratch: Uint8Ar
     case 'snappy': {
       // Other readers look at it, and a page may be copied as it is.
       if (!declares(bytes, size)) throw new RangeError('length differs from the header')
+      const literal = literalOf(bytes, size)
+      if (literal) return literal
       const out = scratch && scratch.length >= size ? scratch.subarray(0, size) : new Uint8Array(size)
-      if (!copyLiterals(bytes, out) && !snappyInto(bytes, out)) snappyUncompress(bytes, out)
+      if (!snappyInto(bytes, out)) snappyUncompress(bytes, out)
       return out
     }
     case 'gzip':
@@ -87,40 +90,38 @@ export function compress(codec: OutputCodec, bytes: Uint8Array, random = false, 
   }
 }
 
-const LITERAL_BYTES = 65_536
-
-/** Snappy without back references, of pieces one behind the other: the length as a varint, then literals of at most 64 KiB. */
+/** Snappy without back references, of pieces one behind the other. */
 export function snappyLiterals(pieces: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const piece of pieces) length += piece.length
-  const out = new Uint8Array(length + 3 * Math.ceil(length / LITERAL_BYTES) + 5)
-  let at = 0
+  return Buffer.concat([snappyHead(length), ...pieces])
+}
+
+/** What stands in front of so many bytes, so that both together are Snappy (format_description.txt): their length as a varint, and the tag of one literal. */
+export function snappyHead(length: number): Uint8Array {
+  const head: number[] = []
   let rest = length
-  for (; rest >= 0x80; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80
-  out[at++] = rest
-  let left = length
-  /** Of the literal that was begun. */
-  let room = 0
-  for (const piece of pieces)
-    for (let from = 0; from < piece.length; ) {
-      if (room === 0) {
-        room = Math.min(LITERAL_BYTES, left)
-        left -= room
-        // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
-        if (room <= 60) out[at++] = (room - 1) << 2
-        else {
-          out[at++] = 61 << 2
-          out[at++] = (room - 1) & 0xff
-          out[at++] = (room - 1) >> 8
-        }
-      }
-      const n = Math.min(room, piece.length - from)
-      out.set(piece.subarray(from, from + n), at)
-      at += n
-      from += n
-      room -= n
-    }
-  return out.subarray(0, at)
+  for (; rest >= 0x80; rest >>>= 7) head.push((rest & 0x7f) | 0x80)
+  head.push(rest)
+  if (length === 0) return Uint8Array.from(head)
+  const last = length - 1
+  // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
+  if (last < 60) head.push(last << 2)
+  else {
+    const bytes = last < 1 << 16 ? 2 : last < 1 << 24 ? 3 : 4
+    head.push((59 + bytes) << 2)
+    for (let i = 0; i < bytes; i++) head.push((last >>> (8 * i)) & 0xff)
+  }
+  return Uint8Array.from(head)
+}
+/** Of {@link snappyHead}, at most. */
+export const SNAPPY_HEAD_BYTES = 10
+
+/** The `size` bytes of a page of which `snappyLiterals` made one literal: where they stand in it. Undefined where it is anything else. */
+export function literalOf(page: Uint8Array, size: number): Uint8Array | undefined {
+  const head = snappyHead(size)
+  if (page.length !== head.length + size || Buffer.compare(page.subarray(0, head.length), head) !== 0) return undefined
+  return page.subarray(head.length)
 }
 
 /** Whether Snappy's own length in front, a varint of at most 32 bits, is this one. */
@@ -136,7 +137,7 @@ function declares(bytes: Uint8Array, size: number): boolean {
 
 /** @returns false where the bytes do not fit in the memory of the fast way, or are not what they should be */
 function snappyInto(bytes: Uint8Array, out: Uint8Array): boolean {
-  const engine = sharedEngine()
+  const engine = sharedEngine(Math.max(bytes.length, out.length))
   const { places, room } = engine
   if (bytes.length > room.in || out.length > room.out) return false
   engine.bytes().set(bytes, places.in)
@@ -144,32 +145,3 @@ function snappyInto(bytes: Uint8Array, out: Uint8Array): boolean {
   out.set(engine.bytes().subarray(places.out, places.out + out.length))
   return true
 }
-
-/**
- * What `snappyLiterals` wrote, of pseudonyms above all, goes from here to there and nowhere else.
- * @returns false at the first thing that is no long literal
- */
-function copyLiterals(bytes: Uint8Array, out: Uint8Array): boolean {
-  let at = 0
-  while ((bytes[at++] ?? 0) >= 0x80);
-  let filled = 0
-  while (at < bytes.length) {
-    // A literal with its length in one byte or two behind the tag; the last may be short.
-    const tag = bytes[at++] as number
-    const last = out.length - filled <= SHORT_LITERAL_BYTES
-    if (tag !== 61 << 2 && tag !== 60 << 2 && !(last && (tag & 3) === 0 && tag < 60 << 2)) return false
-    let length = tag >> 2
-    if (length === 60) length = bytes[at++] ?? 0
-    else if (length === 61) {
-      length = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)
-      at += 2
-    }
-    length++
-    if (at + length > bytes.length || filled + length > out.length) return false
-    out.set(bytes.subarray(at, at + length), filled)
-    at += length
-    filled += length
-  }
-  return filled === out.length
-}
-const SHORT_LITERAL_BYTES = 60

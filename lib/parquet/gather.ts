@@ -4,6 +4,7 @@ import { decodePlain, plainDictionary } from './decode.ts'
 import type { ColumnChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from './page.ts'
+import type { KnownValues } from './pair-table.ts'
 import type { AheadReader } from './parallel-ranges.ts'
 import type { Place } from './place.ts'
 import { rangeReader, Window } from './ranges.ts'
@@ -11,12 +12,11 @@ import { readingAhead } from './reading-ahead.ts'
 import type { Replacement } from './replacement.ts'
 import { allInDictionary, isDictionaryEncoded } from './scan.ts'
 import type { LeafNode } from './schema.ts'
+import { PRINT_BYTES } from './value-table.ts'
 
-/** Numbers of a dictionary's values. */
-export interface Known {
-  readonly generation: number
-  readonly slots: Int32Array
-  /** The page as it would be stored without compression, for who needs it again; missing where there are too many. */
+/** Numbers of a dictionary's values, and prints (pair-table.ts). */
+export interface Known extends KnownValues {
+  /** The page as it would be stored without compression, where some of its values were new; missing where there are too many. */
   readonly page?: Page<DictionaryHeader>
 }
 
@@ -25,7 +25,7 @@ export type Gathered = ReadonlyMap<number, Known>
 
 /** Requests under way while looking on. */
 const MOST_ASKING = 4
-/** Numbers that are kept for the rewriting; what is beyond is looked up again. */
+/** Numbers and prints that are kept for the rewriting; what is beyond is looked up again. */
 const KEPT_BYTES = 16 << 20
 /** Dictionaries that are kept beside their numbers. */
 const KEPT_PAGES_BYTES = 16 << 20
@@ -114,18 +114,22 @@ export class Gathering {
   async #gather(rowGroup: number): Promise<void> {
     const { replacement, flush } = this.#options
     for await (const { plain, count, place, dictionary } of plainValues(this.#options, rowGroup, this.#memory)) {
-      const room = this.#known.size * count * Int32Array.BYTES_PER_ELEMENT < KEPT_BYTES
-      const slots = dictionary && room ? new Int32Array(count) : undefined
-      const page = dictionary && this.#kept(dictionary, plain)
+      const room = (this.#known.size + 1) * count * KNOWN_BYTES <= KEPT_BYTES
+      const values = dictionary && room ? newValues(count) : undefined
+      const before = replacement.size
       let done = 0
-      for (const piece of replacement.look(plain, count, place)) {
-        slots?.set(piece.slots, done)
+      for (const piece of replacement.look(plain, count, place, values !== undefined)) {
+        values?.slots.set(piece.slots, done)
+        if (piece.prints) values?.prints.set(piece.prints, done * PRINT_BYTES)
         done += piece.slots.length
         while (replacement.ask(flush, flush)) while (replacement.asking >= MOST_ASKING) await replacement.one()
         if (replacement.full) break
       }
-      if (slots && done === count)
-        this.#known.set(rowGroup, { generation: replacement.generation, slots, ...(page && { page }) })
+      if (values && done === count) {
+        const { generation, size } = replacement
+        const page = dictionary && size > before ? this.#kept(dictionary, plain) : undefined
+        this.#known.set(rowGroup, { ...values, generation, ...(page && { page }) })
+      }
       if (replacement.full) return
     }
   }
@@ -134,9 +138,15 @@ export class Gathering {
     if (this.#keptPages + plain.length > KEPT_PAGES_BYTES) return undefined
     this.#keptPages += plain.length
     const { crc: _, ...header } = page.header
-    return { ...page, header: { ...header, compressedBytes: plain.length }, body: plain.slice() }
+    return { ...page, header: { ...header, compressedBytes: plain.length }, body: new Uint8Array(plain) }
   }
 }
+
+function newValues(count: number) {
+  return { slots: new Int32Array(count), prints: new Uint8Array(PRINT_BYTES * count) }
+}
+/** Of a value. */
+const KNOWN_BYTES = 4 + PRINT_BYTES
 
 /** Used for one page after the other. */
 interface Memory {

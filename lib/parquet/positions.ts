@@ -5,7 +5,7 @@ import { bitWidth } from './levels.ts'
 import { type DataHeader, PAGE, type Page } from './page.ts'
 import { encodeRuns } from './runs.ts'
 import type { LeafNode } from './schema.ts'
-import { sharedEngine } from './wasm/engine.ts'
+import { type Engine, sharedEngine } from './wasm/engine.ts'
 
 /**
  * Whether the body of a page holds levels and positions in the dictionary and nothing else.
@@ -21,15 +21,14 @@ export function provenPositions(
 ): { readonly present: number; readonly rows: number } | undefined {
   const { maxRepetitionLevel: repeated, maxDefinitionLevel: defined } = leaf
   const { values } = header
-  const { room } = sharedEngine()
+  const engine = sharedEngine(Math.max(body.length, header.uncompressedBytes))
+  const { places, room } = engine
   // What falls short of a run is looked at elsewhere: there may be no values, no entries, no bits.
   if (values === 0 || entries === 0 || body.length > room.in || header.uncompressedBytes > room.out) return undefined
   const v2 = header.type === PAGE.DATA_V2 ? header : undefined
   const stored = v2 ? v2.definitionBytes + v2.repetitionBytes : 0
   const size = header.uncompressedBytes - stored
-  if (!unpacked(v2 && !v2.compressed ? 'none' : codec, body.subarray(stored), size)) return undefined
-  const engine = sharedEngine()
-  const { places } = engine
+  if (!unpacked(engine, v2 && !v2.compressed ? 'none' : codec, body.subarray(stored), size)) return undefined
   const end = places.out + size
   let at = places.out
   let [present, rows] = [values, values]
@@ -68,8 +67,7 @@ export function provenPositions(
 }
 
 /** Puts the bytes into the engine's `out`. */
-function unpacked(codec: Codec, stored: Uint8Array, size: number): boolean {
-  const engine = sharedEngine()
+function unpacked(engine: Engine, codec: Codec, stored: Uint8Array, size: number): boolean {
   const { places } = engine
   if (codec === 'snappy' && size > 0) {
     engine.bytes().set(stored, places.in)

@@ -8,11 +8,15 @@ export type { RangeReader } from './range-reader.ts'
 /** Bytes asked of the storage at a time. */
 export const WINDOW_BYTES = 4 << 20
 
+/** Where a reader puts bytes: what was there before may be gone. */
+export interface Memory {
+  room(bytes: number): Uint8Array
+}
+
 /** Memory for a reader's bytes. Readers that take turns may share one: fresh memory for each costs more than reading into it. */
-export class Window {
+export class Window implements Memory {
   #memory = new Uint8Array(0)
 
-  /** What was there before may be gone. */
   room(bytes: number): Uint8Array {
     if (this.#memory.length < bytes) this.#memory = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
     return this.#memory
@@ -25,7 +29,7 @@ const HEAD_BYTES = 1 << 20
 /** The bytes behind the window, on their way into memory of their own. */
 interface Ahead {
   readonly to: number
-  readonly memory: Window
+  readonly memory: Memory
   readonly room: Uint8Array
   readonly bytes: Promise<Uint8Array>
 }
@@ -41,7 +45,7 @@ export function rangeReader(
   object: StoredObject,
   needed: readonly (readonly [number, number])[],
   signal?: AbortSignal,
-  memory: Window = new Window(),
+  memory: Memory = new Window(),
 ): RangeReader {
   const held = storage.inMemory?.(object)
   if (held) return heldRanges(held, object)
@@ -51,7 +55,7 @@ export function rangeReader(
   let window = new Uint8Array(0) as Uint8Array
   let from = 0
   let here = memory
-  let spare: Window | undefined
+  let spare: Memory | undefined
   let ahead: Ahead | undefined
 
   async function load(start: number, end: number, into: Uint8Array): Promise<Uint8Array> {

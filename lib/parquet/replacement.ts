@@ -9,7 +9,7 @@ import { checkReplaced, type ReplaceBytes } from './replace.ts'
 import type { LeafNode } from './schema.ts'
 import type { Tables } from './tables.ts'
 import { areTexts, bytesAreTexts, canonicalBatch } from './text.ts'
-import type { ValueTable } from './value-table.ts'
+import type { Found, ValueTable } from './value-table.ts'
 import { type Asked, Waiting } from './waiting.ts'
 
 export interface ReplacementOptions {
@@ -61,6 +61,11 @@ export class Replacement {
     return this.#table.generation
   }
 
+  /** Values that have a number. */
+  get size(): number {
+    return this.#table.size
+  }
+
   /** Whether the table has what it may have. */
   get full(): boolean {
     return this.#owned && this.#table.isFull(this.#tables.maxBytes)
@@ -83,17 +88,16 @@ export class Replacement {
   /**
    * Numbers of values, a piece at a time, each valid until the next. Nothing is asked yet.
    * @param plain in PLAIN encoding (plain.ts)
+   * @param printed where prints are wanted too
    * @throws PseudolakeError `input/corrupt`, `input/value-invalid`, `input/unsupported`
    */
-  *look(
-    plain: Uint8Array,
-    count: number,
-    place: Place,
-  ): Generator<{ readonly slots: Int32Array; readonly bytes: number }> {
+  *look(plain: Uint8Array, count: number, place: Place, printed = false): Generator<Found> {
     this.#rowGroup = place.rowGroup ?? 0
     this.#own()
     for (let done = 0, at = 0; done < count; ) {
-      const found = guarded(place, 'the page', () => this.#table.find(plain.subarray(at), count - done, this.#width))
+      const found = guarded(place, 'the page', () =>
+        this.#table.find(plain.subarray(at), count - done, this.#width, printed),
+      )
       if (this.#table.size > this.#textsTo) this.#makeTexts(found.slots, done, place)
       at += found.bytes
       done += found.count

@@ -20,7 +20,7 @@ export function decodeRuns(
   out: Uint8Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
   limit: number,
 ): Runs | undefined {
-  const engine = sharedEngine()
+  const engine = sharedEngine(Math.max(bytes.length, out.byteLength))
   const { places, room } = engine
   if (bytes.length > room.in || out.byteLength > room.out || limit < 0) return undefined
   engine.bytes().set(bytes, places.in)
@@ -33,7 +33,8 @@ export function decodeRuns(
 
 /** Runs of eight and more as runs, the rest packed. */
 export function encodeRuns(values: Int32Array | Uint8Array, width: number): Uint8Array {
-  const engine = sharedEngine()
+  // As many bits at most, and a byte for each run of eight.
+  const engine = sharedEngine(values.length * 5)
   const { places, room } = engine
   if (values.length > room.count) return encodeHybrid(values, width)
   engine.words().set(values, places.slots >> 2)

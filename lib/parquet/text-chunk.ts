@@ -6,6 +6,7 @@ import type { Sink } from './output.ts'
 import { encodePositions } from './positions.ts'
 import type { LeafNode } from './schema.ts'
 import { ValueTable } from './value-table.ts'
+import { newEngine } from './wasm/engine.ts'
 
 /** Page and dictionary size that readers expect, before compression. */
 const PAGE_BYTES = 1 << 20
@@ -37,7 +38,7 @@ export interface TextColumn {
 
 /** A table of a column's values, kept from one row group to the next. */
 export function textTable(): ValueTable {
-  return new ValueTable(DICTIONARY_BYTES, ROOM)
+  return new ValueTable(DICTIONARY_BYTES, newEngine(ROOM))
 }
 
 export class TextChunk {

@@ -5,15 +5,12 @@
 import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
 import type { TextBatch } from '../core/texts.ts'
-import { type Codec, decompress } from './codec.ts'
+import { SNAPPY_HEAD_BYTES, snappyHead } from './codec.ts'
 import type { ReplacedTexts } from './replace.ts'
-import { type Engine, NULL, newEngine, type Room, UNSET } from './wasm/engine.ts'
+import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 
 /** What goes through one call; more goes through several. */
 const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
-
-/** What literals add to their bytes, at most, for so many. */
-const LITERALS_BYTES = 1024
 
 const DEFAULT_BYTES = 32 << 20
 /** Of a value in a block (assembly/table.ts). */
@@ -25,9 +22,14 @@ const NEARLY = 0.625
 const ENTRY_WORDS = 4
 const LENGTH_WORD = 3
 
+/** Of a print. */
+export const PRINT_BYTES = 8
+
 export interface Found {
   /** The number of each value; valid until the next call. */
   readonly slots: Int32Array
+  /** A hash of each, of eight bytes, if they were asked for; valid until the next call. Of another generation they are others. */
+  readonly prints?: Uint8Array
   /** Values that were looked up; fewer than asked for where they would not fit in the memory for one call. */
   readonly count: number
   /** Their bytes. */
@@ -42,14 +44,13 @@ export class ValueTable {
   generation = ++generations
 
   readonly #most: number
-  #held = 0
 
   /**
    * @param maxBytes what it will be emptied at: no more than half of it is taken again at once
-   * @param room for one call; a table of which there are many may have less
+   * @param engine with room for one call; a table of which there are many may have one with less
    */
-  constructor(maxBytes = DEFAULT_BYTES, room: Room = ROOM) {
-    this.#engine = newEngine(room)
+  constructor(maxBytes = DEFAULT_BYTES, engine: Engine = newEngine(ROOM)) {
+    this.#engine = engine
     this.#most = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / 2 / BLOCK_BYTES)))
     this.#clear()
   }
@@ -93,17 +94,20 @@ export class ValueTable {
    * Numbers of values; new ones get the next numbers.
    * @param plain in PLAIN encoding, from the first of them
    * @param width bytes of a value; 0 for byte arrays
+   * @param printed where prints are wanted
    * @throws RangeError where the bytes end before the values do
    */
-  find(plain: Uint8Array, count: number, width: number): Found {
+  find(plain: Uint8Array, count: number, width: number, printed = false): Found {
     const engine = this.#engine
     const { places, room } = engine
-    const cut = cutToFit(plain, Math.min(count, room.count), width, room.in)
+    const most = printed ? Math.min(room.count, Math.floor(room.out / PRINT_BYTES)) : room.count
+    const cut = cutToFit(plain, Math.min(count, most), width, room.in)
     engine.bytes().set(plain.subarray(0, cut.bytes), places.in)
     let found = 0
     let at = 0
     for (;;) {
-      const n = engine.find(places.in + at, cut.bytes - at, cut.count - found, width, places.slots + 4 * found)
+      const prints = printed ? places.out + PRINT_BYTES * found : 0
+      const n = engine.find(places.in + at, cut.bytes - at, cut.count - found, width, places.slots + 4 * found, prints)
       if (n < 0) throw new RangeError('values beyond the page')
       found += n
       at += engine.findConsumed()
@@ -111,7 +115,8 @@ export class ValueTable {
       engine.grow()
     }
     const slots = engine.words().subarray(places.slots >> 2, (places.slots >> 2) + found)
-    return { slots, count: found, bytes: at }
+    const prints = engine.bytes().subarray(places.out, places.out + PRINT_BYTES * found)
+    return { slots, count: found, bytes: at, ...(printed && { prints }) }
   }
 
   /** The bytes of a value, without their length; valid until the table changes. */
@@ -190,82 +195,6 @@ export class ValueTable {
     words[entry + LENGTH_WORD] = length
   }
 
-  /** Memory for a page as it is stored, for `hold`; valid until anything else is asked of the table. Undefined where it is too much. */
-  pageRoom(bytes: number): Uint8Array | undefined {
-    const { places, room, bytes: memory } = this.#engine
-    return bytes > room.in ? undefined : memory().subarray(places.in, places.in + bytes)
-  }
-
-  /**
-   * Puts a page of what stands in the places of values where `unlike` looks for it; it stays there until something is written out of the table.
-   * @param bytes of the page, uncompressed
-   * @returns false where it is too much for one call, or not what it should be
-   */
-  hold(codec: Codec, body: Uint8Array, bytes: number): boolean {
-    const { places, room, bytes: memory, uncompress } = this.#engine
-    this.#held = 0
-    if (bytes > room.out) return false
-    if (codec === 'snappy') {
-      if (body.length > room.in) return false
-      const isThere = body.buffer === memory().buffer && body.byteOffset === places.in
-      if (!isThere) memory().set(body, places.in)
-      if (!uncompress(places.in, body.length, places.out, bytes)) return false
-    } else {
-      const page = decompressed(codec, body, bytes)
-      if (!page) return false
-      memory().set(page, places.out)
-    }
-    this.#held = bytes
-    return true
-  }
-
-  /** The page that is held; valid until the table changes. */
-  get held(): Uint8Array {
-    const { places, bytes } = this.#engine
-    return bytes().subarray(places.out, places.out + this.#held)
-  }
-
-  /**
-   * Which of the pairs of a value and what stands in its place, in the page that is held, are not what the table has of them. The values get
-   * numbers.
-   * @param keys values in PLAIN encoding, `width` bytes each
-   * @param guess numbers that the values may have: where all are right, none is looked up
-   * @returns their positions; undefined where there is too much for one call
-   * @throws RangeError where keys or page end before `count` values
-   */
-  unlike(keys: Uint8Array, count: number, width: number, guess?: Int32Array): Int32Array | undefined {
-    const { places, room, bytes, words, unlike } = this.#engine
-    if (count > room.count || keys.length > room.in) return undefined
-    if (guess?.length === count) {
-      // Whatever the numbers are, both bytes of each pair are compared.
-      this.#give(guess, 0)
-      bytes().set(keys, places.in)
-      const many = unlike(places.in, keys.length, width, places.out, this.#held, places.slots, count)
-      if (many === 0) return new Int32Array(0)
-    }
-    const found = this.find(keys, count, width)
-    const many = unlike(places.in, found.bytes, width, places.out, this.#held, places.slots, count)
-    if (many < 0) throw new RangeError('values beyond the page')
-    return words().slice(places.slots >> 2, (places.slots >> 2) + many)
-  }
-
-  /**
-   * Remembers what stands in the places of values, in the page that is held, where they have nothing yet. The values get numbers.
-   * @param keys as for `unlike`, all of them
-   * @throws RangeError where the page ends before `count` values
-   */
-  keep(keys: Uint8Array, count: number, width: number): void {
-    const found = this.find(keys, count, width)
-    const { places, keep, grow } = this.#engine
-    let kept = keep(places.slots, found.count, places.out, this.#held)
-    while (kept < found.count) {
-      grow()
-      const before = kept
-      kept = keep(places.slots, found.count, places.out, this.#held)
-      if (kept === before) throw new RangeError('values beyond the page')
-    }
-  }
-
   /** Bytes of what takes a value's place; -1 where it is not known yet, -2 where it is null. */
   lengthOf(slot: number): number {
     return this.#engine.words()[this.#entries + slot * ENTRY_WORDS + LENGTH_WORD] as number
@@ -314,7 +243,7 @@ export class ValueTable {
   }
 
   /**
-   * The replacements in PLAIN encoding, as Snappy literals: a dictionary page of pseudonyms.
+   * The replacements in PLAIN encoding, as a Snappy literal: a dictionary page of pseudonyms.
    * @returns the page, valid until the next call, and what it has without compression; undefined where it is too long for this way
    * @throws PseudolakeError `internal/bug` as `emit`
    */
@@ -323,11 +252,14 @@ export class ValueTable {
     const { places, room } = engine
     if (slots.length > room.count) return undefined
     const count = this.#give(slots, 0)
-    const bytes = engine.emit(places.slots, count, places.out, room.in - LITERALS_BYTES)
+    const from = places.out + SNAPPY_HEAD_BYTES
+    const bytes = engine.emit(places.slots, count, from, room.out - SNAPPY_HEAD_BYTES)
     if (bytes < 0) throw unanswered()
     if (engine.emittedCount() < count) return undefined
-    const size = engine.literals(places.out, bytes, places.in)
-    return { page: engine.bytes().subarray(places.in, places.in + size), bytes }
+    const head = snappyHead(bytes)
+    const start = from - head.length
+    engine.bytes().set(head, start)
+    return { page: engine.bytes().subarray(start, from + bytes), bytes }
   }
 
   #give(slots: Int32Array, from: number): number {
@@ -357,15 +289,6 @@ function cutToFit(plain: Uint8Array, count: number, width: number, room: number)
   }
   if (fits === 0) throw new RangeError('a value longer than may be')
   return { count: fits, bytes }
-}
-
-/** Nothing where the bytes are not what they should be. */
-function decompressed(codec: Codec, body: Uint8Array, bytes: number): Uint8Array | undefined {
-  try {
-    return decompress(codec, body, bytes)
-  } catch {
-    return undefined
-  }
 }
 
 function unanswered(): PseudolakeError {

@@ -133,3 +133,14 @@ export function mapStrings(value: unknown, map: (text: string) => unknown): unkn
   if (value === null || typeof value !== 'object') return value
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, map)]))
 }
+
+/** Byte arrays in PLAIN encoding. */
+export function plain(values: readonly string[]): Uint8Array {
+  const out = Buffer.alloc(values.reduce((size, value) => size + 4 + Buffer.byteLength(value), 0))
+  let at = 0
+  for (const value of values) {
+    const length = out.write(value, at + 4)
+    at = out.writeUInt32LE(length, at) + length
+  }
+  return out
+}

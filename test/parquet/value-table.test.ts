@@ -1,19 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compress } from '../../lib/parquet/codec.ts'
 import { Tables } from '../../lib/parquet/tables.ts'
 import { ValueTable } from '../../lib/parquet/value-table.ts'
-
-/** Byte arrays in PLAIN encoding. */
-function plain(values: readonly string[]): Uint8Array {
-  const out = Buffer.alloc(values.reduce((size, value) => size + 4 + Buffer.byteLength(value), 0))
-  let at = 0
-  for (const value of values) {
-    const length = out.write(value, at + 4)
-    at = out.writeUInt32LE(length, at) + length
-  }
-  return out
-}
+import { plain } from './helpers.ts'
 
 function numbers(table: ValueTable, values: readonly string[]): number[] {
   const found = table.find(plain(values), values.length, 0)
@@ -114,6 +103,21 @@ test('a value without its replacement, or a null, is never written', () => {
   expect(table.sizeOf(Int32Array.of(one, two))).toBe(9)
 })
 
+test('equal values have equal prints, others have others, and another generation has others', () => {
+  const table = new ValueTable()
+  const values = Array.from({ length: 40_000 }, (_, i) => `v${i % 20_000}`)
+  const printed = () => {
+    const { prints = new Uint8Array(0), count } = table.find(plain(values), values.length, 0, true)
+    expect([count, prints.length]).toEqual([values.length, 8 * values.length])
+    return new BigUint64Array(new Uint8Array(prints).buffer)
+  }
+  const before = printed()
+  expect(before.slice(0, 20_000)).toEqual(before.slice(20_000))
+  expect(new Set(before).size).toBe(20_000)
+  table.clear()
+  expect(printed().some((print, i) => print === before[i])).toBe(false)
+})
+
 test('an emptied table knows nothing, and its numbers are of another generation', () => {
   const table = new ValueTable()
   numbers(table, ['one', 'two'])
@@ -123,82 +127,6 @@ test('an emptied table knows nothing, and its numbers are of another generation'
   expect(table.generation).not.toBe(generation)
   expect(numbers(table, ['two'])).toEqual([0])
   expect(table.isSet(0)).toBe(false)
-})
-
-test('pairs that are not as they were remembered are found, each by its position', () => {
-  const table = new ValueTable()
-  const values = Array.from({ length: 500 }, (_, i) => `VALUE${i}`)
-  const out = values.map((value) => `pseudonym-of-${value}-0123456789`)
-  const unlike = (pseudonyms: readonly string[]) => {
-    const page = plain(pseudonyms)
-    expect(table.hold('none', page, page.length)).toBe(true)
-    return [...(table.unlike(plain(values), 500, 0) ?? [])]
-  }
-  expect(unlike(out)).toEqual(values.map((_, i) => i))
-  for (const [i, slot] of numbers(table, values).entries()) table.set(slot, out[i] as string)
-  expect(unlike(out)).toEqual([])
-  // Every byte counts, the length too, and a swap is two.
-  const changed = [...out]
-  changed[3] = `${(out[3] as string).slice(0, -1)}x`
-  changed[77] = (out[77] as string).slice(0, -1)
-  changed[78] = `${out[78]}x`
-  ;[changed[10], changed[11]] = [out[11] as string, out[10] as string]
-  expect(unlike(changed)).toEqual([3, 10, 11, 77, 78])
-  expect(table.hold('none', plain(out).subarray(0, 60), 60)).toBe(true)
-  expect(() => table.unlike(plain(values), 500, 0)).toThrow(RangeError)
-})
-
-test('a page that is held is remembered where nothing was, however much it is', () => {
-  const table = new ValueTable()
-  const values = Array.from({ length: 30_000 }, (_, i) => `VALUE${i}`)
-  const out = values.map((value) => `pseudonym of ${value}`.repeat(4))
-  const page = plain(out)
-  const keys = plain(values)
-  table.set(numbers(table, ['VALUE7'])[0] as number, 'another')
-  table.hold('none', page, page.length)
-  expect(table.unlike(keys, values.length, 0)?.length).toBe(values.length)
-  table.keep(keys, values.length, 0)
-  expect(Buffer.from(table.held).equals(page)).toBe(true)
-  expect([...(table.unlike(keys, values.length, 0) ?? [])]).toEqual([7])
-  table.hold('none', page.subarray(0, 1000), 1000)
-  expect(() => table.keep(keys, values.length, 0)).toThrow(RangeError)
-  const more = plain([...values, 'one more'])
-  table.hold('none', page, page.length)
-  expect(() => table.keep(more, values.length + 1, 0)).toThrow(RangeError)
-})
-
-test('pairs are compared to their last byte, whatever their lengths are', () => {
-  for (let length = 1; length < 70; length++) {
-    const table = new ValueTable()
-    const value = 'v'.repeat(length)
-    const out = 'p'.repeat(length)
-    const like = (key: string, pseudonym: string) => {
-      const page = plain([pseudonym, 'behind it'])
-      table.hold('none', page, page.length)
-      return table.unlike(plain([key, 'behind it']), 1, 0, Int32Array.of(0))?.length === 0
-    }
-    expect(like(value, out)).toBe(false)
-    table.set(0, out)
-    expect(like(value, out)).toBe(true)
-    for (let at = 0; at < length; at++) {
-      const changed = (text: string) => `${text.slice(0, at)}x${text.slice(at + 1)}`
-      expect([length, at, like(changed(value), out), like(value, changed(out))]).toEqual([length, at, false, false])
-    }
-  }
-})
-
-test('a page is held as it was before it was compressed, and one that cannot be is not', () => {
-  const table = new ValueTable()
-  const page = plain(Array.from({ length: 5000 }, (_, i) => `pseudonym ${i % 70}`))
-  for (const codec of ['none', 'snappy', 'gzip', 'zstd'] as const) {
-    const body = compress(codec, page)
-    expect(table.hold(codec, body, page.length)).toBe(true)
-    expect(Buffer.from(table.held).equals(page)).toBe(true)
-    expect(table.hold(codec, body.subarray(0, body.length >> 1), page.length)).toBe(false)
-    expect(table.held.length).toBe(0)
-    expect(table.hold(codec, body, page.length + 1)).toBe(false)
-  }
-  expect(table.hold('none', new Uint8Array(5 << 20), 5 << 20)).toBe(false)
 })
 
 test('columns take turns where there are more of them than tables', () => {

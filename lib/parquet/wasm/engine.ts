@@ -11,8 +11,12 @@ export interface Engine extends Functions {
   /** The memory as it is now; asked for anew after `grow`. */
   bytes(): Buffer<ArrayBuffer>
   words(): Int32Array
-  /** Makes the arena longer, by as many bytes at least as a call found missing. @throws RangeError where there is no more memory */
-  grow(): void
+  /**
+   * Makes the arena longer.
+   * @param least bytes of it. @default as many more as a call found missing
+   * @throws RangeError where there is no more memory
+   */
+  grow(least?: number): void
 }
 
 /** Bytes that fit in at a time, and come out; numbers of values. */
@@ -24,7 +28,6 @@ export interface Room {
 
 interface Functions {
   uncompress(from: number, length: number, to: number, size: number): boolean
-  literals(from: number, length: number, to: number): number
   hashes(from: number, length: number, count: number, seed: number, to: number, base: number): number
   hybrid(from: number, length: number, width: number, count: number, limit: number, to: number, wide: boolean): boolean
   encode(from: number, count: number, width: number, to: number): number
@@ -38,22 +41,24 @@ interface Functions {
   wanted(): number
   clear(salt: bigint, most: number): boolean
   take(bytes: number): number
-  find(from: number, length: number, count: number, width: number, slots: number): number
+  find(from: number, length: number, count: number, width: number, slots: number, prints: number): number
   findConsumed(): number
   sizeOf(slots: number, count: number): bigint
   emit(slots: number, count: number, to: number, room: number): number
   emittedCount(): number
-  keep(slots: number, count: number, out: number, outBytes: number): number
-  unlike(
-    keys: number,
-    keyBytes: number,
-    width: number,
-    out: number,
-    outBytes: number,
-    slots: number,
-    count: number,
-  ): number
+  keep(...pairs: PairsInMemory): boolean
+  unlike(...pairs: PairsInMemory): number
 }
+
+type PairsInMemory = [
+  prints: number,
+  slots: number,
+  count: number,
+  out: number,
+  outBytes: number,
+  pairs: number,
+  most: number,
+]
 
 interface Exports extends Functions {
   readonly memory: WebAssembly.Memory
@@ -67,8 +72,12 @@ interface Exports extends Functions {
 /** In the place of a length, as assembly/layout.ts has them. */
 export const UNSET = -1
 export const NULL = -2
-/** For pages: nearly all have a megabyte, those of some writers a row group. */
-const PAGES: Room = { in: 8 << 20, out: 8 << 20, count: 1 << 18 }
+/**
+ * For pages: nearly all have a megabyte, those of some writers a row group. The larger memory is taken when one of these comes: it counts as V8's
+ * own, and for 14 MB more of it V8 looks through its heap once more, in a run of half a second too.
+ */
+const PAGES: Room = { in: 5 << 18, out: 5 << 18, count: 1 << 18 }
+const LARGE_PAGES: Room = { in: 8 << 20, out: 8 << 20, count: 1 << 18 }
 const WASM_PAGE_BYTES = 65_536
 /** Memory grows by a quarter, so that it grows seldom. */
 const GROWTH = 0.25
@@ -77,9 +86,17 @@ const BINARY = new URL('./pages.wasm', import.meta.url)
 
 let compiled: WebAssembly.Module | undefined
 let shared: Engine | undefined
+let large: Engine | undefined
 
-/** For calls that leave nothing behind. One for the thread: calls are synchronous. */
-export function sharedEngine(): Engine {
+/**
+ * For calls that leave nothing behind. They are the thread's: calls are synchronous.
+ * @param bytes that are put in, or come out; there may be room for fewer
+ */
+export function sharedEngine(bytes = 0): Engine {
+  if (bytes > PAGES.in) {
+    large ??= newEngine(LARGE_PAGES)
+    return large
+  }
   shared ??= newEngine(PAGES)
   return shared
 }
@@ -100,9 +117,10 @@ export function newEngine(room: Room): Engine {
     room,
     bytes: () => bytes,
     words: () => words,
-    grow() {
+    grow(least) {
       const top = Math.max(functions.arenaTop(), places.arena)
-      growTo(top + Math.max(functions.wanted(), (top - places.arena) * GROWTH) + WASM_PAGE_BYTES)
+      if (least !== undefined) growTo(Math.max(memory.buffer.byteLength, places.arena + least))
+      else growTo(top + Math.max(functions.wanted(), (top - places.arena) * GROWTH) + WASM_PAGE_BYTES)
       bytes = Buffer.from(memory.buffer as ArrayBuffer)
       words = new Int32Array(memory.buffer)
     },

@@ -38,7 +38,8 @@ export function readBackAhead(
       if (!from || from.values === 0) continue
       // Cells are compared with the input's where the output has no copies of them.
       if (chunks[i]?.action !== 'swap-dictionary') before.push([from.start, from.end])
-      else if (!known?.(source, index)?.page) before.push(dictionaryOf(from))
+      // Of values that were looked up it is wanted where a pair is new, and then it is kept.
+      else if (!known?.(source, index)) before.push(dictionaryOf(from))
     }
   return [
     { object: output.object, ranges: here },

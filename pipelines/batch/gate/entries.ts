@@ -11,7 +11,6 @@ import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import { canonicalTexts } from '../../../lib/parquet/text.ts'
 import { emptyHashes, hashByteArrays, type ValueHashes } from '../../../lib/parquet/value-hashes.ts'
 import { pseudonymFormAt } from '../../../lib/wire/forms.ts'
-import { headMemory } from './body-reader.ts'
 
 export const KIND = { VALUE: 0, EMPTY: 1, NULL: 2 } as const
 
@@ -87,7 +86,6 @@ export function hasCharacters(bytes: Uint8Array, from: number, to: number): bool
 export class Scratch {
   bytes = new Uint8Array(0)
   readonly window = new Window()
-  readonly heads = headMemory()
   #entries = emptyEntries(0, this.bytes)
 
   /** What was there before is gone. */
@@ -140,7 +138,8 @@ export function unpacked(
   const plain = guarded(place, 'the dictionary', () => {
     const room = scratch.room(header.uncompressedBytes)
     const bytes = decompress(codec, body, header.uncompressedBytes, room)
-    return codec === 'none' ? scratch.copy(bytes) : bytes
+    // What was not compressed is still in the page.
+    return bytes.buffer === body.buffer ? scratch.copy(bytes) : bytes
   })
   return () => plain
 }

@@ -133,7 +133,7 @@ export class Gate {
     for (const [column, chunk] of chunks.entries()) {
       const { source } = plan.columns[column] ?? {}
       const swap = isSwap(plan, planned.chunks[column], column)
-      if (swap && source && known?.(source, planned.index)?.page) handed.waiting.push({ rowGroup, column, chunk })
+      if (swap && source && known?.(source, planned.index)) handed.waiting.push({ rowGroup, column, chunk })
     }
     await this.#lookHanded(work, handed)
     handed.release(handed.waiting[0]?.chunk.start ?? chunks.at(-1)?.end ?? 0)
@@ -365,7 +365,6 @@ export class Gate {
     const constant = source ? undefined : this.#constant(work.constants.get(key) ?? null, reading)
     const found = await readBack({
       storage,
-      atOnce: !this.#options.storage.reads?.(location),
       signal,
       seed,
       scratch: this.#scratch,

@@ -15,7 +15,6 @@ import type { Place } from '../../../lib/parquet/place.ts'
 import { type RangeReader, rangeReader, type Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
-import { bodyReader } from './body-reader.ts'
 import { type Cursor, compareCells, compareDictionaries, type Judge, type Levels } from './compare.ts'
 import {
   byteDictionary,
@@ -41,8 +40,6 @@ export interface ChunkSide {
 
 export interface ReplacedChunk {
   readonly storage: Storage
-  /** The output is where answers are not late: what is wanted of it is read piece by piece. */
-  readonly atOnce: boolean
   /** Missing for a constant. */
   readonly input: ChunkSide | undefined
   /** For a constant: its one value, or nothing where it is null. */
@@ -52,9 +49,9 @@ export interface ReplacedChunk {
   /** Every cell has a pseudonym of its own: a dictionary would give one to many. */
   readonly perCell: boolean
   readonly judge: Judge
-  /** Pairs that were found right before, where a value has one pseudonym; bytes of a value of the input in PLAIN encoding. */
-  readonly pairs: { readonly table: Pairs; readonly width: number } | undefined
-  /** The input's dictionary as it was read a moment ago, and numbers that its values may have in the table of pairs. */
+  /** Pairs that were found right before, where a value has one pseudonym. */
+  readonly pairs: Pairs | undefined
+  /** The input's dictionary as it was looked up a moment ago. */
   readonly known: Known | undefined
   /** Called with an output's dictionary of which not each entry was paired. */
   readonly checkEntries: (dictionary: Entries) => void
@@ -104,7 +101,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (page.header.type === PAGE.DICTIONARY) {
       const stored = page as Page<DictionaryHeader>
       if (work.perCell) wrong = 'a dictionary, though each cell has a pseudonym of its own'
-      held = work.pairs?.table.hold(stored, chunk.codec) ? work.pairs.table : undefined
+      held = work.pairs?.hold(stored, chunk.codec) ? work.pairs : undefined
       dictionary = outputDictionary(work, stored, held)
       entries += dictionary.count
       continue
@@ -115,9 +112,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (wrong !== undefined) continue
     const from = work.copiedFrom(page.from)
     if (from !== undefined && source && dictionary) {
-      const before = await source.dictionary()
-      if (!before) wrong = 'a dictionary where the input has none'
-      else if (!paired) wrong = comparePairs(work, before, dictionary, held)
+      if (!paired) wrong = await comparePairs(work, source, dictionary, held)
       paired = true
       wrong ??= source.copied(from)
       continue
@@ -176,23 +171,22 @@ const NO_HASHES = { a: NO_INTS, b: NO_INTS, from: NO_INTS, to: NO_INTS }
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * What is known of the pairs need not be looked at again, nor hashed.
+ * What is known of the pairs need not be looked at again, nor hashed, and the input's dictionary not be read again.
  * @param held where the output's dictionary is
  * @returns what is wrong
  */
-function comparePairs(
-  { pairs, known, judge }: ReplacedChunk,
-  input: Dictionary,
+async function comparePairs(
+  { known, judge }: ReplacedChunk,
+  source: InputCells,
   output: Dictionary,
   held: Pairs | undefined,
-): string | undefined {
-  const { count } = output
-  const { width = 0 } = pairs ?? {}
-  const keys = held && input.count === count ? input.plain() : undefined
-  const unknown = keys && guardedRange(() => held?.unknown(keys, count, width, known?.slots))
-  if (unknown?.length === 0) return undefined
+): Promise<string | undefined> {
+  const values = known?.slots.length === output.count ? known : undefined
+  if (held && values && guardedRange(() => held.areKnown(values))) return undefined
+  const input = await source.dictionary()
+  if (!input) return 'a dictionary where the input has none'
   const wrong = compareDictionaries(input.entries(), output.entries(), judge)
-  if (wrong === undefined && unknown) held?.remember(keys, count, width)
+  if (wrong === undefined && values) held?.remember(values)
   return wrong
 }
 
@@ -207,20 +201,18 @@ function guardedRange<R>(work: () => R): R | undefined {
 }
 
 /** Bodies that are not wanted are not fetched: headers are, one by one. */
-function outputReader({ storage, output, signal, scratch, pairs, atOnce }: ReplacedChunk): RangeReader {
+function outputReader({ storage, output, signal, scratch, pairs }: ReplacedChunk): RangeReader {
   const { file, chunk } = output
-  const { object } = file
-  if (!atOnce || storage.inMemory?.(object)) {
-    const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
-    return rangeReader(storage, object, [[chunk.start, first]], signal, scratch.output.window)
-  }
-  // A dictionary comes first.
-  let table = pairs?.table
-  return bodyReader(storage, object, chunk.end, scratch.output.heads, (bytes) => {
-    const room = table?.room(bytes) ?? scratch.output.window.room(bytes)
+  const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
+  const { window } = scratch.output
+  // A dictionary comes first: it is read to where it is looked through. What comes later must not stand there.
+  let table = pairs
+  const room = (bytes: number) => {
+    const memory = table?.room(bytes) ?? window.room(bytes)
     table = undefined
-    return room
-  })
+    return memory
+  }
+  return rangeReader(storage, file.object, [[chunk.start, first]], signal, { room })
 }
 
 function placeOf({ file, leaf, rowGroup }: ChunkSide): Place {

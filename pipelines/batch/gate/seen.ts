@@ -1,6 +1,5 @@
 /** What a gate has seen of the values of a run: which pseudonym stands for which, by hashes, and which are searched for in copied columns. */
 
-import { plainWidth } from '../../../lib/parquet/plain.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Tally } from './check.ts'
 import type { Judge, Places } from './compare.ts'
@@ -29,7 +28,7 @@ export interface Group extends GateRule {
   readonly samples: { readonly value: string; readonly pseudonym: string }[]
 }
 
-/** Rules with a table of pairs; where there are more, theirs are looked at one by one. */
+/** Columns with a table of pairs; where there are more, theirs are looked at one by one. */
 const MOST_PAIRS = 8
 /** Pseudonyms of each domain and key that are turned back. */
 const ROUND_TRIPS = 100
@@ -71,17 +70,16 @@ export class Seen {
     return { ...group, ...given }
   }
 
-  /** The same bytes are another value in another type, and have another pseudonym by another rule. */
-  pairsOf({ rule, key }: GateRule, source: LeafNode): { readonly table: Pairs; readonly width: number } | undefined {
-    const { physical, typeLength, logical } = source
+  /** Numbers of values are a column's, and the same value has another pseudonym by another rule. */
+  pairsOf({ rule, key }: GateRule, { path }: LeafNode): Pairs | undefined {
     const { domain, normalize, nullValues } = rule
-    const name = JSON.stringify([domain, key, normalize, nullValues, physical, typeLength, logical])
+    const name = JSON.stringify([domain, key, normalize, nullValues, path])
     const known = this.#pairs.get(name)
-    const table = known ?? new Pairs()
     // Each has a memory of its own.
     if (!known && this.#pairs.size >= MOST_PAIRS) return undefined
-    this.#pairs.set(name, table)
-    return { table, width: plainWidth(source) }
+    const pairs = known ?? new Pairs()
+    this.#pairs.set(name, pairs)
+    return pairs
   }
 
   /** Those of some entries that are long enough to be searched for. */

@@ -2,7 +2,7 @@
 // through value-table.ts. Callers check that what they put in fits in its region; everything that bytes say is checked here.
 
 export { setup, inAt, outAt, slotsAt, arenaAt } from './layout'
-export { uncompress, literals } from './snappy'
+export { uncompress } from './snappy'
 export { hashes } from './hash'
 export { hybrid, encode, wasTight, equalToLimit, zeros } from './hybrid'
 export {
@@ -18,6 +18,5 @@ export {
   sizeOf,
   emit,
   emittedCount,
-  unlike,
-  keep,
 } from './table'
+export { unlike, keep } from './pairs'

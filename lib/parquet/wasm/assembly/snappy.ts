@@ -58,26 +58,3 @@ export function uncompress(src: usize, length: u32, dst: usize, size: u32): bool
   }
   return out == last
 }
-
-const LITERAL_BYTES: u32 = 65536
-
-/** Bytes as literals, without back references: what `compress` of codec.ts writes for pseudonyms. @returns bytes written */
-export function literals(src: usize, length: u32, dst: usize): u32 {
-  let out = dst
-  let rest = length
-  for (; rest >= 0x80; rest >>= 7) store<u8>(out++, (rest & 0x7f) | 0x80)
-  store<u8>(out++, rest)
-  for (let from: u32 = 0; from < length; from += LITERAL_BYTES) {
-    const n = min<u32>(LITERAL_BYTES, length - from)
-    // The short form for up to 60 bytes: some readers take a longer one for cut off when so little follows.
-    if (n <= 60) store<u8>(out++, (n - 1) << 2)
-    else {
-      store<u8>(out, 61 << 2)
-      store<u16>(out + 1, n - 1)
-      out += 3
-    }
-    memory.copy(out, src + from, n)
-    out += n
-  }
-  return u32(out - dst)
-}

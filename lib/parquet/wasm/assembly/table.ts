@@ -1,4 +1,5 @@
 import { arenaAt, NULL, UNSET } from './layout'
+import { K2, lane } from './mix'
 
 // Which value has which replacement, by the bytes of both.
 //
@@ -102,16 +103,17 @@ export function take(bytes: u32): usize {
 /**
  * Looks `count` values up in PLAIN encoding, and puts their numbers at `slots`; new ones get the next numbers.
  * @param width bytes of a value; 0 where each has its length in front of it
+ * @param prints gets a hash of 64 bits of each, unless it is 0
  * @returns how many were looked up: fewer where there is no room for more. -1: the bytes end before the values do
  */
-export function find(src: usize, length: u32, count: u32, width: u32, slots: usize): i32 {
+export function find(src: usize, length: u32, count: u32, width: u32, slots: usize, prints: usize): i32 {
   const end = src + length
   const isFar = capacity >= FAR_CAPACITY
   let at = src
   let near: u32 = 0
   consumed = 0
   for (let i: u32 = 0; i < count; i++) {
-    if (isFar && i == near) near = fetch(at, end, i, count, width, slots)
+    if (isFar && i == near) near = fetch(at, end, i, count, width, slots, prints)
     let n = width
     let key = at
     if (width == 0) {
@@ -120,7 +122,13 @@ export function find(src: usize, length: u32, count: u32, width: u32, slots: usi
       key = at + 4
     }
     if (n > u32(end - key)) return -1
-    const h = isFar ? load<u32>(slots + (usize(i) << 2)) : hash(key, n)
+    let h: u32
+    if (isFar) h = load<u32>(slots + (usize(i) << 2))
+    else {
+      const print = hash(key, n)
+      if (prints != 0) store<u64>(prints + (usize(i) << 3), print)
+      h = u32(print >> 32)
+    }
     const mask = capacity * 2 - 1
     let slot = h & mask
     let found: u32 = 0
@@ -163,18 +171,18 @@ export function find(src: usize, length: u32, count: u32, width: u32, slots: usi
   return i32(count)
 }
 
-/** The index of a table of so many values is mostly outside of the processor's caches. */
-const FAR_CAPACITY: u32 = 1 << 16
+/** The index of a table of so many values is mostly outside of the processor's nearest cache. */
+const FAR_CAPACITY: u32 = 1 << 13
 /** Places that a processor fetches at once. */
 const FETCHED: u32 = 32
 let fetched: u64 = 0
 
 /**
- * Puts the hashes of the next values at their places in `slots`, and reads where they stand in the index: so these places are fetched side by side,
+ * Puts the hashes of the next values at their places in `slots` and `prints`, and reads where they stand in the index: so these places are fetched side by side,
  * where one by one each would be waited for.
  * @returns which value comes after them
  */
-function fetch(src: usize, end: usize, from: u32, count: u32, width: u32, slots: usize): u32 {
+function fetch(src: usize, end: usize, from: u32, count: u32, width: u32, slots: usize, prints: usize): u32 {
   const to = min<u32>(from + FETCHED, count)
   const mask = capacity * 2 - 1
   let at = src
@@ -188,7 +196,9 @@ function fetch(src: usize, end: usize, from: u32, count: u32, width: u32, slots:
       at += 4
     }
     if (n > u32(end - at)) break
-    const h = hash(at, n)
+    const print = hash(at, n)
+    if (prints != 0) store<u64>(prints + (usize(i) << 3), print)
+    const h = u32(print >> 32)
     store<u32>(slots + (usize(i) << 2), h)
     sum ^= load<u64>(index + (usize(h & mask) << 3))
     at += n
@@ -204,33 +214,24 @@ export function findConsumed(): u32 {
   return consumed
 }
 
-const K: u64 = 0x9e3779b97f4a7c15
-
 // @ts-ignore: decorator
 @inline
-function mix(h: u64, word: u64): u64 {
-  const m = (h ^ word) * K
-  return m ^ (m >> 29)
-}
-
-// @ts-ignore: decorator
-@inline
-function hash(at: usize, n: u32): u32 {
-  let h = seed ^ (u64(n) * 0xd6e8feb86659fd93)
-  let i: u32 = 0
-  for (; i + 8 <= n; i += 8) h = mix(h, load<u64>(at + i))
-  const rest = n - i
-  if (rest > 0) {
-    // Up to seven bytes behind the value are loaded and cut off.
-    h = mix(h, load<u64>(at + i) & ((u64(1) << u64(rest << 3)) - 1))
-  }
-  h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93
-  return u32(h >> 32)
+function hash(at: usize, n: u32): u64 {
+  const h = lane(seed ^ (u64(n) * K2), at, n)
+  return (h ^ (h >> 32)) * K2
 }
 
 // @ts-ignore: decorator
 @inline
 function same(a: usize, b: usize, n: u32): bool {
+  // Most identifiers, without a loop: the first 16 bytes and the last.
+  if (n - 16 <= 16)
+    return !v128.any_true(
+      v128.or(
+        v128.xor(v128.load(a), v128.load(b)),
+        v128.xor(v128.load(a + n - 16), v128.load(b + n - 16)),
+      ),
+    )
   let i: u32 = 0
   for (; i + 8 <= n; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false
   const rest = n - i
@@ -280,104 +281,4 @@ export function emit(slots: usize, count: u32, dst: usize, room: u32): i32 {
     emitted = i + 1
   }
   return i32(out - dst)
-}
-
-/**
- * Goes through `count` values at `keys` and what stands in their places at `out`, both in PLAIN encoding, byte by byte and without the index:
- * whichever number a value was given at `slots`, its bytes must be that one's, and those in its place the replacement's.
- * Positions of pairs of which that is not so are put at `slots`.
- * @param width bytes of a value at `keys`; 0 where each has its length in front of it
- * @returns how many they are. -1: one of the two ends before `count` values
- */
-export function unlike(keys: usize, keyBytes: u32, width: u32, out: usize, outBytes: u32, slots: usize, count: u32): i32 {
-  const keyEnd = keys + keyBytes
-  const outEnd = out + outBytes
-  let key = keys
-  let value = out
-  let found: u32 = 0
-  for (let i: u32 = 0; i < count; i++) {
-    let keyLength = width
-    if (width == 0) {
-      if (u32(keyEnd - key) < 4) return -1
-      keyLength = load<u32>(key)
-      key += 4
-    }
-    if (keyLength > u32(keyEnd - key) || u32(outEnd - value) < 4) return -1
-    const length = load<u32>(value)
-    value += 4
-    if (length > u32(outEnd - value)) return -1
-    const slot = load<u32>(slots + (usize(i) << 2))
-    const meta = table + usize(slot) * ENTRY_BYTES
-    const like =
-      slot < size &&
-      load<u32>(meta, 4) == keyLength &&
-      load<u32>(meta, 12) == length &&
-      (keyLength <= 8 ? identicalShort(load<u32>(meta), key, keyLength) : identical(load<u32>(meta), key, keyLength)) &&
-      identical(load<u32>(meta, 8), value, length)
-    if (!like) store<u32>(slots + (usize(found++) << 2), i)
-    key += keyLength
-    value += length
-  }
-  return i32(found)
-}
-
-/**
- * Gives the values at `slots` that have no replacement yet the byte arrays at `out`, in their order.
- * @returns how many were gone through: fewer where there is no room for more, or the bytes end
- */
-export function keep(slots: usize, count: u32, out: usize, outBytes: u32): u32 {
-  const end = out + outBytes
-  let at = out
-  for (let i: u32 = 0; i < count; i++) {
-    if (u32(end - at) < 4) return i
-    const n = load<u32>(at)
-    at += 4
-    const slot = load<u32>(slots + (usize(i) << 2))
-    if (n > u32(end - at) || slot >= size) return i
-    const meta = table + usize(slot) * ENTRY_BYTES
-    if (load<u32>(meta, 12) == UNSET) {
-      const to = take(n)
-      if (to == 0) return i
-      memory.copy(to, at, n)
-      store<u32>(meta, u32(to), 8)
-      store<u32>(meta, n, 12)
-    }
-    at += n
-  }
-  return count
-}
-
-/** Up to seven bytes behind both are loaded and cut off. */
-// @ts-ignore: decorator
-@inline
-function identical(a: usize, b: usize, n: u32): bool {
-  // Pseudonyms of most identifiers, without a loop: the first 32 bytes and the last.
-  if (n - 32 <= 32)
-    return !v128.any_true(
-      v128.or(
-        v128.or(unlike16(a, b), unlike16(a + 16, b + 16)),
-        v128.or(unlike16(a + n - 32, b + n - 32), unlike16(a + n - 16, b + n - 16)),
-      ),
-    )
-  let i: u32 = 0
-  for (; i + 16 <= n; i += 16) if (v128.any_true(v128.xor(v128.load(a + i), v128.load(b + i)))) return false
-  if (i + 8 <= n) {
-    if (load<u64>(a + i) != load<u64>(b + i)) return false
-    i += 8
-  }
-  // Shifted by 64 bits it would not be shifted at all.
-  return i == n || ((load<u64>(a + i) ^ load<u64>(b + i)) << (u64(8 - (n - i)) << 3)) == 0
-}
-
-/** Of eight bytes at most: numbers, and short keys. Those behind both are loaded too, and cut off. */
-// @ts-ignore: decorator
-@inline
-function identicalShort(a: usize, b: usize, n: u32): bool {
-  return n == 0 || ((load<u64>(a) ^ load<u64>(b)) << (u64(8 - n) << 3)) == 0
-}
-
-// @ts-ignore: decorator
-@inline
-function unlike16(a: usize, b: usize): v128 {
-  return v128.xor(v128.load(a), v128.load(b))
 }

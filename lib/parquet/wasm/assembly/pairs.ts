@@ -1,0 +1,60 @@
+import { K, K2, lane, mix } from './mix'
+
+// Which value has what in its place, by a hash of 64 bits of both, at the number of the value: read in order, bytes cost less than a comparison
+// with others that are all over the memory.
+
+/**
+ * Goes through `count` values, by their prints (`find`) and numbers, and what stands in their places at `out`, in PLAIN encoding.
+ * @param pairs a hash (u64) for each number below `most`; 0 where there is none
+ * @returns how many are not the pairs that are there. -1: the bytes end before `count` values
+ */
+export function unlike(prints: usize, slots: usize, count: u32, out: usize, outBytes: u32, pairs: usize, most: u32): i32 {
+  const end = out + outBytes
+  let at = out
+  let found: i32 = 0
+  for (let i: u32 = 0; i < count; i++) {
+    if (u32(end - at) < 4) return -1
+    const n = load<u32>(at)
+    at += 4
+    if (n > u32(end - at)) return -1
+    const slot = load<u32>(slots + (usize(i) << 2))
+    const here = pairOf(load<u64>(prints + (usize(i) << 3)), at, n)
+    found += i32(slot >= most || load<u64>(pairs + (usize(slot) << 3)) != here)
+    at += n
+  }
+  return found
+}
+
+/** Puts the hashes of such pairs at their numbers, where there is none yet. @returns false where the bytes end before `count` values */
+export function keep(prints: usize, slots: usize, count: u32, out: usize, outBytes: u32, pairs: usize, most: u32): bool {
+  const end = out + outBytes
+  let at = out
+  for (let i: u32 = 0; i < count; i++) {
+    if (u32(end - at) < 4) return false
+    const n = load<u32>(at)
+    at += 4
+    if (n > u32(end - at)) return false
+    const slot = load<u32>(slots + (usize(i) << 2))
+    const to = pairs + (usize(slot) << 3)
+    if (slot < most && load<u64>(to) == 0) store<u64>(to, pairOf(load<u64>(prints + (usize(i) << 3)), at, n))
+    at += n
+  }
+  return true
+}
+
+// @ts-ignore: decorator
+@inline
+function pairOf(print: u64, at: usize, n: u32): u64 {
+  // Two lanes: a multiplication waits for the one before it.
+  let a = print ^ (u64(n) * K2)
+  let b = print + K
+  let i: u32 = 0
+  for (; i + 16 <= n; i += 16) {
+    a = mix(a, load<u64>(at + i))
+    b = mix(b, load<u64>(at + i, 8))
+  }
+  b = lane(b, at + i, n - i)
+  const h = mix(a, rotl<u64>(b, 32)) * K2
+  const mixed = h ^ (h >> 32)
+  return mixed == 0 ? 1 : mixed
+}
