@@ -25,13 +25,16 @@ const LONG_PIECE_BYTES = 1 << 20
  * @throws RangeError where the bytes end before `count` values
  */
 export function hashByteArrays(plain: Uint8Array, count: number, seed: number, into: ValueHashes): number {
-  const engine = sharedEngine()
+  const engine = sharedEngine(plain.length)
   const { places, room } = engine
   const most = Math.floor(room.out / LISTS / Int32Array.BYTES_PER_ELEMENT)
   const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength)
   let empty = 0
   for (let done = 0, at = 0; done < count; ) {
-    const piece = wholeValues(view, at, Math.min(count - done, most), room.in)
+    // All that are left, if the page has no more than there is room for.
+    const left = count - done
+    const isLast = left <= most && plain.length - at <= room.in
+    const piece = isLast ? { count: left, end: plain.length } : wholeValues(view, at, Math.min(left, most), room.in)
     if (piece.count === 0) hashLong(plain, at + 4, piece.end, seed, into, done++)
     else {
       engine.bytes().set(plain.subarray(at, piece.end), places.in)
@@ -53,7 +56,6 @@ export function hashByteArrays(plain: Uint8Array, count: number, seed: number, i
 
 /** As many values as fit in so many bytes; none, and the end of the first, where that one does not. */
 function wholeValues(view: DataView, start: number, count: number, bytes: number): { count: number; end: number } {
-  if (view.byteLength - start <= bytes) return { count, end: view.byteLength }
   let whole = 0
   let end = start
   while (whole < count) {

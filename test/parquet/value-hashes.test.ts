@@ -49,6 +49,23 @@ test('each byte of a value counts, and so do its length and the seed', () => {
   }
 })
 
+test.each([1, 3, 12])('of values of %s bytes, more than one call takes are hashed as they are one by one', (length) => {
+  const value = (i: number) => Buffer.from(i.toString(36).padStart(length, '0').slice(-length))
+  const values = Array.from({ length: 700_000 }, (_, i) => value(i))
+  const all = emptyHashes(values.length)
+  hashByteArrays(plain(values), values.length, 1, all)
+  for (const i of [0, 81_919, 81_920, 81_921, 262_144, 524_287, 524_288, 524_289, 699_999]) {
+    const one = emptyHashes(1)
+    hashByteArrays(plain([value(i)]), 1, 1, one)
+    expect([i, all.a[i], all.b[i], (all.to[i] as number) - (all.from[i] as number)]).toEqual([
+      i,
+      one.a[0],
+      one.b[0],
+      length,
+    ])
+  }
+})
+
 test('a million values do not meet', () => {
   const values = Array.from({ length: 1_000_000 }, (_, i) => Buffer.from(`VEHICLE${i}`))
   const hashes = emptyHashes(values.length)
