@@ -117,7 +117,9 @@ function largestMetadata(dir: string): number {
 
 async function child(name: string, dir: string, s3?: string): Promise<Record<string, unknown>> {
   const args = [fileURLToPath(import.meta.url), '--run', name, '--dir', dir, ...(s3 ? ['--s3', s3] : [])]
-  const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  // As the command line has it: without it each run would strip and compile 200 modules anew.
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(dir, 'compiled') }
+  const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
   let out = ''
   running.stdout.on('data', (part: Buffer) => {
     out += part.toString()

@@ -49,11 +49,19 @@ function entryOf(xml: string): ListedObject | undefined {
   return { Key: key, ETag: textOf(xml, 'ETag'), LastModified: time, Size: Number(size) }
 }
 
-function textOf(xml: string, tag: string): string | undefined {
-  const begin = xml.indexOf(`<${tag}>`)
+const TAGS = {
+  Key: ['<Key>', '</Key>'],
+  Size: ['<Size>', '</Size>'],
+  LastModified: ['<LastModified>', '</LastModified>'],
+  ETag: ['<ETag>', '</ETag>'],
+} as const
+
+function textOf(xml: string, tag: keyof typeof TAGS): string | undefined {
+  const [open, close] = TAGS[tag]
+  const begin = xml.indexOf(open)
   if (begin < 0) return undefined
-  const from = begin + tag.length + 2
-  const end = xml.indexOf(`</${tag}>`, from)
+  const from = begin + open.length
+  const end = xml.indexOf(close, from)
   if (end < 0) return undefined
   const text = xml.slice(from, end)
   return text.includes('&') ? text.replace(/&(?:#(\d+)|#x([0-9a-fA-F]+)|(amp|lt|gt|quot|apos));/g, character) : text

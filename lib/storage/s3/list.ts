@@ -112,5 +112,5 @@ export function notFurther(location: string): PseudolakeError {
 
 /** As forms are encoded: a plus is a blank. */
 export function decoded(key: string): string {
-  return decodeURIComponent(key.replaceAll('+', ' '))
+  return /[+%]/.test(key) ? decodeURIComponent(key.replaceAll('+', ' ')) : key
 }
