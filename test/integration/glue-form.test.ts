@@ -10,10 +10,11 @@ import { motoGlue, trino } from '../helpers/catalog-servers.ts'
 import { pyiceberg, spark, testWith } from '../helpers/interop.ts'
 import { lake } from '../helpers/lake.ts'
 
-function csv(from: number, to: number): string {
+/** @param vehicles of more than 1,100 the pseudonyms are a dictionary that writers of Snappy's own would cut into pieces of 64 KiB */
+function csv(from: number, to: number, vehicles = 1000): string {
   const rows = Array.from({ length: to - from }, (_, i) => {
     const n = from + i
-    return `${n % 50},${n % 7 === 0 ? '' : `VEHICLE${n % 1000}`},2023-09-26T10:00:00.${n}`
+    return `${n % 50},${n % 7 === 0 ? '' : `VEHICLE${n % vehicles}`},2023-09-26T10:00:00.${n}`
   })
   return `dept_id,VIN,example_ts\r\n${rows.join('\r\n')}\r\n`
 }
@@ -98,7 +99,7 @@ testWith(['versitygw', 'pyiceberg'], 'killed (-9) again and again, it ends with 
 testWith('spark', 'Spark reads the folder as plain Parquet and sees the files alone', async () => {
   const home = await lake()
   mkdirSync(join(home.dir, 'in'))
-  writeFileSync(join(home.dir, 'in', 'a.csv'), csv(0, 3000))
+  writeFileSync(join(home.dir, 'in', 'a.csv'), csv(0, 3000, 2500))
   const set = ['input.format=csv', 'output.files=2']
   await home.run({ columns: { VIN: { mode: 'deterministic' } }, plain: true, set })
   const script = `
@@ -108,7 +109,7 @@ result = {"columns": frame.columns, "rows": frame.count(), "distinct": frame.sel
   expect(await spark<unknown>(script, { folder: join(home.dir, 'out') })).toEqual({
     columns: ['dept_id', 's_VIN', 'example_ts'],
     rows: 3000,
-    distinct: 1001,
+    distinct: 2215,
   })
 })
 
@@ -117,8 +118,8 @@ testWith(
   'Trino, whose reader Athena’s is, takes the files of the folder as they are, and reads every row',
   async () => {
     const home = await awsLake()
-    await put(home, 'a.csv', csv(0, 3000))
-    await put(home, 'b.csv', csv(3000, 5000))
+    await put(home, 'a.csv', csv(0, 3000, 2500))
+    await put(home, 'b.csv', csv(3000, 5000, 2500))
     const config = home.config(glueForm(home))
     expect(await home.json('batch', '--config', config)).toMatchObject({ status: 'done', rows: 5000 })
 
@@ -134,7 +135,7 @@ testWith(
     )
     const columns =
       'count(*), count(distinct example_ts), count(distinct s_vin), count(*) - count(s_vin), count(distinct dept_id)'
-    expect(await athena.query(`select ${columns} from glue.plain.t`)).toEqual([[5000, 5000, 1000, 715, 50]])
+    expect(await athena.query(`select ${columns} from glue.plain.t`)).toEqual([[5000, 5000, 2500, 715, 50]])
   },
   300_000,
 )

@@ -1,7 +1,15 @@
 import zlib from 'node:zlib'
 import fc from 'fast-check'
+import { snappyUncompress } from 'hyparquet/src/snappy.js'
 import { describe, expect, test } from 'vitest'
-import { type Codec, compress, decompress, type OutputCodec } from '../../lib/parquet/codec.ts'
+import {
+  type Codec,
+  compress,
+  decompress,
+  literalOf,
+  type OutputCodec,
+  snappyLiterals,
+} from '../../lib/parquet/codec.ts'
 import { bitWidth, decodeHybrid, encodeHybrid } from '../../lib/parquet/levels.ts'
 import { put, readStruct, struct, T, ThriftEnd, type ThriftStruct, writeStruct } from '../../lib/parquet/thrift.ts'
 
@@ -75,6 +83,22 @@ describe('codecs', () => {
       )
     },
   )
+
+  test('literals of any length are Snappy to others', () => {
+    for (const length of [0, 1, 59, 60, 61, 255, 256, 65_535, 65_536, 65_537, (1 << 24) - 1, 1 << 24, (1 << 24) + 1]) {
+      const content = Buffer.alloc(
+        length,
+        Uint8Array.from({ length: 251 }, (_, i) => i),
+      )
+      const page = snappyLiterals([content.subarray(0, length >> 1), content.subarray(length >> 1)])
+      const out = new Uint8Array(length)
+      if (length > 0) snappyUncompress(page, out)
+      expect([length, Buffer.compare(out, content)]).toEqual([length, 0])
+      expect(literalOf(page, length)?.length).toBe(length)
+      expect(literalOf(page, length + 1)).toBeUndefined()
+      expect(literalOf(page.subarray(0, page.length - 1), length)).toBeUndefined()
+    }
+  })
 
   test('a header that promises another length is found out', () => {
     const content = new Uint8Array(100_000)
