@@ -1,7 +1,8 @@
 /** Files of this machine as a storage sees them: their names, what tells one version from another, and what its errors mean. */
-import { mkdir, open } from 'node:fs/promises'
+import { closeSync, fsync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { PseudolakeError } from '../core/errors.ts'
 import type { StoredObject, Version } from './storage.ts'
 
@@ -66,27 +67,31 @@ export function translated(location: string, error: unknown): PseudolakeError {
 }
 
 /** Not Node's recursive mkdir: below a file system that takes no folders, such as /proc, that one never ends. */
-export async function makeFolders(folder: string): Promise<void> {
+export function makeFolders(folder: string): void {
   try {
-    await mkdir(folder)
+    mkdirSync(folder)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return
     if (code !== 'ENOENT' || dirname(folder) === folder) throw error
-    await makeFolders(dirname(folder))
+    makeFolders(dirname(folder))
     // A second ENOENT is final: what is above is there now.
-    await mkdir(folder).catch((again: NodeJS.ErrnoException) => {
-      if (again.code !== 'EEXIST') throw again
-    })
+    try {
+      mkdirSync(folder)
+    } catch (again) {
+      if ((again as NodeJS.ErrnoException).code !== 'EEXIST') throw again
+    }
   }
 }
 
+const synced = promisify(fsync)
+
 /** A new name is durable only when its folder is. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
+  const file = openSync(folder, 'r')
   try {
-    await handle.sync()
+    await synced(file)
   } finally {
-    await handle.close()
+    closeSync(file)
   }
 }

@@ -1,7 +1,10 @@
-/** A file that is written under another name, and has its own when it is whole and on the disk. */
+/**
+ * A file that is written under another name, and has its own when it is whole and on the disk. Names are made, and bytes written, where they are asked
+ * for: the system has either done sooner than another thread could begin. What waits for the disk is waited for in another thread.
+ */
 import { randomUUID } from 'node:crypto'
-import { writeSync } from 'node:fs'
-import { constants, link, open, rename, stat, unlink } from 'node:fs/promises'
+import { linkSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs'
+import { constants, open } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { PseudolakeError } from '../core/errors.ts'
@@ -18,16 +21,14 @@ export async function createWriter(location: string, mode: 'exclusive' | 'replac
   const path = pathOf(location)
   const temporary = join(dirname(path), `_tmp-${randomUUID()}-${basename(path).slice(0, 100)}`)
   const file = await guarded(location, async () => {
-    await makeFolders(dirname(path)).catch((error: NodeJS.ErrnoException) => {
-      throw gone(error) || error.code === 'EEXIST'
-        ? new PseudolakeError(
-            'storage/denied',
-            `the folder of ${location} cannot be made (${error.code})`,
-            { location, errno: error.code ?? 'unknown' },
-            { cause: error },
-          )
-        : error
-    })
+    try {
+      makeFolders(dirname(path))
+    } catch (error) {
+      const { code = 'unknown' } = error as NodeJS.ErrnoException
+      if (!gone(error) && code !== 'EEXIST') throw error
+      const message = `the folder of ${location} cannot be made (${code})`
+      throw new PseudolakeError('storage/denied', message, { location, errno: code }, { cause: error })
+    }
     return open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666)
   })
   let bytes = 0
@@ -39,7 +40,9 @@ export async function createWriter(location: string, mode: 'exclusive' | 'replac
   async function end(): Promise<void> {
     ended = true
     await file.close().catch(() => {})
-    await unlink(temporary).catch(() => {})
+    try {
+      unlinkSync(temporary)
+    } catch {}
   }
 
   return {
@@ -64,10 +67,10 @@ export async function createWriter(location: string, mode: 'exclusive' | 'replac
       try {
         return await guarded(location, async () => {
           await file.sync()
-          if (mode === 'exclusive') await link(temporary, path)
-          else await rename(temporary, path)
+          if (mode === 'exclusive') linkSync(temporary, path)
+          else renameSync(temporary, path)
           await syncFolder(dirname(path))
-          return described(location, await stat(path, { bigint: true }))
+          return described(location, statSync(path, { bigint: true }))
         })
       } finally {
         await end()

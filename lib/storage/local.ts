@@ -92,7 +92,7 @@ export function localStorage(): Storage {
         await stat(path).catch((error: unknown) => {
           throw translated(from, error)
         })
-        await makeFolders(dirname(target))
+        makeFolders(dirname(target))
         await link(path, target)
         await syncFolder(dirname(target))
         await unlink(path)
