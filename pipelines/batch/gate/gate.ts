@@ -7,67 +7,30 @@
 import type { Pseudonymizer } from '../../../lib/client/pseudonymizer.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../../lib/core/errors.ts'
 import type { ColumnChunk, WrittenRowGroup } from '../../../lib/parquet/footer.ts'
-import type { Known } from '../../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
 import { corrupt } from '../../../lib/parquet/place.ts'
 import type { PlannedChunk, PlannedRowGroup, RewritePlan } from '../../../lib/parquet/plan.ts'
 import { type ByteRange, type CopiedSample, Provenance } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
-import { type LeafNode, pathKey } from '../../../lib/parquet/schema.ts'
-import type { ObjectWriter, Storage, StoredObject } from '../../../lib/storage/storage.ts'
-import { normalizer } from '../sent.ts'
+import type { ObjectWriter, StoredObject } from '../../../lib/storage/storage.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
 import type { Assembled } from './assembled.ts'
-import { CHECKS, type CheckName, type Finding, type GateReport, Tally, type TallyPart } from './check.ts'
-import type { CopiedColumn } from './copied.ts'
+import { CHECKS, type CheckName, type GateReport, Tally, type TallyPart } from './check.ts'
+import { ReplacedColumn } from './column.ts'
 import { checkNulls, checkRows } from './counts.ts'
-import { type Entries, isBytes, isPseudonym, KIND, type Reading, Scratch, textEntries } from './entries.ts'
+import { isBytes, Scratch } from './entries.ts'
 import type { Handed, Waiting } from './handed.ts'
 import { FooterCheck } from './headers.ts'
 import { Held } from './held.ts'
-import type { GatePart, GateRule } from './part.ts'
+import type { SearchedFile } from './originals.ts'
+import type { GatePart } from './part.ts'
 import { type ChunkRange, checkRanges, checkSample } from './ranges.ts'
-import { readBack } from './replaced.ts'
 import { Seen } from './seen.ts'
+import type { GateFile, GateOptions } from './work.ts'
 
 export type { GateRule } from './part.ts'
-
-export interface GateOptions {
-  readonly storage: Storage
-  /** Every cell of copied columns, and the checksum of every copied byte. */
-  readonly full: boolean
-  /** Of matches to cells looked at, in each copied column. */
-  readonly maxMatchRatio: number
-  /** Turns a sample of pseudonyms back, where the service allows it. */
-  readonly reidentify: boolean
-  /** What the tables of hashes may take. */
-  readonly memoryBytes: number
-  /** Any number: hashes of two runs differ. */
-  readonly seed: number
-  readonly signal: AbortSignal
-  /** Gathers what `takePart` gives: the gate of a thread, beside that of the run. @default false */
-  readonly part?: boolean
-}
-
-export interface GateFile {
-  readonly input: ParquetFile
-  readonly plan: RewritePlan
-  /** Location of what was written. */
-  readonly output: string
-  /** What the storage said of it when it was closed. @default asked for again */
-  readonly stored?: StoredObject | undefined
-  /** As recorded while it was written; missing for a file that an earlier run wrote, and looked at then. */
-  readonly provenance?: Provenance
-  /** Some of its chunks were looked at while it was written (`handed`, `rowGroup`). */
-  readonly handed?: Handed | undefined
-  /** Dictionaries that were read a moment ago, and where their values were found, by column and row group of the input. */
-  readonly known?: ((source: LeafNode, rowGroup: number) => Known | undefined) | undefined
-  /** By `pathKey` of the source, or of the output for a constant. */
-  readonly rules: ReadonlyMap<string, GateRule>
-  /** Values of constants before they were replaced, by `pathKey` of the output. */
-  readonly constants: ReadonlyMap<string, string | null>
-}
+export type { GateFile, GateOptions } from './work.ts'
 
 /** A file of a bucket that is read back by one request, in the place of several one after the other. */
 const SMALL_BYTES = 4 << 20
@@ -89,10 +52,9 @@ export class Gate {
   }
   readonly #tallies: Readonly<Record<CheckName, Tally>>
   readonly #seen: Seen
-  /** Files of the step, and their copied columns by position. */
-  #files: { readonly object: StoredObject; readonly columns: readonly number[] }[] = []
+  /** Of the step. */
+  #files: SearchedFile[] = []
   #lastOpened: ParquetFile | undefined
-  #copied = new Map<string, CopiedColumn>()
 
   constructor(options: GateOptions) {
     this.#options = { ...options, storage: this.held.over(this.#readBack.over(options.storage)) }
@@ -142,16 +104,16 @@ export class Gate {
   async #lookHanded(work: GateFile, handed: Handed): Promise<void> {
     const { waiting } = handed
     const storage = handed.over(this.#options.storage)
-    const copiedFrom = copiedBodies(work.provenance)
+    const columns = this.#columns(work)
     while (waiting[0] && waiting[0].chunk.end <= handed.position) {
       const { rowGroup, column, chunk } = waiting.shift() as Waiting
-      const of = work.plan.columns[column] as OutputColumn
+      const { leaf } = work.plan.columns[column] as OutputColumn
       const { index } = work.plan.rowGroups[rowGroup] as PlannedRowGroup
       // What is not held is read back.
       if (!handed.holds(chunk) || chunk.values === 0) continue
-      const output = { file: handed, leaf: of.leaf, rowGroup, chunk }
+      const output = { file: handed, leaf, rowGroup, chunk }
       try {
-        handed.looked(chunk, of.leaf, await this.#replaced(storage, work, of, output, index, copiedFrom))
+        handed.looked(chunk, leaf, await columns(column).chunk(storage, output, index))
       } catch (error) {
         // What can't be read here is read back too, and said there.
         if (!isUnreadable(error, work.output)) throw error
@@ -233,7 +195,16 @@ export class Gate {
    * @throws PseudolakeError `gate/failed`, `storage/*`, `service/*`
    */
   async step(client: Pseudonymizer | undefined): Promise<void> {
-    await this.#findOriginals()
+    const files = this.#files
+    this.#files = []
+    if (files.length > 0 && this.#seen.originals.size > 0)
+      await (await import('./originals.ts')).findOriginals(files, {
+        ...this.#options,
+        originals: this.#seen.originals,
+        scratch: this.#scratch,
+        tally: this.#tallies.originals,
+        opened: this.#lastOpened,
+      })
     const { reidentify, signal } = this.#options
     if (reidentify && client)
       await (await import('./round-trip.ts')).roundTrip(this.#seen.groups, client, this.#tallies.round_trip, signal)
@@ -313,10 +284,23 @@ export class Gate {
     this.#files.push({ object: output.object, columns })
   }
 
+  /** A file's replaced columns, by their position. */
+  #columns(work: GateFile): (column: number) => ReplacedColumn {
+    const { signal, seed } = this.#options
+    const [scratch, tallies, seen] = [this.#scratch, this.#tallies, this.#seen]
+    const options = { signal, seed, scratch, tallies, seen, copiedFrom: copiedBodies(work.provenance) }
+    const made = new Map<number, ReplacedColumn>()
+    return (i) => {
+      const column = made.get(i) ?? new ReplacedColumn(work, work.plan.columns[i] as OutputColumn, options)
+      made.set(i, column)
+      return column
+    }
+  }
+
   /** Reads back the replaced chunks, and says of all chunks where they are. */
   async #chunks(work: GateFile, output: ParquetFile): Promise<ChunkRange[]> {
     const { plan, provenance, handed } = work
-    const copiedFrom = copiedBodies(provenance)
+    const columns = this.#columns(work)
     const { storage, signal } = this.#options
     const isLooked = (chunk: ColumnChunk) => handed?.found(chunk) !== undefined
     const ahead = readBackAhead(work.input, output, plan, provenance, work.known, isLooked)
@@ -333,90 +317,11 @@ export class Gate {
         if (!positions) {
           this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
           const side = { file: output, leaf, rowGroup, chunk }
-          positions = await this.#replaced(late, work, column, side, planned.index, copiedFrom)
+          positions = await columns(i).chunk(late, side, planned.index)
         }
         ranges.push({ ...range, ...(from && { from }), positions })
       }
     return ranges
-  }
-
-  async #replaced(
-    storage: Storage,
-    work: GateFile,
-    { source, leaf }: OutputColumn,
-    output: Parameters<typeof readBack>[0]['output'],
-    inputGroup: number,
-    copiedFrom: (start: number) => number | undefined,
-  ): Promise<ReadonlyMap<number, number>> {
-    const { signal, seed } = this.#options
-    const { headers, pseudonyms, one_to_one: oneToOne } = this.#tallies
-    const { location } = output.file.object
-    const key = pathKey(source?.path ?? leaf.path)
-    const given = work.rules.get(key)
-    if (!given) throw new PseudolakeError('internal/bug', 'a replaced column without a rule', {})
-    const group = this.#seen.group(given)
-    const reading = this.#reading(given, source)
-    const place = { column: leaf.path, rowGroup: output.rowGroup }
-    const malformed = (entries: Entries, i: number) =>
-      pseudonyms.fail(location, [
-        { ...place, message: `${(entries.to[i] as number) - (entries.from[i] as number)} bytes that are no pseudonym` },
-      ])
-    const chunk = source && work.input.rowGroups[inputGroup]?.columns[source.column]
-    const constant = source ? undefined : this.#constant(work.constants.get(key) ?? null, reading)
-    const found = await readBack({
-      storage,
-      signal,
-      seed,
-      scratch: this.#scratch,
-      output,
-      input: source && chunk && { file: work.input, leaf: source, rowGroup: inputGroup, chunk },
-      ...(constant && { constant }),
-      reading,
-      perCell: source !== undefined && given.rule.mode === 'random',
-      pairs: source && given.rule.mode === 'deterministic' ? this.#seen.pairsOf(given, source) : undefined,
-      known: source && work.known?.(source, inputGroup),
-      judge: this.#seen.judge(group, malformed, source === undefined),
-      checkEntries: (entries) => {
-        const unseen = new Int32Array(entries.count)
-        const count = group.mapping.unseen(entries, entries.count, unseen)
-        for (const i of unseen.subarray(0, count))
-          if (entries.kind[i] === KIND.VALUE && !isPseudonym(entries, i)) malformed(entries, i)
-      },
-      copiedFrom,
-    })
-    headers.looked({ pages: found.pages })
-    headers.fail(
-      location,
-      found.headers.map((message): Finding => ({ ...place, message })),
-    )
-    pseudonyms.looked({ chunks: 1, values: found.entries })
-    oneToOne.looked({ chunks: 1 })
-    if (found.cells !== undefined) oneToOne.fail(location, [{ ...place, message: found.cells }])
-    return found.positions
-  }
-
-  #reading({ rule }: GateRule, source: LeafNode | undefined): Reading {
-    const plain = source !== undefined && isBytes(source)
-    const changes = rule.normalize.length > 0
-    return {
-      asText: !plain || changes || rule.nullValues.length > 0,
-      normalized: normalizer(rule.normalize),
-      nulls: new Set(rule.nullValues),
-      ...(changes && {
-        onRaw: (raw: Entries) => {
-          this.#seen.remember(
-            raw,
-            Int32Array.from({ length: raw.count }, (_, i) => i),
-          )
-        },
-      }),
-    }
-  }
-
-  #constant(value: string | null, reading: Reading): Entries | undefined {
-    if (value === null) return undefined
-    const entries = textEntries([value], reading, this.#options.seed)
-    return entries.kind[0] === KIND.NULL ? undefined : entries
   }
 
   async #ranges(object: StoredObject, provenance: Provenance, chunks: readonly ChunkRange[]): Promise<void> {
@@ -450,36 +355,6 @@ export class Gate {
       tally.looked({ pieces: 1, bytes: bytes.length })
       tally.fail(location, checkSample(sample, bytes))
     }
-  }
-
-  async #findOriginals(): Promise<void> {
-    const { storage, signal, full, seed, maxMatchRatio } = this.#options
-    const { originals: searched } = this.#seen
-    const { originals } = this.#tallies
-    const files = this.#files
-    this.#files = []
-    this.#copied = new Map()
-    if (searched.size === 0) return
-    const { CopiedColumn, checkMatches } = await import('./copied.ts')
-    for (const { object, columns } of files) {
-      const known = this.#lastOpened?.object === object ? this.#lastOpened : undefined
-      const file = known ?? (await openParquet(storage, object, { signal }))
-      for (const i of columns) {
-        const leaf = file.leaves[i]
-        if (!leaf) continue
-        const key = pathKey(leaf.path)
-        const options = { storage, originals: searched, seed, full, scratch: this.#scratch, signal }
-        const column = this.#copied.get(key) ?? new CopiedColumn(leaf.path, options)
-        this.#copied.set(key, column)
-        await column.look(file, leaf)
-      }
-    }
-    const looked = [...this.#copied.values()]
-    for (const { cells, matches, entries, pages, chunks, complete } of looked) {
-      originals.looked({ cells, matches, chunks, dictionary_entries: entries, pages })
-      if (!complete) originals.missed('pages without a dictionary are sampled; every cell with gate.full')
-    }
-    for (const { object } of files.slice(0, 1)) originals.fail(object.location, checkMatches(looked, maxMatchRatio))
   }
 }
 
