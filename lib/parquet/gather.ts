@@ -29,7 +29,7 @@ const MOST_ASKING = 4
 const KEPT_BYTES = 16 << 20
 /** Dictionaries that are kept beside their numbers. */
 const KEPT_PAGES_BYTES = 16 << 20
-/** Of those, of row groups that were rewritten already. */
+/** Of both, of row groups that were rewritten already: the last of it may still be looked at. */
 const KEPT_BEHIND_BYTES = 1 << 20
 /** That may be under way of a column, where answers are late. Each column has its own. */
 const AHEAD_BYTES = 8 << 20
@@ -103,12 +103,16 @@ export class Gathering {
   /** What was rewritten. The last of it may still be on its way to the storage, and is looked at there. */
   #forget(rowGroup: number): void {
     let behind = 0
-    for (const index of [...this.#known.keys()].reverse()) {
-      const page = this.#known.get(index)?.page
-      if (page && index < rowGroup && behind < KEPT_BEHIND_BYTES) behind += page.body.length
-      else this.#known.delete(index)
+    let pages = 0
+    for (const [index, { slots, page }] of [...this.#known].reverse()) {
+      if (index >= rowGroup || behind >= KEPT_BEHIND_BYTES) {
+        this.#known.delete(index)
+        continue
+      }
+      pages += page?.body.length ?? 0
+      behind += slots.length * KNOWN_BYTES + (page?.body.length ?? 0)
     }
-    this.#keptPages = behind
+    this.#keptPages = pages
   }
 
   async #gather(rowGroup: number): Promise<void> {
@@ -128,7 +132,7 @@ export class Gathering {
       if (values && done === count) {
         const { generation, size } = replacement
         const page = dictionary && size > before ? this.#kept(dictionary, plain) : undefined
-        this.#known.set(rowGroup, { ...values, generation, ...(page && { page }) })
+        this.#known.set(rowGroup, { ...values, generation, size, ...(page && { page }) })
       }
       if (replacement.full) return
     }

@@ -7,6 +7,8 @@ import { type Engine, newEngine } from './wasm/engine.ts'
 export interface KnownValues {
   /** Numbers and prints mean something only in the generation that they are from. */
   readonly generation: number
+  /** All numbers are below. */
+  readonly size: number
   readonly slots: Int32Array
   readonly prints: Uint8Array
 }
@@ -30,8 +32,6 @@ export class PairTable {
   #generation = 0
   /** Numbers below this one have a place. */
   #pairs = 0
-  /** And are to have one from the next page on. */
-  #wanted = FIRST_PAIRS
   /** Where in the memory. */
   #held = NOTHING
 
@@ -40,19 +40,18 @@ export class PairTable {
     this.#engine = newEngine({ in: room.bytes, out: room.bytes, count: room.count })
     this.#room = room
     this.#most = most
-    this.#grow()
+    this.expect(FIRST_PAIRS)
   }
 
-  /** Whoever reads into the memory loses it. */
-  #grow(): void {
-    if (this.#wanted <= this.#pairs || this.#pairs === this.#most) return
-    this.#pairs = Math.min(this.#most, 2 ** Math.ceil(Math.log2(this.#wanted)))
+  /** Makes places for numbers below `size`. What is in the memory is lost for whoever has a view of it: before a page is read. */
+  expect(size: number): void {
+    if (size <= this.#pairs || this.#pairs === this.#most) return
+    this.#pairs = Math.min(this.#most, 2 ** Math.ceil(Math.log2(size)))
     this.#engine.grow(PRINT_BYTES * this.#room.count + PAIR_BYTES * this.#pairs)
   }
 
   /** Memory for bytes with a page as it is stored, for `hold`; they stay there until the next. Undefined where they are too many. */
   pageRoom(bytes: number): Uint8Array | undefined {
-    this.#grow()
     const { places, bytes: memory } = this.#engine
     return bytes > this.#room.bytes ? undefined : memory().subarray(places.in, places.in + bytes)
   }
@@ -60,14 +59,15 @@ export class PairTable {
   /**
    * Puts a page of what stands in the places of values where `unlike` looks for it; it stays there until the next.
    * @param size of the page, uncompressed
+   * @param expected as for `expect`, where the page was not read into the memory
    * @returns false where it is too much, or not what it should be
    */
-  hold(codec: Codec, body: Uint8Array, size: number): boolean {
+  hold(codec: Codec, body: Uint8Array, size: number, expected = 0): boolean {
     this.#held = NOTHING
     if (Math.max(size, body.length) > this.#room.bytes) return false
     const { places, bytes: memory, uncompress } = this.#engine
     const isHere = body.buffer === memory().buffer
-    if (!isHere) this.#grow()
+    if (!isHere) this.expect(expected)
     const literal = codec === 'snappy' ? literalOf(body, size) : undefined
     if (literal && isHere) {
       // As it was read: there is nothing to uncompress.
@@ -115,12 +115,10 @@ export class PairTable {
   }
 
   /**
-   * Remembers what stands in the places of values, in the page that is held, where they have nothing yet. Values with higher numbers than all
-   * before may have no place until the next page.
+   * Remembers what stands in the places of values, in the page that is held, where they have nothing yet, and their numbers were expected.
    * @throws RangeError where the page ends before the values do
    */
   keep(values: KnownValues): void {
-    for (const slot of values.slots) if (slot >= this.#wanted) this.#wanted = slot + 1
     const count = this.#give(values)
     if (count === undefined) return
     const { places, keep } = this.#engine

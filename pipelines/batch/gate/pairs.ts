@@ -22,9 +22,11 @@ export class Pairs {
   #looked = 0
   #unknown = 0
 
-  /** Memory for a page as it is stored, if `hold` would take it; until then nothing else may be asked for. */
-  room(bytes: number): Uint8Array | undefined {
-    return this.#isTiring ? undefined : this.#table?.pageRoom(bytes)
+  /** Memory for the page in the places of these values, as it is stored, if `hold` would take it; until then nothing else may be asked for. */
+  room(bytes: number, known: KnownValues | undefined): Uint8Array | undefined {
+    if (this.#isTiring) return undefined
+    this.#table?.expect(known?.size ?? 0)
+    return this.#table?.pageRoom(bytes)
   }
 
   /** Where nearly every pair is new, remembering them is work for nothing. */
@@ -34,9 +36,10 @@ export class Pairs {
 
   /**
    * Takes an output's dictionary, as its page is stored: it is uncompressed where it is looked through.
+   * @param known the values in whose places it stands, as for `room`
    * @returns false where it has to go the long way
    */
-  hold({ header, body }: Page<DictionaryHeader>, codec: Codec): boolean {
+  hold({ header, body }: Page<DictionaryHeader>, codec: Codec, known: KnownValues | undefined): boolean {
     if (this.#isTiring) return false
     const { values, uncompressedBytes } = header
     const isLarge = values > ROOM.count || uncompressedBytes > ROOM.bytes || body.length > ROOM.bytes
@@ -44,7 +47,7 @@ export class Pairs {
       this.#table = new PairTable(isLarge ? LARGE : ROOM, MOST)
       this.#isLarge = isLarge
     }
-    return this.#table.hold(codec, body, header.uncompressedBytes)
+    return this.#table.hold(codec, body, header.uncompressedBytes, known?.size)
   }
 
   /** The dictionary that is held, in PLAIN encoding; valid until something is remembered. */

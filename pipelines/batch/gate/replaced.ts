@@ -101,7 +101,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (page.header.type === PAGE.DICTIONARY) {
       const stored = page as Page<DictionaryHeader>
       if (work.perCell) wrong = 'a dictionary, though each cell has a pseudonym of its own'
-      held = work.pairs?.hold(stored, chunk.codec) ? work.pairs : undefined
+      held = work.pairs?.hold(stored, chunk.codec, work.known) ? work.pairs : undefined
       dictionary = outputDictionary(work, stored, held)
       entries += dictionary.count
       continue
@@ -201,14 +201,14 @@ function guardedRange<R>(work: () => R): R | undefined {
 }
 
 /** Bodies that are not wanted are not fetched: headers are, one by one. */
-function outputReader({ storage, output, signal, scratch, pairs }: ReplacedChunk): RangeReader {
+function outputReader({ storage, output, signal, scratch, pairs, known }: ReplacedChunk): RangeReader {
   const { file, chunk } = output
   const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
   const { window } = scratch.output
   // A dictionary comes first: it is read to where it is looked through. What comes later must not stand there.
   let table = pairs
   const room = (bytes: number) => {
-    const memory = table?.room(bytes) ?? window.room(bytes)
+    const memory = table?.room(bytes, known) ?? window.room(bytes)
     table = undefined
     return memory
   }
