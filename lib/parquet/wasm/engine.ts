@@ -72,10 +72,7 @@ interface Exports extends Functions {
 /** In the place of a length, as assembly/layout.ts has them. */
 export const UNSET = -1
 export const NULL = -2
-/**
- * For pages: nearly all have a megabyte, those of some writers a row group. The larger memory is taken when one of these comes: it counts as V8's
- * own, and for 14 MB more of it V8 looks through its heap once more, in a run of half a second too.
- */
+/** For pages: nearly all have a megabyte, those of some writers a row group. The larger memory, 17 MB of V8's own account, is taken when one of these comes. */
 const PAGES: Room = { in: 5 << 18, out: 5 << 18, count: 1 << 18 }
 const LARGE_PAGES: Room = { in: 8 << 20, out: 8 << 20, count: 1 << 18 }
 const WASM_PAGE_BYTES = 65_536

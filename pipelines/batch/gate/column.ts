@@ -20,7 +20,6 @@ export class ReplacedColumn {
   readonly #work: GateFile
   readonly #options: ColumnOptions
   readonly #source: LeafNode | undefined
-  readonly #rule: GateRule
   readonly #group: Group
   /** The same for all chunks. */
   readonly #same: Pick<ReplacedChunk, 'constant' | 'reading' | 'perCell' | 'pairs'>
@@ -36,7 +35,6 @@ export class ReplacedColumn {
     this.#work = work
     this.#options = options
     this.#source = source
-    this.#rule = rule
     this.#group = seen.group(rule)
     this.#same = {
       ...(constant && { constant }),

@@ -114,8 +114,6 @@ const SCRATCH_BYTES = 4 << 20
 /** A dictionary's values; hashed only where somebody asks. */
 export interface Dictionary {
   readonly count: number
-  /** In PLAIN encoding. */
-  plain(): Uint8Array
   entries(): Entries
 }
 
@@ -126,7 +124,7 @@ export function byteDictionary(
   seed: number,
   scratch: Scratch,
 ): Dictionary {
-  return dictionaryOf(page, plain, () => plainEntries(plain(), page.header.values, seed, scratch))
+  return dictionaryOf(page, () => plainEntries(plain(), page.header.values, seed, scratch))
 }
 
 /** The bytes of a page, which is valid until the next is read. @param scratch holds them, until it is used again */
@@ -144,14 +142,9 @@ export function unpacked(
   return () => plain
 }
 
-function dictionaryOf(
-  { header, place }: Page<DictionaryHeader>,
-  plain: () => Uint8Array,
-  entriesOf: () => Entries,
-): Dictionary {
+function dictionaryOf({ header, place }: Page<DictionaryHeader>, entriesOf: () => Entries): Dictionary {
   let entries: Entries | undefined
   return {
-    plain,
     count: header.values,
     entries() {
       entries ??= guarded(place, 'the dictionary', entriesOf)
@@ -181,7 +174,7 @@ export function inputDictionary(
 ): Dictionary {
   if (!reading.asText) return byteDictionary(page, plain, seed, scratch)
   const { header, place } = page
-  return dictionaryOf(page, plain, () => {
+  return dictionaryOf(page, () => {
     const body = plain()
     const stored = { ...page, body, header: { ...header, compressedBytes: body.length } }
     return textEntries(canonicalTexts(decodeDictionary(stored, leaf, 'none'), leaf, place), reading, seed)
