@@ -268,19 +268,24 @@ function parseStatistics(
   if (!statistics) return undefined
   const nulls = get.count(statistics, 3)
   const size = BOUND_BYTES[physical]
-  // One that can be no value of the column is none: a reader of the output would fail over it.
-  const [max, min] = [5, 6].map((id) => {
-    const bound = get.bytes(statistics, id)
-    return size === undefined || bound?.length === size ? bound : undefined
-  })
-  const [maxExact, minExact] = [get.bool(statistics, 7), get.bool(statistics, 8)]
-  return {
-    ...(nulls !== undefined && { nulls }),
-    ...(min && { min: shared.bound(min) }),
-    ...(max && { max: shared.bound(max) }),
-    ...(maxExact !== undefined && { maxExact }),
-    ...(minExact !== undefined && { minExact }),
-  }
+  const max = boundOf(statistics, 5, size)
+  const min = boundOf(statistics, 6, size)
+  const maxExact = get.bool(statistics, 7)
+  const minExact = get.bool(statistics, 8)
+  // Footers have them by the hundred thousand: objects that are put together out of others would be half of what reading takes.
+  const found: { -readonly [K in keyof ChunkStatistics]: ChunkStatistics[K] } = {}
+  if (nulls !== undefined) found.nulls = nulls
+  if (min) found.min = shared.bound(min)
+  if (max) found.max = shared.bound(max)
+  if (maxExact !== undefined) found.maxExact = maxExact
+  if (minExact !== undefined) found.minExact = minExact
+  return found
+}
+
+/** One that can be no value of the column is none: a reader of the output would fail over it. */
+function boundOf(statistics: ThriftStruct, id: number, size: number | undefined): Uint8Array | undefined {
+  const bound = get.bytes(statistics, id)
+  return size === undefined || bound?.length === size ? bound : undefined
 }
 
 /** A chunk that was written, with its offsets in the new file. */

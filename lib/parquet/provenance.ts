@@ -12,7 +12,7 @@ export interface ByteRange {
   readonly from?: number
 }
 
-/** A copied piece, to be read back. */
+/** Of a copied piece, to be read back. */
 export interface CopiedSample {
   readonly start: number
   readonly end: number
@@ -22,6 +22,10 @@ export interface CopiedSample {
 
 /** Of what the storage copies by itself, what counts as one piece. */
 const PIECE_BYTES = 4 << 20
+/** Of a piece that is sampled: what goes wrong with a copy goes on to its end, and the checksum costs more than the copy. */
+const SAMPLE_BYTES = 1 << 17
+/** Of the golden ratio: samples are looked at here and there in their pieces. */
+const STRIDE = 0x9e3779b1
 
 export class Provenance {
   readonly #every: number
@@ -58,7 +62,10 @@ export class Provenance {
     if (bytes.length === 0) return
     if (from !== undefined) {
       this.#copiedBytes += bytes.length
-      if (this.#copies++ % this.#every === 0) this.sample(start, bytes)
+      if (this.#copies++ % this.#every === 0) {
+        const [first, last] = this.#stretch(bytes.length)
+        this.sample(start + first, bytes.subarray(first, last))
+      }
     }
     this.#range(start, start + bytes.length, from)
   }
@@ -71,9 +78,19 @@ export class Provenance {
     this.#copiedBytes += length
     this.#range(start, start + length, from)
     const wanted: [number, number][] = []
-    for (let at = 0; at < length; at += PIECE_BYTES)
-      if (this.#copies++ % this.#every === 0) wanted.push([from + at, from + Math.min(length, at + PIECE_BYTES)])
+    for (let at = 0; at < length; at += PIECE_BYTES) {
+      if (this.#copies++ % this.#every !== 0) continue
+      const [first, last] = this.#stretch(Math.min(length - at, PIECE_BYTES))
+      wanted.push([from + at + first, from + at + last])
+    }
     return wanted
+  }
+
+  /** What of a piece is sampled; all of it, where each is. */
+  #stretch(length: number): [start: number, end: number] {
+    if (!this.sampled || length <= SAMPLE_BYTES) return [0, length]
+    const start = (Math.imul(this.#copies, STRIDE) >>> 0) % (length - SAMPLE_BYTES)
+    return [start, start + SAMPLE_BYTES]
   }
 
   /** Bytes of the input as they must be found at `start` of the output. */

@@ -62,6 +62,12 @@ class Reader {
   }
 
   #varint(): number | bigint {
+    // Most are of one byte.
+    const first = this.#bytes[this.at] as number
+    if (first < 0x80) {
+      this.at++
+      return first
+    }
     let low = 0
     for (let n = 0, scale = 1; n < EXACT_BYTES; n++, scale *= 128) {
       const b = this.#byte()
@@ -83,8 +89,9 @@ class Reader {
     return n % 2 === 0 ? n / 2 : -(n + 1) / 2
   }
 
-  #long(): bigint {
-    const n = BigInt(this.#varint())
+  #long(): number | bigint {
+    const n = this.#varint()
+    if (typeof n === 'number') return n % 2 === 0 ? n / 2 : -(n + 1) / 2
     return BigInt.asIntN(64, (n >> 1n) ^ -(n & 1n))
   }
 
@@ -153,12 +160,6 @@ class Reader {
     return type === T.TRUE || type === T.FALSE ? this.#byte() === T.TRUE : this.#read(type, depth)
   }
 
-  #fieldId(head: number, last: number): number {
-    const id = head >> 4 ? last + (head >> 4) : this.#int()
-    if (id < -32768 || id > 32767) throw new ThriftInvalid('a field id out of range')
-    return id
-  }
-
   /** @throws ThriftInvalid where it is no structure */
   element(type: number, depth: number, lists?: Lists): ThriftStruct {
     if (type !== T.STRUCT) throw new ThriftInvalid(`a list has elements of type ${type}`)
@@ -168,12 +169,15 @@ class Reader {
   struct(depth: number, lists = NO_LISTS): ThriftStruct {
     if (depth > MAX_DEPTH) throw new ThriftInvalid('nested too deeply')
     const fields = new Map<number, ThriftField>()
-    for (let id = 0; ; ) {
+    for (let id = 0, highest = 0; ; ) {
       const head = this.#byte()
       if (head === 0) return fields
       const type = head & 15
-      id = this.#fieldId(head, id)
-      if (fields.has(id)) throw new ThriftInvalid(`field ${id} twice`)
+      const step = head >> 4
+      id = step > 0 ? id + step : this.#int()
+      if (id < -32768 || id > 32767) throw new ThriftInvalid('a field id out of range')
+      if (id > highest) highest = id
+      else if (fields.has(id)) throw new ThriftInvalid(`field ${id} twice`)
       const take = lists[id]
       let value: ThriftValue
       if (type === T.TRUE || type === T.FALSE) value = type === T.TRUE

@@ -11,6 +11,8 @@ import {
 /** What is longer is held in blocks of this: a buffer that grew along would leave its smaller selves behind. */
 const BLOCK_BYTES = 1 << 20
 const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER)
+/** Twice of it is exact as a number. */
+const MAX_DOUBLED = 2 ** 52
 
 /**
  * Field ids must ascend for the short form; others are written in the long one.
@@ -45,6 +47,10 @@ export function writeStruct(value: ThriftStruct, spare = 0): Uint8Array {
     byte(rest)
   }
   function zigzag(value: bigint | number): void {
+    if (typeof value === 'number' && Math.abs(value) < MAX_DOUBLED) {
+      varint(value < 0 ? -2 * value - 1 : 2 * value)
+      return
+    }
     const n = BigInt(value)
     varint(n < 0n ? -2n * n - 1n : 2n * n)
   }

@@ -140,6 +140,17 @@ describe('thrift', () => {
       .map((fields) => new Map(fields)),
   }))
 
+  test('an integer comes back exactly, as a number or not', () => {
+    const powers = [0, 6, 7, 13, 31, 32, 47, 48, 49, 51, 52, 53, 54, 55, 56, 62].map((power) => 2n ** BigInt(power))
+    const near = powers.flatMap((power) => [-1n, 0n, 1n].flatMap((step) => [power + step, -power + step]))
+    for (const value of [...near, -(2n ** 63n), 2n ** 63n - 1n]) {
+      const written = writeStruct(struct({ 1: put.i64(value) }))
+      expect(BigInt(readStruct(written).value.get(1)?.value as number | bigint)).toBe(value)
+      if (!Number.isSafeInteger(Number(value))) continue
+      expect(writeStruct(struct({ 1: put.i64(Number(value)) }))).toEqual(written)
+    }
+  })
+
   test('every field comes back, those nobody knows too, with its type and in its order', () => {
     fc.assert(
       fc.property(tree, (value) => {

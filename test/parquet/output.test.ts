@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Output } from '../../lib/parquet/output.ts'
@@ -111,6 +112,35 @@ test.each([
     { numRuns: 300 },
   )
   expect(moved > 0).toBe(takes)
+})
+
+test('of a long piece a stretch is sampled, here and there in it', () => {
+  const long = new Uint8Array(1 << 20).map((_, i) => i % 251)
+  const provenance = new Provenance(2)
+  for (let piece = 0; piece < 20; piece++) provenance.add(piece << 20, long, 0)
+  const within = provenance.samples.map(({ start, end, crc }) => {
+    const from = start & ((1 << 20) - 1)
+    expect(end - start).toBe(1 << 17)
+    expect(crc).toBe(crc32(long.subarray(from, from + end - start)))
+    return from
+  })
+  expect(within).toHaveLength(10)
+  expect(new Set(within).size).toBe(10)
+  expect(Math.max(...within)).toBeGreaterThan(Math.min(...within) + (1 << 18))
+
+  const moved = new Provenance(2)
+  const stretches = moved.moved(0, 40 << 20, 1000)
+  expect(stretches).toHaveLength(5)
+  for (const [i, [start, end]] of stretches.entries()) {
+    expect(end - start).toBe(1 << 17)
+    expect(start).toBeGreaterThanOrEqual(1000 + ((2 * i * 4) << 20))
+    expect(end).toBeLessThanOrEqual(1000 + (((2 * i + 1) * 4) << 20))
+  }
+  // With all of them each is taken whole.
+  expect(new Provenance(1).moved(0, 5 << 20, 0)).toEqual([
+    [0, 4 << 20],
+    [4 << 20, 5 << 20],
+  ])
 })
 
 test('where every copied byte is to be looked at, all of them come through here', async () => {

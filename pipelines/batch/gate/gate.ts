@@ -332,7 +332,7 @@ export class Gate {
     byteRanges.fail(location, checkRanges(provenance.ranges, object.bytes, chunks))
     copiedBytes.know({ copied_bytes: provenance.copiedBytes })
     await this.#samples(object, provenance.samples, copiedBytes)
-    if (!full) copiedBytes.missed(`one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
+    if (!full) copiedBytes.missed(`128 KB of one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
   }
 
   async #handedBytes(object: StoredObject, { samples, chunks }: Handed): Promise<void> {

@@ -1,5 +1,5 @@
 /** Hashes (lib/parquet/value-hashes.ts) that are remembered. Pure. */
-import { LANE, newEngine } from './wasm/engine.ts'
+import { LANE, newEngine, START, sharedEngine } from './wasm/engine.ts'
 
 /** What all tables of a run may take together. */
 export interface Budget {
@@ -23,9 +23,23 @@ export interface Merged {
   readonly alike: number
 }
 
-/** Puts what is at the first `count` of some positions one behind the other. */
+/** For fewer it does not pay to put them where the call finds them, and for more to have the memory. */
+const GATHERED = { LEAST: 64, MOST: 1 << 20 }
+
+/** Puts what is at the first `count` of some positions one behind the other. @param into may be `chosen` */
 export function gather(of: Int32Array, chosen: Int32Array, count: number, into: Int32Array): void {
-  for (let k = 0; k < count; k++) into[k] = of[chosen[k] as number] as number
+  if (count < GATHERED.LEAST || of.length + count > GATHERED.MOST) {
+    for (let k = 0; k < count; k++) into[k] = of[chosen[k] as number] as number
+    return
+  }
+  const engine = sharedEngine()
+  const chosenAt = START + WORD_BYTES * of.length
+  engine.reserve(chosenAt + WORD_BYTES * count)
+  const { words, functions } = engine
+  words.set(of, START / WORD_BYTES)
+  words.set(chosen.subarray(0, count), chosenAt / WORD_BYTES)
+  functions.gather(START, chosenAt, count)
+  into.set(words.subarray(chosenAt / WORD_BYTES, chosenAt / WORD_BYTES + count))
 }
 
 const FIRST_PLACES = 1 << 12

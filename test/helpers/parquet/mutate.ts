@@ -90,7 +90,7 @@ function other(type: number, value: ThriftValue, random: Random): ThriftValue {
     case T.I64:
       return random.once(2)
         ? BigInt(random.pick([...EDGES, 2 ** 40, Number.MAX_SAFE_INTEGER]))
-        : (value as bigint) + BigInt(random.between(-40, 40))
+        : BigInt(value as number | bigint) + BigInt(random.between(-40, 40))
     case T.BINARY: {
       const bytes = Uint8Array.from(value as Uint8Array)
       if (bytes.length > 0) bytes[random.below(bytes.length)] = random.below(256)

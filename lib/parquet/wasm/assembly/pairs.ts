@@ -48,13 +48,23 @@ function pairOf(print: u64, at: usize, n: u32): u64 {
   // Two lanes: a multiplication waits for the one before it.
   let a = print ^ (u64(n) * K2)
   let b = print + K
-  let i: u32 = 0
-  for (; i + 16 <= n; i += 16) {
-    a = mix(a, load<u64>(at + i))
-    b = mix(b, load<u64>(at + i, 8))
-  }
-  b = lane(b, at + i, n - i)
+  if (n >= 16) {
+    const last = at + n - 16
+    for (; at < last; at += 16) {
+      a = turn(a, load<u64>(at))
+      b = turn(b, load<u64>(at, 8))
+    }
+    // The last 16 bytes, of which some may have been taken.
+    a = turn(a, load<u64>(last))
+    b = turn(b, load<u64>(last, 8))
+  } else b = lane(b, at, n)
   const h = mix(a, rotl<u64>(b, 32)) * K2
   const mixed = h ^ (h >> 32)
   return mixed == 0 ? 1 : mixed
+}
+
+// @ts-ignore: decorator
+@inline
+function turn(h: u64, word: u64): u64 {
+  return rotl<u64>((h ^ word) * K, 29)
 }

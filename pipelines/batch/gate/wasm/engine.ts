@@ -14,8 +14,9 @@ export interface Functions {
   kept(): number
   alike(): number
   why(): number
-  malformed(bytes: number, from: number, to: number, count: number, out: number): number
-  long(bytes: number, from: number, to: number, count: number, least: number, out: number): number
+  malformed(bytes: number, from: number, to: number, chosen: number, count: number): number
+  gather(of: number, chosen: number, count: number): void
+  long(bytes: number, from: number, to: number, chosen: number, count: number, least: number): number
 }
 
 export interface Engine {
@@ -33,7 +34,17 @@ export const LANE = 1 << 14
 const WASM_PAGE_BYTES = 65_536
 const BINARY = new URL('./judge.wasm', import.meta.url)
 
+/** Where memory is free in an engine that is no table: in front of it are the compiler's constants. */
+export const START = 0x10000
+
 let compiled: WebAssembly.Module | undefined
+let shared: Engine | undefined
+
+/** For calls that leave nothing behind. They are the thread's: calls are synchronous. */
+export function sharedEngine(): Engine {
+  shared ??= newEngine()
+  return shared
+}
 
 export function newEngine(): Engine {
   compiled ??= new WebAssembly.Module(readFileSync(BINARY))

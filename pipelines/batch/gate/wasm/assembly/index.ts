@@ -3,3 +3,4 @@
 
 export { laneAt, tableBytes, setup, setFull, grow, capacity, entries, merge, listed, kept, alike, why } from './table'
 export { malformed, long } from './texts'
+export { gather } from './gather'
