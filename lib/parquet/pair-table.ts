@@ -98,20 +98,7 @@ export class PairTable {
    * @throws RangeError where the page ends before the values do
    */
   unlike(values: KnownValues): number | undefined {
-    const count = this.#give(values)
-    if (count === undefined) return undefined
-    const { places, unlike } = this.#engine
-    const found = unlike(
-      this.#printsAt,
-      places.slots,
-      count,
-      this.#held.at,
-      this.#held.bytes,
-      this.#pairsAt,
-      this.#pairs,
-    )
-    if (found < 0) throw new RangeError('values beyond the page')
-    return found
+    return this.#look(values, false)
   }
 
   /**
@@ -119,11 +106,17 @@ export class PairTable {
    * @throws RangeError where the page ends before the values do
    */
   keep(values: KnownValues): void {
+    this.#look(values, true)
+  }
+
+  #look(values: KnownValues, keeps: boolean): number | undefined {
     const count = this.#give(values)
-    if (count === undefined) return
-    const { places, keep } = this.#engine
-    if (!keep(this.#printsAt, places.slots, count, this.#held.at, this.#held.bytes, this.#pairsAt, this.#pairs))
-      throw new RangeError('values beyond the page')
+    if (count === undefined) return undefined
+    const { places, unlike } = this.#engine
+    const { at, bytes } = this.#held
+    const found = unlike(this.#printsAt, places.slots, count, at, bytes, this.#pairsAt, this.#pairs, keeps)
+    if (found < 0) throw new RangeError('values beyond the page')
+    return found
   }
 
   get #printsAt(): number {

@@ -7,6 +7,7 @@ import { linkSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs'
 import { constants, open } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { monotonic } from '../core/clock.ts'
 import { PseudolakeError } from '../core/errors.ts'
 import { described, gone, guarded, makeFolders, pathOf, SHORT_BYTES, syncFolder } from './local-files.ts'
 import type { ObjectWriter } from './storage.ts'
@@ -51,12 +52,12 @@ export async function createWriter(location: string, mode: 'exclusive' | 'replac
     },
     async write(part) {
       await guarded(location, async () => {
-        const began = performance.now()
+        const began = monotonic()
         if (part.length > SHORT_BYTES || isLate)
           for (let done = 0; done < part.length; )
             done += (await file.write(part, done, part.length - done)).bytesWritten
         else for (let done = 0; done < part.length; ) done += writeSync(file.fd, part, done, part.length - done)
-        isLate = performance.now() - began > LATE_MS
+        isLate = monotonic() - began > LATE_MS
         bytes += part.length
         if (bytes - turned < TURN_BYTES) return
         turned = bytes

@@ -9,6 +9,7 @@ import { fstatSync, read, readSync, statSync } from 'node:fs'
 import { link, opendir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { monotonic } from '../core/clock.ts'
 import { PseudolakeError } from '../core/errors.ts'
 import {
   described,
@@ -120,9 +121,9 @@ const NEAR_MS = 0.1
 async function looked(paths: readonly string[]): Promise<readonly Looked[]> {
   const found: Looked[] = []
   for (const [i, path] of paths.entries()) {
-    const began = performance.now()
+    const began = monotonic()
     lookedAt(path, () => statSync(path, { bigint: true }), found)
-    if (performance.now() - began < NEAR_MS) continue
+    if (monotonic() - began < NEAR_MS) continue
     const rest = paths.slice(i + 1)
     const stats = await Promise.allSettled(rest.map((one) => stat(one, { bigint: true })))
     for (const [j, one] of stats.entries())

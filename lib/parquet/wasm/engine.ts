@@ -46,19 +46,17 @@ interface Functions {
   sizeOf(slots: number, count: number): bigint
   emit(slots: number, count: number, to: number, room: number): number
   emittedCount(): number
-  keep(...pairs: PairsInMemory): boolean
-  unlike(...pairs: PairsInMemory): number
+  unlike(
+    prints: number,
+    slots: number,
+    count: number,
+    out: number,
+    outBytes: number,
+    pairs: number,
+    most: number,
+    keeps: boolean,
+  ): number
 }
-
-type PairsInMemory = [
-  prints: number,
-  slots: number,
-  count: number,
-  out: number,
-  outBytes: number,
-  pairs: number,
-  most: number,
-]
 
 interface Exports extends Functions {
   readonly memory: WebAssembly.Memory

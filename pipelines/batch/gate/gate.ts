@@ -303,7 +303,8 @@ export class Gate {
     const columns = this.#columns(work)
     const { storage, signal } = this.#options
     const isLooked = (chunk: ColumnChunk) => handed?.found(chunk) !== undefined
-    const ahead = readBackAhead(work.input, output, plan, provenance, work.known, isLooked)
+    const isLate = [output, work.input].some(({ object }) => storage.reads?.(object.location))
+    const ahead = isLate ? readBackAhead(work.input, output, plan, provenance, work.known, isLooked) : []
     const late = readingAhead(storage, ahead, { bytes: AHEAD_BYTES, signal })
     const ranges: ChunkRange[] = []
     for (const [rowGroup, planned] of plan.rowGroups.entries())

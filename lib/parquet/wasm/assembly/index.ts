@@ -19,4 +19,4 @@ export {
   emit,
   emittedCount,
 } from './table'
-export { unlike, keep } from './pairs'
+export { unlike } from './pairs'

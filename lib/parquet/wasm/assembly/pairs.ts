@@ -6,9 +6,19 @@ import { K, K2, lane, mix } from './mix'
 /**
  * Goes through `count` values, by their prints (`find`) and numbers, and what stands in their places at `out`, in PLAIN encoding.
  * @param pairs a hash (u64) for each number below `most`; 0 where there is none
+ * @param keeps puts the hashes of pairs at their numbers, where there is none yet
  * @returns how many are not the pairs that are there. -1: the bytes end before `count` values
  */
-export function unlike(prints: usize, slots: usize, count: u32, out: usize, outBytes: u32, pairs: usize, most: u32): i32 {
+export function unlike(
+  prints: usize,
+  slots: usize,
+  count: u32,
+  out: usize,
+  outBytes: u32,
+  pairs: usize,
+  most: u32,
+  keeps: bool,
+): i32 {
   const end = out + outBytes
   let at = out
   let found: i32 = 0
@@ -19,27 +29,15 @@ export function unlike(prints: usize, slots: usize, count: u32, out: usize, outB
     if (n > u32(end - at)) return -1
     const slot = load<u32>(slots + (usize(i) << 2))
     const here = pairOf(load<u64>(prints + (usize(i) << 3)), at, n)
-    found += i32(slot >= most || load<u64>(pairs + (usize(slot) << 3)) != here)
+    const place = pairs + (usize(slot) << 3)
+    if (slot >= most) found++
+    else if (load<u64>(place) != here) {
+      if (keeps && load<u64>(place) == 0) store<u64>(place, here)
+      else found++
+    }
     at += n
   }
   return found
-}
-
-/** Puts the hashes of such pairs at their numbers, where there is none yet. @returns false where the bytes end before `count` values */
-export function keep(prints: usize, slots: usize, count: u32, out: usize, outBytes: u32, pairs: usize, most: u32): bool {
-  const end = out + outBytes
-  let at = out
-  for (let i: u32 = 0; i < count; i++) {
-    if (u32(end - at) < 4) return false
-    const n = load<u32>(at)
-    at += 4
-    if (n > u32(end - at)) return false
-    const slot = load<u32>(slots + (usize(i) << 2))
-    const to = pairs + (usize(slot) << 3)
-    if (slot < most && load<u64>(to) == 0) store<u64>(to, pairOf(load<u64>(prints + (usize(i) << 3)), at, n))
-    at += n
-  }
-  return true
 }
 
 // @ts-ignore: decorator
