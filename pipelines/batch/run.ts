@@ -5,21 +5,19 @@
 import type { Client } from '../../lib/client/compose.ts'
 import { type ErrorContext, isPseudolakeError, PseudolakeError } from '../../lib/core/errors.ts'
 import { currentSchema, type TableMetadata } from '../../lib/iceberg/metadata.ts'
-import { dataFileFrom, metricsModes } from '../../lib/iceberg/metrics.ts'
 import type { Schema } from '../../lib/iceberg/types.ts'
 import type { Storage } from '../../lib/storage/storage.ts'
 import { pinsAndApproved } from '../pins.ts'
 import { type Choice, chooseInputs } from './choose.ts'
-import { gateCsvTakenOver } from './csv/again.ts'
-import { csvOf } from './csv/format.ts'
 import { targetFileBytes } from './csv/target-size.ts'
-import { against, columnsWithCounts, configDigest, withoutFolders, withoutFolderValues } from './details.ts'
+import { withoutFolders } from './details.ts'
+import { Finishing, type StepTable } from './finishing.ts'
 import type { Gate } from './gate/gate.ts'
-import { gateTakenOver, gateWith } from './gate/open.ts'
+import { gateWith } from './gate/open.ts'
 import { identify, newColumns, type Pinned, pinnedColumns } from './identities.ts'
 import { inOrder } from './in-order.ts'
 import type { InputFile } from './inputs.ts'
-import { type BatchJob, calledOf, placeOf } from './job.ts'
+import type { BatchJob } from './job.ts'
 import { ledgerFolder, type Progress, planProgress } from './ledger.ts'
 import { type First, openStep } from './open-step.ts'
 import { allOverwritten, type Overwritten, overwrittenCommits, overwrittenNote } from './overwritten.ts'
@@ -30,14 +28,14 @@ import { type Prices, shippedPrices } from './plan/prices.ts'
 import { planWork } from './plan/work.ts'
 import { publishedFiles } from './published-files.ts'
 import type { BatchEvent, BatchReport } from './report.ts'
+import { reportOf } from './reported.ts'
 import { Runner, type ThreadLimits } from './runner.ts'
 import type { Shape } from './shape.ts'
 import { steps } from './step.ts'
-import { StepProgress } from './step-progress.ts'
 import { Target, type TargetOutside } from './target.ts'
 import { Timings } from './timings.ts'
 import { Totals, type Written } from './totals.ts'
-import { digestOf, type Finished, finishedFiles, Unpublished } from './unpublished.ts'
+import { digestOf, finishedFiles, Unpublished } from './unpublished.ts'
 import { filesGoneHint, newTableHint } from './way-on.ts'
 
 export interface BatchOutside extends TargetOutside {
@@ -103,16 +101,6 @@ export async function planBatch(
   }
 }
 
-/** What the files of one step have in common. */
-interface StepTable {
-  readonly target: Target
-  readonly schema: Schema
-  readonly properties: Readonly<Record<string, string>>
-  readonly pinned: readonly Pinned[]
-  readonly unpublished: Unpublished
-  readonly digest: string
-}
-
 class BatchRun {
   readonly #job: BatchJob
   readonly #outside: BatchOutside
@@ -127,10 +115,7 @@ class BatchRun {
   #commits = 0
   #advanced = false
   readonly #published = new Totals()
-  readonly #done = new StepProgress()
-  #takenOver = 0
-  /** Data files of earlier runs, of the step that is at work. */
-  readonly #foreign = new Set<string>()
+  readonly #finishing: Finishing
   #target: Target | undefined
   #progress: Progress | undefined
   #plan: BatchPlan | undefined
@@ -148,6 +133,10 @@ class BatchRun {
     this.#timings = new Timings(outside.clock)
     this.#seed = outside.random() * 2 ** 32
     this.#gate = gateWith(job, { ...outside, seed: this.#seed })
+    this.#finishing = new Finishing(job, outside, this.#gate, ({ rows, bytes, files }) => {
+      this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
+      outside.onEvent?.({ type: 'progress', bytes, files, rows })
+    })
   }
 
   async plan(prices: Prices): Promise<BatchPlan> {
@@ -320,7 +309,7 @@ class BatchRun {
       inOrder(
         inputs,
         atOnce,
-        (input, i) => this.#finish(input, this.#published.files + i, table, runner),
+        (input, i) => this.#finishing.finish(input, this.#published.files + i, table, runner),
         () => runner.stop(),
       ),
     )
@@ -335,41 +324,6 @@ class BatchRun {
   #inputBytes(progress: Progress, step: readonly InputFile[]): number | undefined {
     const { files } = this.#job.settings.output
     return files === undefined ? undefined : Math.ceil((progress.todoBytes ?? totalBytes(step)) / files)
-  }
-
-  /** The data file of an input: one that an earlier run finished, or a new one, listed as soon as it is whole. */
-  async #finish(input: InputFile, number: number, table: StepTable, runner: Runner): Promise<Written> {
-    const { unpublished, digest, schema, properties } = table
-    this.#outside.signal.throwIfAborted()
-    const taken = await unpublished.take(input, digest)
-    if (taken) this.#takenOver++
-    if (taken) await this.#lookAgain(input, taken, table)
-    for (const { file } of taken?.files ?? []) this.#foreign.add(file.location)
-    const finished = taken ?? (await this.#rewrite(input, number, table, runner))
-    if (!taken) await unpublished.add(input, digest, finished)
-    const { rows, files } = finished
-    this.#done.end(number, { rows, bytes: input.object.bytes })
-    const modes = metricsModes(schema, properties)
-    return { input, rows, files: files.map(({ file }) => dataFileFrom(file, schema, modes)) }
-  }
-
-  async #lookAgain(input: InputFile, { files }: Finished, { target, schema, pinned }: StepTable): Promise<void> {
-    const work = { ...this.#outside, job: this.#job, approved: target.approved, schema, pinned }
-    const csv = await csvOf(input, this.#job, this.#outside.storage)
-    if (csv) await gateCsvTakenOver(this.#gate, input, files, csv, work)
-    else for (const { file } of files) await gateTakenOver(this.#gate, input, file.location, work)
-  }
-
-  #rewrite(input: InputFile, number: number, { target }: StepTable, runner: Runner): Promise<Finished> {
-    const { onEvent, runId } = this.#outside
-    const { folder, suffix } = target.making
-    const output = `${folder}/${runId}-${String(number).padStart(5, '0')}.parquet${suffix}`
-    return runner.run(input, output, (done) => {
-      this.#done.update(number, done)
-      const { rows, bytes, files } = this.#done.all
-      this.#timings.moment({ bytes, rows, requests: this.#client?.stats().requests ?? 0 })
-      onEvent?.({ type: 'progress', bytes, files, rows })
-    })
   }
 
   #runnerFor(client: Client): Runner {
@@ -416,14 +370,14 @@ class BatchRun {
       files: named.flatMap(({ files }) => files),
       from: written.flatMap(({ files }) => files.map(({ path }) => path)),
       removed,
-      takenOver: [...this.#foreign],
+      takenOver: [...this.#finishing.foreign],
       properties: { ...properties, [progress.property]: JSON.stringify(mark) },
       mark,
       check: (metadata: TableMetadata | undefined) => progress.requireUnchanged(metadata, planned),
     }
     const { upgraded } = await this.#timings.time('commit', () => target.publish(change))
     progress.committed(mark)
-    this.#foreign.clear()
+    this.#finishing.foreign.clear()
     this.#commits++
     this.#snapshots.push(String(target.metadata?.['current-snapshot-id'] ?? ''))
     this.#published.add(named)
@@ -433,68 +387,31 @@ class BatchRun {
   /** What there is to say until now; a run that fails has a report too. */
   report(): BatchReport {
     const { clock, usage, runId, createdBy } = this.#outside
-    const [target, progress] = [this.#target, this.#progress]
-    const { metadata } = target ?? {}
-    const stats = this.#client?.stats()
-    const gate = this.#gate.report()
-    const { cpuSeconds, peakRssBytes } = usage()
     const seconds = (clock.now() - this.#started) / 1000
-    const report: BatchReport = {
-      job: this.#job.name,
-      run_id: runId,
-      version: createdBy,
-      config_digest: configDigest(this.#job.settings),
-      started: new Date(clock.wall() - seconds * 1000).toISOString(),
-      status: !gate.passed ? 'gate-failed' : this.#commits === 0 ? 'nothing-to-do' : 'done',
-      rows: this.#published.rows,
-      files: this.#published.files,
-      skipped_files: progress?.done ?? 0,
-      commits: this.#commits,
-      distinct: stats?.distinct ?? 0,
-      distinct_exact: (stats?.evicted ?? 0) === 0 && (this.#runner?.exact ?? true),
-      service: {
-        requests: stats?.requests ?? 0,
-        identifiers: stats?.identifiers ?? 0,
-        retries: stats?.retries ?? 0,
-        throttled: stats?.throttled ?? 0,
-      },
-      bytes_in: this.#published.bytesIn,
-      bytes_out: this.#published.bytesOut,
+    return reportOf({
+      job: this.#job,
+      runId,
+      createdBy,
+      started: clock.wall() - seconds * 1000,
       seconds,
-      cpu_seconds: cpuSeconds,
-      peak_rss_bytes: peakRssBytes,
-      table: calledOf(this.#job),
-      location: target?.location ?? placeOf(this.#job) ?? calledOf(this.#job),
-      snapshot_id: metadata?.['current-snapshot-id']?.toString() ?? null,
+      usage: usage(),
+      target: this.#target,
+      skipped: this.#progress?.done ?? 0,
+      client: this.#client?.stats(),
+      exact: this.#runner?.exact ?? true,
+      published: this.#published,
+      commits: this.#commits,
       snapshots: this.#snapshots,
-      columns: columnsWithCounts(
-        this.#first?.shape.columns ?? [],
-        this.#published,
-        metadata && currentSchema(metadata),
-        this.#pinned ?? [],
-      ),
-      gate,
-      notes: this.#takenOver === 0 ? this.#notes : [...this.#notes, takenOver(this.#takenOver)],
-      published: this.#published.shown.map(({ input, rows, files }) => ({
-        input: withoutFolderValues(input.object.location, this.#names),
-        bytes_in: input.object.bytes,
-        rows,
-        output: files[0]?.path ?? null,
-        ...(files.length > 1 && { outputs: files.map(({ path }) => path) }),
-        bytes_out: files.reduce((sum, { bytes }) => sum + bytes, 0),
-      })),
+      columns: this.#first?.shape.columns ?? [],
+      pinned: this.#pinned ?? [],
+      gate: this.#gate.report(),
+      notes: [...this.#notes, ...this.#finishing.notes],
       phases: this.#timings.phases(),
       moments: this.#timings.moments(),
-    }
-    const plan = this.#plan ?? this.#outline?.plan(this.#options.prices ?? shippedPrices())
-    if (!plan) return report
-    return { ...report, plan: against(plan, this.#plan ? 'dictionaries' : 'footers', report) }
+      plan: this.#plan ?? this.#outline?.plan(this.#options.prices ?? shippedPrices()),
+      planned: this.#plan ? 'dictionaries' : 'footers',
+    })
   }
-}
-
-function takenOver(files: number): string {
-  const [noun, verb] = files === 1 ? ['file', 'was'] : ['files', 'were']
-  return `${files} ${noun} that an earlier run had finished and not published ${verb} taken over`
 }
 
 function nameOf(path: string): string {
