@@ -1,26 +1,22 @@
 import { setFlags } from './v8-flags.ts'
 
-/** V8's defaults in versions of Node that are known to have the flags; of others it says on stderr which it does not know. bin/pseudolake.js has them too. */
-const OSR: Readonly<Record<string, number>> = { 22: 800, 24: 500 }
-/** Never, for as long as it holds. */
-const TIMES = 1000
-const FOR_MS = 1000
+/** Of Node that are known to have the flags: V8 writes to stderr of one that it does not know. bin/pseudolake.js has their defaults. */
+const KNOWN: ReadonlySet<string> = new Set(['22', '24'])
+/** As often as V8's own. */
+const TIMES = 5
 
 /**
  * V8 compiles a function anew, and better, after so many calls of it. A run of half a second spent a tenth of its CPU on that and had half of
- * it back: what is done for every value is WebAssembly, and the rest is called for pages and chunks. So it waits for a second, and then
- * does as it does by itself: a longer run loses some milliseconds.
+ * it back: what is done for every value is WebAssembly, and the rest is called for pages and chunks. Later costs a long run some milliseconds.
  */
 export function compileLater(): void {
-  const osr = OSR[process.versions.node.split('.')[0] as string]
-  if (osr === undefined) return
-  const after = (times: number) =>
+  if (!KNOWN.has(process.versions.node.split('.')[0] as string)) return
+  setFlags(
     [
-      `--invocation-count-for-maglev=${400 * times}`,
-      `--invocation-count-for-maglev-osr=${100 * times}`,
-      `--invocation-count-for-turbofan=${3000 * times}`,
-      `--invocation-count-for-osr=${osr * times}`,
-    ].join(' ')
-  setFlags(after(TIMES))
-  setTimeout(() => setFlags(after(1)), FOR_MS).unref()
+      `--invocation-count-for-maglev=${400 * TIMES}`,
+      `--invocation-count-for-maglev-osr=${100 * TIMES}`,
+      `--invocation-count-for-turbofan=${3000 * TIMES}`,
+      `--invocation-count-for-osr=${500 * TIMES}`,
+    ].join(' '),
+  )
 }
