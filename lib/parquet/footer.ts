@@ -272,7 +272,7 @@ function parseStatistics(
   const min = boundOf(statistics, 6, size)
   const maxExact = get.bool(statistics, 7)
   const minExact = get.bool(statistics, 8)
-  // Footers have them by the hundred thousand: objects that are put together out of others would be half of what reading takes.
+  // Footers have them by the hundred thousand, and no objects are made on the way to one.
   const found: { -readonly [K in keyof ChunkStatistics]: ChunkStatistics[K] } = {}
   if (nulls !== undefined) found.nulls = nulls
   if (min) found.min = shared.bound(min)

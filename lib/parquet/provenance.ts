@@ -23,7 +23,7 @@ export interface CopiedSample {
 /** Of what the storage copies by itself, what counts as one piece. */
 const PIECE_BYTES = 4 << 20
 /** Of a piece that is sampled: what goes wrong with a copy goes on to its end, and the checksum costs more than the copy. */
-const SAMPLE_BYTES = 1 << 17
+export const SAMPLE_BYTES = 1 << 17
 /** Of the golden ratio: samples are looked at here and there in their pieces. */
 const STRIDE = 0x9e3779b1
 

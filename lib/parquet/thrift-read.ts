@@ -46,6 +46,11 @@ const NO_LISTS: Lists = {}
 /** Seven bits in each of seven bytes are exact as a number. */
 const EXACT_BYTES = 7
 
+/** Zigzag: the sign is the last bit. */
+function signed(n: number): number {
+  return n % 2 === 0 ? n / 2 : -(n + 1) / 2
+}
+
 class Reader {
   readonly #bytes: Uint8Array
   at: number
@@ -86,12 +91,12 @@ class Reader {
   #int(): number {
     const n = this.#varint()
     if (typeof n === 'bigint' || n > 0xffffffff) throw new ThriftInvalid('an integer out of its range')
-    return n % 2 === 0 ? n / 2 : -(n + 1) / 2
+    return signed(n)
   }
 
   #long(): number | bigint {
     const n = this.#varint()
-    if (typeof n === 'number') return n % 2 === 0 ? n / 2 : -(n + 1) / 2
+    if (typeof n === 'number') return signed(n)
     return BigInt.asIntN(64, (n >> 1n) ^ -(n & 1n))
   }
 

@@ -11,7 +11,7 @@ import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
 import { corrupt } from '../../../lib/parquet/place.ts'
 import type { PlannedChunk, PlannedRowGroup, RewritePlan } from '../../../lib/parquet/plan.ts'
-import { type ByteRange, type CopiedSample, Provenance } from '../../../lib/parquet/provenance.ts'
+import { type ByteRange, type CopiedSample, Provenance, SAMPLE_BYTES } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import type { ObjectWriter, StoredObject } from '../../../lib/storage/storage.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
@@ -333,7 +333,8 @@ export class Gate {
     byteRanges.fail(location, checkRanges(provenance.ranges, object.bytes, chunks))
     copiedBytes.know({ copied_bytes: provenance.copiedBytes })
     await this.#samples(object, provenance.samples, copiedBytes)
-    if (!full) copiedBytes.missed(`128 KB of one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
+    if (!full)
+      copiedBytes.missed(`${SAMPLE_BYTES >> 10} KB of one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
   }
 
   async #handedBytes(object: StoredObject, { samples, chunks }: Handed): Promise<void> {
