@@ -4,6 +4,7 @@ import { type ChunkStatistics, ENCODING, type EncodingStat, type WrittenChunk } 
 import { bitWidth } from './levels.ts'
 import type { Sink } from './output.ts'
 import { PAGE, type PageHeader, pageHeader } from './page.ts'
+import type { LookedPairs } from './provenance.ts'
 import { encodeRuns } from './runs.ts'
 import type { LeafNode } from './schema.ts'
 
@@ -27,6 +28,8 @@ export interface EncodedPage {
   readonly body: Uint8Array
   /** Where the body stands in the input, of which it is a copy. */
   readonly from?: number
+  /** Of a dictionary, where they were looked at. */
+  readonly pairs?: LookedPairs
 }
 
 /** Version 1: every engine reads it, fast paths included. */
@@ -65,8 +68,17 @@ export function encodeDictionaryPage(
   random: boolean,
   encoding: number = ENCODING.PLAIN,
 ): EncodedPage {
-  const body = compress(codec, values, random)
-  const sizes = { uncompressedBytes: values.length, compressedBytes: body.length }
+  return dictionaryPage(compress(codec, values, random), values.length, entries, encoding)
+}
+
+/** @param body compressed; `uncompressedBytes` is what it was before */
+export function dictionaryPage(
+  body: Uint8Array,
+  uncompressedBytes: number,
+  entries: number,
+  encoding: number,
+): EncodedPage {
+  const sizes = { uncompressedBytes, compressedBytes: body.length }
   return { header: { type: PAGE.DICTIONARY, ...sizes, values: entries, encoding }, body }
 }
 
@@ -88,7 +100,7 @@ export class ChunkWriter {
     this.#start = out.position
   }
 
-  async page({ header, body, from }: EncodedPage): Promise<void> {
+  async page({ header, body, from, pairs }: EncodedPage): Promise<void> {
     if (header.type === PAGE.DICTIONARY) this.#dictionary = this.#out.position
     else {
       this.#data ??= this.#out.position
@@ -100,7 +112,7 @@ export class ChunkWriter {
     const head = pageHeader(withKnownLevels(header, this.#leaf))
     this.#uncompressed += head.length + header.uncompressedBytes
     await this.#out.write(head)
-    await this.#out.write(body, from)
+    await this.#out.write(body, from, pairs)
   }
 
   finish(statistics: ChunkStatistics | undefined): WrittenChunk {

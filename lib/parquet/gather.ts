@@ -4,7 +4,6 @@ import { decodePlain, plainDictionary } from './decode.ts'
 import type { ColumnChunk } from './footer.ts'
 import type { ParquetFile } from './open.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page, readPages } from './page.ts'
-import type { KnownValues } from './pair-table.ts'
 import type { AheadReader } from './parallel-ranges.ts'
 import type { Place } from './place.ts'
 import { rangeReader, Window } from './ranges.ts'
@@ -14,11 +13,19 @@ import { allInDictionary, isDictionaryEncoded } from './scan.ts'
 import type { LeafNode } from './schema.ts'
 import { PRINT_BYTES } from './value-table.ts'
 
-/** Numbers of a dictionary's values, and prints (pair-table.ts). */
-export interface Known extends KnownValues {
+/** The values of a dictionary, as they were looked up in a table of values. */
+export interface Known {
+  /** In this thread there is no other with it. */
+  readonly id: number
+  /** Numbers and prints mean something only in the generation that they are from. */
+  readonly generation: number
+  readonly slots: Int32Array
+  readonly prints: Uint8Array
   /** The page as it would be stored without compression, where some of its values were new; missing where there are too many. */
   readonly page?: Page<DictionaryHeader>
 }
+
+let ids = 0
 
 /** By row group. */
 export type Gathered = ReadonlyMap<number, Known>
@@ -132,7 +139,7 @@ export class Gathering {
       if (values && done === count) {
         const { generation, size } = replacement
         const page = dictionary && size > before ? this.#kept(dictionary, plain) : undefined
-        this.#known.set(rowGroup, { ...values, generation, size, ...(page && { page }) })
+        this.#known.set(rowGroup, { ...values, id: ++ids, generation, ...(page && { page }) })
       }
       if (replacement.full) return
     }

@@ -1,5 +1,5 @@
 import type { ObjectWriter, StoredObject } from '../storage/storage.ts'
-import type { Provenance } from './provenance.ts'
+import type { LookedPairs, Provenance } from './provenance.ts'
 import { type RangeReader, WINDOW_BYTES } from './ranges.ts'
 
 const BUFFER_BYTES = 1 << 20
@@ -8,10 +8,15 @@ const BUFFER_BYTES = 1 << 20
 export interface Sink {
   /** Bytes so far: the offset of the next one. */
   readonly position: number
-  /** @param from where the bytes stand in the input, of which they are a copy */
-  write(bytes: Uint8Array, from?: number): Promise<void>
+  /**
+   * @param from where the bytes stand in the input, of which they are a copy
+   * @param pairs of the body of a dictionary page
+   */
+  write(bytes: Uint8Array, from?: number, pairs?: LookedPairs): Promise<void>
   /** Bytes `[start, end)` of the input as they are. */
   copy(source: RangeReader, start: number, end: number): Promise<void>
+  /** Whether what is told of the bytes is kept for somebody. */
+  readonly records?: boolean
   /** Before something is read of the input that is not copied: copies that wait are made, while their bytes are still there. */
   settle?(): Promise<void>
 }
@@ -42,12 +47,16 @@ export class Output implements Sink {
     this.#input = input
   }
 
+  get records(): boolean {
+    return this.#provenance !== undefined
+  }
+
   /** Not async: pages are many, and each would have a promise more. */
-  write(bytes: Uint8Array, from?: number): Promise<void> {
-    if (this.#run) return this.#settle().then(() => this.write(bytes, from))
+  write(bytes: Uint8Array, from?: number, pairs?: LookedPairs): Promise<void> {
+    if (this.#run) return this.#settle().then(() => this.write(bytes, from, pairs))
     const at = this.position
     this.position += bytes.length
-    return this.#put(bytes, at, from)
+    return this.#put(bytes, at, from, pairs)
   }
 
   async copy(source: RangeReader, start: number, end: number): Promise<void> {
@@ -71,8 +80,8 @@ export class Output implements Sink {
     await this.#hand()
   }
 
-  async #put(bytes: Uint8Array, at: number, from: number | undefined): Promise<void> {
-    this.#provenance?.add(at, bytes, from)
+  async #put(bytes: Uint8Array, at: number, from: number | undefined, pairs?: LookedPairs): Promise<void> {
+    this.#provenance?.add(at, bytes, from, pairs)
     if (this.#used + bytes.length > BUFFER_BYTES) await this.#hand()
     if (bytes.length >= BUFFER_BYTES / 4) {
       await this.#hand()

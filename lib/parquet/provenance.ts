@@ -10,13 +10,25 @@ export interface ByteRange {
   readonly end: number
   /** Where they stand in the input; missing for bytes that were made here. */
   readonly from?: number
+  /** They are the body of a dictionary page; missing where its pairs were not looked at. */
+  readonly pairs?: LookedPairs
 }
 
-/** Of a copied piece, to be read back. */
-export interface CopiedSample {
+/** Of a dictionary page whose pairs of a value and what takes its place were looked at as it was made (pair-table.ts). */
+export interface LookedPairs {
+  /** Each stood in a page that was looked at before: whoever has found those right need not look at this one. */
+  readonly repeated: boolean
+  /** The id of the values that were looked up (gather.ts). */
+  readonly known: number
+  readonly values: number
+  readonly uncompressedBytes: number
+}
+
+/** Of a piece of the output, to be read back. */
+export interface Sample {
   readonly start: number
   readonly end: number
-  /** CRC-32 of the bytes as the input had them. */
+  /** CRC-32 of the bytes as they were handed over; of copied ones, as the input had them. */
   readonly crc: number
 }
 
@@ -27,16 +39,46 @@ export const SAMPLE_BYTES = 1 << 17
 /** Of the golden ratio: samples are looked at here and there in their pieces. */
 const STRIDE = 0x9e3779b1
 
-export class Provenance {
+/** One piece in so many. */
+class Samples {
+  readonly list: Sample[] = []
   readonly #every: number
-  readonly #ranges: { start: number; end: number; from?: number }[] = []
-  readonly #samples: CopiedSample[] = []
-  #copies = 0
-  #copiedBytes = 0
+  #pieces = 0
 
-  /** @param every how many copied pieces there are to one whose checksum is kept; 1 for all */
   constructor(every: number) {
     this.#every = every
+  }
+
+  /** @returns what is wanted of the next piece; all of it where each is sampled */
+  next(length: number): [start: number, end: number] | undefined {
+    if (this.#pieces++ % this.#every !== 0) return undefined
+    if (this.#every === 1 || length <= SAMPLE_BYTES) return [0, length]
+    const start = (Math.imul(this.#pieces, STRIDE) >>> 0) % (length - SAMPLE_BYTES)
+    return [start, start + SAMPLE_BYTES]
+  }
+
+  add(start: number, bytes: Uint8Array): void {
+    this.list.push({ start, end: start + bytes.length, crc: crc32(bytes) })
+  }
+
+  piece(start: number, bytes: Uint8Array): void {
+    const wanted = this.next(bytes.length)
+    if (wanted) this.add(start + wanted[0], bytes.subarray(...wanted))
+  }
+}
+
+export class Provenance {
+  readonly #every: number
+  readonly #ranges: { start: number; end: number; from?: number; pairs?: LookedPairs }[] = []
+  readonly #copied: Samples
+  readonly #repeated: Samples
+  #copiedBytes = 0
+
+  /** @param every how many pieces that are not looked at again there are to one whose checksum is kept; 1 for all */
+  constructor(every: number) {
+    this.#every = every
+    this.#copied = new Samples(every)
+    this.#repeated = new Samples(every)
   }
 
   /** In the order of the output, each as long as it can be. */
@@ -44,30 +86,44 @@ export class Provenance {
     return this.#ranges
   }
 
-  get samples(): readonly CopiedSample[] {
-    return this.#samples
+  /** The first range that begins there or behind. */
+  from(start: number): ByteRange | undefined {
+    let [low, high] = [0, this.#ranges.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#ranges[middle] as ByteRange).start < start) low = middle + 1
+      else high = middle
+    }
+    return this.#ranges[low]
+  }
+
+  /** Of what was copied. */
+  get samples(): readonly Sample[] {
+    return this.#copied.list
+  }
+
+  /** Of dictionaries that repeat pairs. */
+  get repeatedSamples(): readonly Sample[] {
+    return this.#repeated.list
   }
 
   get copiedBytes(): number {
     return this.#copiedBytes
   }
 
-  /** Whether a sample is kept of what is copied, and not all of it. */
+  /** Whether samples are kept, and not all. */
   get sampled(): boolean {
     return this.#every > 1
   }
 
-  /** Bytes that go to `start` of the output; `from` is given where they are the input's own. */
-  add(start: number, bytes: Uint8Array, from: number | undefined): void {
+  /** Bytes that go to `start` of the output; `from` is given where they are the input's own, and `pairs` where those of a dictionary were looked at. */
+  add(start: number, bytes: Uint8Array, from: number | undefined, pairs?: LookedPairs): void {
     if (bytes.length === 0) return
     if (from !== undefined) {
       this.#copiedBytes += bytes.length
-      if (this.#copies++ % this.#every === 0) {
-        const [first, last] = this.#stretch(bytes.length)
-        this.sample(start + first, bytes.subarray(first, last))
-      }
-    }
-    this.#range(start, start + bytes.length, from)
+      this.#copied.piece(start, bytes)
+    } else if (pairs?.repeated) this.#repeated.piece(start, bytes)
+    this.#range(start, start + bytes.length, from, pairs)
   }
 
   /**
@@ -79,29 +135,22 @@ export class Provenance {
     this.#range(start, start + length, from)
     const wanted: [number, number][] = []
     for (let at = 0; at < length; at += PIECE_BYTES) {
-      if (this.#copies++ % this.#every !== 0) continue
-      const [first, last] = this.#stretch(Math.min(length - at, PIECE_BYTES))
-      wanted.push([from + at + first, from + at + last])
+      const some = this.#copied.next(Math.min(length - at, PIECE_BYTES))
+      if (some) wanted.push([from + at + some[0], from + at + some[1]])
     }
     return wanted
   }
 
-  /** What of a piece is sampled; all of it, where each is. */
-  #stretch(length: number): [start: number, end: number] {
-    if (!this.sampled || length <= SAMPLE_BYTES) return [0, length]
-    const start = (Math.imul(this.#copies, STRIDE) >>> 0) % (length - SAMPLE_BYTES)
-    return [start, start + SAMPLE_BYTES]
-  }
-
   /** Bytes of the input as they must be found at `start` of the output. */
   sample(start: number, bytes: Uint8Array): void {
-    this.#samples.push({ start, end: start + bytes.length, crc: crc32(bytes) })
+    this.#copied.add(start, bytes)
   }
 
-  #range(start: number, end: number, from: number | undefined): void {
+  #range(start: number, end: number, from: number | undefined, pairs?: LookedPairs): void {
     const last = this.#ranges.at(-1)
     const follows = last && (last.from === undefined ? undefined : last.from + last.end - last.start)
-    if (last && last.end === start && follows === from) last.end = end
-    else this.#ranges.push({ start, end, ...(from !== undefined && { from }) })
+    const apart = pairs || last?.pairs
+    if (last && !apart && last.end === start && follows === from) last.end = end
+    else this.#ranges.push({ start, end, ...(from !== undefined && { from }), ...(pairs && { pairs }) })
   }
 }

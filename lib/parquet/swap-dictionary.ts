@@ -5,8 +5,16 @@
  */
 import { rowsOf } from './cells.ts'
 import { type InputTask, type Nulls, pagesOf, requireRows } from './chunk-task.ts'
-import { type ChunkWriter, type EncodedPage, encodeDataPage, encodeDictionaryPage } from './chunk-writer.ts'
+import {
+  type ChunkWriter,
+  dictionaryPage,
+  type EncodedPage,
+  encodeDataPage,
+  encodeDictionaryPage,
+} from './chunk-writer.ts'
+import { decompress, type OutputCodec } from './codec.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
+import type { Known } from './gather.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
 import { recompressed } from './pages.ts'
 import { corrupt } from './place.ts'
@@ -42,11 +50,12 @@ export async function swapDictionary(task: InputTask, target: ChunkWriter, nulls
 /** The page with the new entries; valid until the next. */
 async function newDictionary(
   page: Page<DictionaryHeader>,
-  { known, chunk, planned, memory }: InputTask,
+  { known, chunk, planned, memory, out }: InputTask,
   replacement: Replacement,
 ): Promise<EncodedPage> {
   const { values: count, encoding } = page.header
-  if (known?.generation === replacement.generation && known.slots.length === count) return ofSlots(known.slots)
+  if (known?.generation === replacement.generation && known.slots.length === count)
+    return ofSlots(known.slots, out.records ? known : undefined)
   const plain = plainDictionary(page, chunk.codec)
   const pieces: Uint8Array[] = []
   for (let done = 0, at = 0; done < count; ) {
@@ -64,18 +73,28 @@ async function newDictionary(
   }
   return encodeDictionaryPage(planned.codec, Buffer.concat(pieces), count, true, encoding)
 
-  function ofSlots(slots: Int32Array): EncodedPage {
-    const literals = planned.codec === 'snappy' ? replacement.emitLiterals(slots) : undefined
-    if (literals) {
-      const sizes = { uncompressedBytes: literals.bytes, compressedBytes: literals.page.length }
-      return { header: { type: PAGE.DICTIONARY, ...sizes, values: count, encoding }, body: literals.page }
-    }
-    const size = replacement.sizeOf(slots)
-    const into = memory.values.room(size)
-    replacement.emit(slots, into)
-    return encodeDictionaryPage(planned.codec, into.subarray(0, size), count, true, encoding)
+  function ofSlots(slots: Int32Array, looked?: Known): EncodedPage {
+    const emitted = replacement.emitPage(slots, looked?.prints)
+    const size = emitted?.plain.length ?? replacement.sizeOf(slots)
+    const plain = emitted?.plain ?? memory.values.room(size).subarray(0, size)
+    if (!emitted) replacement.emit(slots, plain)
+    const made =
+      emitted && planned.codec === 'snappy'
+        ? dictionaryPage(emitted.literal, size, count, encoding)
+        : encodeDictionaryPage(planned.codec, plain, count, true, encoding)
+    if (!looked || emitted?.repeated === undefined) return made
+    const repeated = emitted.repeated && isOf(planned.codec, made, plain)
+    return { ...made, pairs: { repeated, known: looked.id, values: count, uncompressedBytes: size } }
   }
 }
+
+/** Whether a page is what it was made of: the pairs were looked at in that. */
+function isOf(codec: OutputCodec, { body }: EncodedPage, plain: Uint8Array): boolean {
+  // Neither is made of the other.
+  if (codec === 'none' || codec === 'snappy') return true
+  return Buffer.compare(decompress(codec, body, plain.length), plain) === 0
+}
+
 const PIECE = 1 << 17
 
 /**

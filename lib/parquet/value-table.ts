@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
 import type { TextBatch } from '../core/texts.ts'
 import { SNAPPY_HEAD_BYTES, snappyHead } from './codec.ts'
+import { PairTable } from './pair-table.ts'
 import type { ReplacedTexts } from './replace.ts'
 import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 
@@ -15,6 +16,8 @@ const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
 const DEFAULT_BYTES = 32 << 20
 /** Of a value in a block (assembly/table.ts). */
 const BLOCK_BYTES = 36
+/** A value and what is kept of it has more bytes: pairs of so many values as there can be are remembered, an eighth of the table. */
+const PAIR_SHARE = 64
 
 /** Of a block; who asks whether a table is full adds a page and a slice of cells before and after. */
 const NEARLY = 0.625
@@ -36,6 +39,16 @@ export interface Found {
   readonly bytes: number
 }
 
+/** What takes the places of a dictionary's values, all of it in the memory: valid until the next call. */
+export interface EmittedPage {
+  /** In PLAIN encoding. */
+  readonly plain: Uint8Array
+  /** The same as a Snappy literal. */
+  readonly literal: Uint8Array
+  /** Whether each pair of a value and its replacement was emitted by this way before; missing where that was not looked at. */
+  readonly repeated?: boolean
+}
+
 let generations = 0
 
 export class ValueTable {
@@ -44,6 +57,7 @@ export class ValueTable {
   generation = ++generations
 
   readonly #most: number
+  readonly #pairs: PairTable
 
   /**
    * @param maxBytes what it will be emptied at: no more than half of it is taken again at once
@@ -52,6 +66,7 @@ export class ValueTable {
   constructor(maxBytes = DEFAULT_BYTES, engine: Engine = newEngine(ROOM)) {
     this.#engine = engine
     this.#most = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / 2 / BLOCK_BYTES)))
+    this.#pairs = new PairTable(engine, Math.max(1, maxBytes / PAIR_SHARE))
     this.#clear()
   }
 
@@ -74,6 +89,11 @@ export class ValueTable {
     return this.bytes + next > maxBytes
   }
 
+  /** Pairs that were emitted are new when they come again. */
+  forgetPairs(): void {
+    this.#pairs.clear()
+  }
+
   /** Forgets all values. The memory stays with the table. */
   clear(): void {
     this.#clear()
@@ -81,6 +101,7 @@ export class ValueTable {
   }
 
   #clear(): void {
+    this.#pairs.clear()
     // Nobody who writes an input can choose values that meet in the table.
     const salt = randomBytes(8).readBigUInt64LE()
     while (!this.#engine.clear(salt, this.#most)) this.#engine.grow()
@@ -243,14 +264,20 @@ export class ValueTable {
   }
 
   /**
-   * The replacements in PLAIN encoding, as a Snappy literal: a dictionary page of pseudonyms.
-   * @returns the page, valid until the next call, and what it has without compression; undefined where it is too long for this way
+   * As `emit`, where it fits: a dictionary page of pseudonyms.
+   * @param prints of the values, where it is asked whether the page repeats what was emitted
+   * @returns undefined where it is too long for this way
    * @throws PseudolakeError `internal/bug` as `emit`
    */
-  emitLiterals(slots: Int32Array): { readonly page: Uint8Array; readonly bytes: number } | undefined {
+  emitPage(slots: Int32Array, prints?: Uint8Array): EmittedPage | undefined {
     const engine = this.#engine
     const { places, room } = engine
     if (slots.length > room.count) return undefined
+    const looks =
+      prints !== undefined &&
+      prints.length === PRINT_BYTES * slots.length &&
+      prints.length <= room.in &&
+      this.#pairs.expect(this.size, (bytes) => this.#take(bytes))
     const count = this.#give(slots, 0)
     const from = places.out + SNAPPY_HEAD_BYTES
     const bytes = engine.emit(places.slots, count, from, room.out - SNAPPY_HEAD_BYTES)
@@ -258,8 +285,13 @@ export class ValueTable {
     if (engine.emittedCount() < count) return undefined
     const head = snappyHead(bytes)
     const start = from - head.length
-    engine.bytes().set(head, start)
-    return { page: engine.bytes().subarray(start, from + bytes), bytes }
+    const memory = engine.bytes()
+    memory.set(head, start)
+    return {
+      plain: memory.subarray(from, from + bytes),
+      literal: memory.subarray(start, from + bytes),
+      ...(looks && { repeated: this.#pairs.look(prints, count, from, bytes) === 0 }),
+    }
   }
 
   #give(slots: Int32Array, from: number): number {

@@ -1,158 +1,157 @@
 import { expect, test } from 'vitest'
-import { compress, snappyLiterals } from '../../lib/parquet/codec.ts'
-import { type KnownValues, PairTable } from '../../lib/parquet/pair-table.ts'
+import { literalOf } from '../../lib/parquet/codec.ts'
 import { ValueTable } from '../../lib/parquet/value-table.ts'
+import { newEngine } from '../../lib/parquet/wasm/engine.ts'
 import { plain } from './helpers.ts'
 
-const ROOM = { bytes: 4 << 20, count: 1 << 17 }
-const newTable = () => new PairTable(ROOM, 1 << 20)
+/** A table with values and what stands in their places, which are looked up and emitted as a run does it. */
+class Pages {
+  readonly table: ValueTable
 
-/** As a run looks them up. */
-function knownIn(table: ValueTable, values: readonly string[]): KnownValues {
-  const { slots, prints = new Uint8Array(0) } = table.find(plain(values), values.length, 0, true)
-  return { generation: table.generation, size: table.size, slots: slots.slice(), prints: new Uint8Array(prints) }
-}
-
-function hold(table: PairTable, pseudonyms: readonly string[]): void {
-  const page = plain(pseudonyms)
-  expect(table.hold('none', page, page.length)).toBe(true)
-}
-
-test('pairs that are not as they were remembered are counted', () => {
-  const table = newTable()
-  const names = Array.from({ length: 500 }, (_, i) => `VALUE${i}`)
-  const values = knownIn(new ValueTable(), names)
-  const out = names.map((name) => `pseudonym-of-${name}-0123456789`)
-  const unlike = (pseudonyms: readonly string[]) => {
-    hold(table, pseudonyms)
-    return table.unlike(values)
+  constructor(table = new ValueTable()) {
+    this.table = table
   }
-  expect(unlike(out)).toBe(500)
-  table.keep(values)
-  expect(unlike(out)).toBe(0)
-  // Every byte counts, the length too, and a swap is two.
-  const changed = [...out]
-  changed[3] = `${(out[3] as string).slice(0, -1)}x`
-  changed[77] = (out[77] as string).slice(0, -1)
-  changed[78] = `${out[78]}x`
-  ;[changed[10], changed[11]] = [out[11] as string, out[10] as string]
-  expect(unlike(changed)).toBe(5)
-  expect(table.hold('none', plain(out).subarray(0, 60), 60)).toBe(true)
-  expect(() => table.unlike(values)).toThrow(RangeError)
-  expect(() => table.keep(values)).toThrow(RangeError)
+
+  find(values: readonly string[]): { readonly slots: Int32Array; readonly prints: Uint8Array } {
+    const { slots, prints = new Uint8Array(0) } = this.table.find(plain(values), values.length, 0, true)
+    return { slots: slots.slice(), prints: new Uint8Array(prints) }
+  }
+
+  /** Gives values their texts. */
+  set(values: readonly string[], texts: readonly string[]): void {
+    const { slots } = this.find(values)
+    for (const [i, slot] of slots.entries()) this.table.set(slot, texts[i] as string)
+  }
+
+  repeated({ slots, prints } = this.find([])): boolean | undefined {
+    return this.table.emitPage(slots, prints)?.repeated
+  }
+}
+
+const names = (count: number) => Array.from({ length: count }, (_, i) => `VALUE${i}`)
+const ofName = (name: string) => `pseudonym-of-${name}-0123456789`
+
+test('a page is what emit writes, in PLAIN and as one literal of Snappy', () => {
+  const pages = new Pages()
+  const values = names(5000)
+  pages.set(values, values.map(ofName))
+  const { slots, prints } = pages.find(values)
+  for (const given of [undefined, prints, prints]) {
+    const into = new Uint8Array(pages.table.sizeOf(slots))
+    pages.table.emit(slots, into)
+    const page = pages.table.emitPage(slots, given)
+    expect(Buffer.compare(page?.plain ?? into.subarray(1), into)).toBe(0)
+    expect(Buffer.compare(literalOf(page?.literal ?? into, into.length) ?? into.subarray(1), into)).toBe(0)
+  }
+  pages.table.set(slots[7] as number, null)
+  expect(() => pages.table.emitPage(slots, prints)).toThrow(expect.objectContaining({ code: 'internal/bug' }))
 })
 
-test('what is remembered is the first that was, in the generation that it is of', () => {
-  const table = newTable()
-  const inputs = new ValueTable()
-  const names = Array.from({ length: 30_000 }, (_, i) => `VALUE${i}`)
-  const out = names.map((name) => `pseudonym of ${name}`.repeat(4))
-  const values = knownIn(inputs, names)
-  table.expect(values.size)
-  hold(table, ['another'])
-  table.keep(knownIn(inputs, ['VALUE7']))
-  hold(table, out)
-  expect(table.unlike(values)).toBe(30_000)
-  table.keep(values)
-  expect(Buffer.from(table.held).equals(plain(out))).toBe(true)
-  expect(table.unlike(values)).toBe(1)
-  hold(table, ['another'])
-  expect(table.unlike(knownIn(inputs, ['VALUE7']))).toBe(0)
-  inputs.clear()
-  expect(table.unlike(knownIn(inputs, ['VALUE7']))).toBe(1)
-  hold(table, out)
-  expect(table.unlike(knownIn(inputs, names))).toBe(30_000)
+test('a page repeats pairs when each of them was emitted before, in whatever order', () => {
+  const pages = new Pages()
+  const values = names(500)
+  pages.set(values, values.map(ofName))
+  const [all, half, backwards] = [values, values.slice(250), values.toReversed()].map((some) => pages.find(some))
+  expect(pages.repeated(half)).toBe(false)
+  expect(pages.repeated(half)).toBe(true)
+  expect(pages.repeated(all)).toBe(false)
+  for (const some of [all, half, backwards]) expect(pages.repeated(some)).toBe(true)
+  // Nobody asked: nothing is remembered, and nothing said.
+  expect(pages.table.emitPage(all?.slots as Int32Array)).not.toHaveProperty('repeated')
 })
 
-test('a value that is given the number of another is found, though its pseudonym is that of the number', () => {
-  const table = newTable()
-  const values = knownIn(new ValueTable(), ['one', 'two'])
-  hold(table, ['pseudonym of one', 'pseudonym of two'])
-  table.keep(values)
-  hold(table, ['pseudonym of one', 'pseudonym of one'])
-  expect(table.unlike({ ...values, slots: Int32Array.of(0, 0) })).toBe(1)
+test('every byte of what stands in a value’s place counts, its length too, and a pair that changed is never taken for one that was', () => {
+  for (let length = 0; length < 70; length++) {
+    const pages = new Pages()
+    const text = 'p'.repeat(length)
+    pages.set(['one', 'behind it'], [text, 'other'])
+    const both = pages.find(['one', 'behind it'])
+    expect(pages.repeated(both)).toBe(false)
+    expect(pages.repeated(both)).toBe(true)
+    const others = Array.from({ length }, (_, at) => `${text.slice(0, at)}x${text.slice(at + 1)}`)
+    for (const other of [...others, `${text}x`, text.slice(1), 'x']) {
+      if (other === text) continue
+      pages.table.set(0, other)
+      // The second time too: the first that stood there is what is remembered.
+      expect([length, other, pages.repeated(both), pages.repeated(both)]).toEqual([length, other, false, false])
+    }
+    pages.table.set(0, text)
+    expect(pages.repeated(both)).toBe(true)
+  }
 })
 
-test('what has a higher number than may be remembered, or is too much, is never known', () => {
-  const table = new PairTable({ bytes: 1 << 20, count: 1000 }, 100)
-  const names = Array.from({ length: 300 }, (_, i) => `V${i}`)
-  const values = knownIn(new ValueTable(), names)
-  hold(table, names)
-  table.keep(values)
-  expect(table.unlike(values)).toBe(200)
-  const many = knownIn(
-    new ValueTable(),
-    Array.from({ length: 1001 }, (_, i) => `V${i}`),
-  )
-  expect(table.unlike(many)).toBeUndefined()
-  table.keep(many)
-  expect(table.pageRoom((1 << 20) + 1)).toBeUndefined()
-  expect(table.hold('none', new Uint8Array((1 << 20) + 1), (1 << 20) + 1)).toBe(false)
-})
-
-test('pairs are looked at to their last byte, whatever their lengths are', () => {
-  for (let length = 1; length < 70; length++) {
-    const inputs = new ValueTable()
-    const table = newTable()
+test('every byte of a value counts: a number that is another value’s is found, though the pseudonym is that of the number', () => {
+  for (let length = 1; length < 40; length++) {
+    const pages = new Pages()
     const value = 'v'.repeat(length)
-    const out = 'p'.repeat(length)
-    const like = (key: string, pseudonym: string) => {
-      hold(table, [pseudonym, 'behind it'])
-      const known = knownIn(inputs, [key, 'behind it'])
-      return table.unlike({ ...known, slots: Int32Array.of(0), prints: known.prints.subarray(0, 8) }) === 0
-    }
-    expect(like(value, out)).toBe(false)
-    hold(table, [out])
-    table.keep(knownIn(inputs, [value]))
-    expect(like(value, out)).toBe(true)
-    for (let at = 0; at < length; at++) {
-      const changed = (text: string) => `${text.slice(0, at)}x${text.slice(at + 1)}`
-      expect([length, at, like(changed(value), out), like(value, changed(out))]).toEqual([length, at, false, false])
+    const all = [value, ...Array.from({ length }, (_, at) => `${value.slice(0, at)}x${value.slice(at + 1)}`)]
+    pages.set(all, all.map(ofName))
+    const right = pages.find(all)
+    pages.repeated(right)
+    expect(pages.repeated(right)).toBe(true)
+    for (let i = 1; i < all.length; i++) {
+      const slots = right.slots.slice()
+      slots[i] = 0
+      expect(pages.repeated({ ...right, slots })).toBe(false)
     }
   }
 })
 
-test('of a million pairs that were never seen none is taken for one that was', () => {
-  const table = newTable()
-  const names = Array.from({ length: 20_000 }, (_, i) => `V${i}`)
-  const values = knownIn(new ValueTable(), names)
-  const pseudonyms = (salt: number) => names.map((name) => `p${salt}.${name}`)
-  hold(table, pseudonyms(0))
-  table.keep(values)
-  for (let salt = 1; salt <= 50; salt++) {
-    hold(table, pseudonyms(salt))
-    expect(table.unlike(values)).toBe(20_000)
+test('a table that is emptied, or told to forget, has no pairs any more', () => {
+  const pages = new Pages()
+  const values = names(100)
+  const emitted = () => {
+    pages.set(values, values.map(ofName))
+    return pages.repeated(pages.find(values))
+  }
+  expect([emitted(), emitted()]).toEqual([false, true])
+  pages.table.forgetPairs()
+  expect([emitted(), emitted()]).toEqual([false, true])
+  pages.table.clear()
+  expect([emitted(), emitted()]).toEqual([false, true])
+})
+
+test('pairs stay where their table grows, and none that was never emitted is taken for one that was', () => {
+  const pages = new Pages()
+  const all = names(60_000)
+  const pieces: string[][] = []
+  for (let at = 0; at < all.length; at += 5000) pieces.push(all.slice(at, at + 5000))
+  for (const piece of pieces) {
+    pages.set(piece, piece.map(ofName))
+    expect(pages.repeated(pages.find(piece))).toBe(false)
+    for (const before of pieces.slice(0, pieces.indexOf(piece))) expect(pages.repeated(pages.find(before))).toBe(true)
   }
 })
 
-test('a page is held as it was before it was compressed, and one that cannot be is not', () => {
-  const table = newTable()
-  const page = plain(Array.from({ length: 5000 }, (_, i) => `pseudonym ${i % 70}`))
-  for (const codec of ['none', 'snappy', 'gzip', 'zstd'] as const) {
-    const body = compress(codec, page)
-    expect(table.hold(codec, body, page.length)).toBe(true)
-    expect(Buffer.from(table.held).equals(page)).toBe(true)
-    expect(table.hold(codec, body.subarray(0, body.length >> 1), page.length)).toBe(false)
-    expect(table.held.length).toBe(0)
-    expect(table.hold(codec, body, page.length + 1)).toBe(false)
+test('where nearly nothing repeats it is not looked at any more', () => {
+  const pages = new Pages()
+  const said: (boolean | undefined)[] = []
+  for (let at = 0; at < 240_000; at += 40_000) {
+    const piece = names(at + 40_000).slice(at)
+    pages.set(piece, piece.map(ofName))
+    said.push(pages.repeated(pages.find(piece)))
   }
+  expect(said).toEqual([false, false, false, false, false, false])
+  expect(pages.repeated(pages.find(names(10)))).toBeUndefined()
 })
 
-test('a page that was read into the table’s own memory is held there', () => {
-  const table = newTable()
-  const page = plain(Array.from({ length: 5000 }, (_, i) => `pseudonym ${i}`))
-  const bodies = { literal: snappyLiterals([page]), compressed: compress('snappy', page) }
-  for (const [name, body] of Object.entries(bodies)) {
-    // With its header in front.
-    const room = (table.pageRoom(body.length + 30) as Uint8Array).subarray(30)
-    room.set(body)
-    expect(table.hold('snappy', room, page.length), name).toBe(true)
-    expect(Buffer.from(table.held).equals(page), name).toBe(true)
-    // What was read with it is still there.
-    table.keep(knownIn(new ValueTable(), ['a value']))
-    expect(Buffer.from(room.subarray(0, body.length)).equals(body), name).toBe(true)
-  }
-  const cut = table.pageRoom(bodies.literal.length - 1) as Uint8Array
-  cut.set(bodies.literal.subarray(0, cut.length))
-  expect(table.hold('snappy', cut, page.length)).toBe(false)
+test('values beyond those that a table can remember pairs of are new each time', () => {
+  const pages = new Pages(new ValueTable(64 * 100))
+  const values = names(300)
+  pages.set(values, values.map(ofName))
+  const [few, many] = [pages.find(values.slice(0, 64)), pages.find(values)]
+  expect([pages.repeated(few), pages.repeated(few)]).toEqual([false, true])
+  expect([pages.repeated(many), pages.repeated(many)]).toEqual([false, false])
+})
+
+test('what does not fit in the memory for one call goes another way', () => {
+  const pages = new Pages(new ValueTable(1 << 20, newEngine({ in: 1 << 12, out: 1 << 12, count: 1 << 10 })))
+  const values = names(700)
+  pages.set(values.slice(0, 200), values.map(ofName))
+  expect(pages.table.emitPage(pages.find(values.slice(0, 200)).slots)).toBeUndefined()
+  for (let at = 0; at < 700; at += 100) pages.set(values.slice(at, at + 100), Array(100).fill(''))
+  // Their prints alone are too many bytes.
+  const slots = Int32Array.from(values, (_, i) => i)
+  expect(pages.table.emitPage(slots, new Uint8Array(8 * slots.length))).not.toHaveProperty('repeated')
+  expect(pages.table.emitPage(slots.slice(0, 1), new Uint8Array(7))).not.toHaveProperty('repeated')
 })

@@ -3,9 +3,8 @@ import { createHash } from 'node:crypto'
 import type { Pseudonymizer } from '../../lib/client/pseudonymizer.ts'
 import { isPseudolakeError } from '../../lib/core/errors.ts'
 import { serializeFooter, type WrittenRowGroup } from '../../lib/parquet/footer.ts'
-import { Gathering } from '../../lib/parquet/gather.ts'
+import { type Gathered, Gathering } from '../../lib/parquet/gather.ts'
 import { openParquet, type ParquetFile } from '../../lib/parquet/open.ts'
-import type { OutputColumn } from '../../lib/parquet/output-tree.ts'
 import { planRewrite, type RewritePlan } from '../../lib/parquet/plan.ts'
 import { Replacements } from '../../lib/parquet/replacements.ts'
 import { rewrite } from '../../lib/parquet/rewrite.ts'
@@ -39,6 +38,12 @@ export interface Planted {
   readonly spoil?: (bytes: Buffer) => Uint8Array
   /** The gate is handed what was read of the input's dictionaries before, as a run hands it over. @default true */
   readonly gathered?: boolean
+  /** The files are written as a run writes them: with tables that they share, and what was read of their dictionaries before. @default false */
+  readonly asRun?: boolean
+  /** With `asRun`: called after each row group, with the tables that the rewriting has. */
+  readonly onRowGroup?: (group: number, tables: Replacements) => void
+  /** With `asRun`: what the rewriting is given in the place of what was read of a row group's dictionary. */
+  readonly mistaken?: (known: Gathered) => Gathered
 }
 
 export type Rules = Readonly<Record<string, Partial<GateRule['rule']>>>
@@ -62,6 +67,10 @@ export async function gated(
     memoryBytes: 8 << 20,
     seed: 7,
     ...planted.options,
+  })
+  const tables = new Replacements({
+    columns: 2,
+    replace: async (_, texts) => (planted.replace ?? ((all) => all.map(pseudonym)))(texts),
   })
   const columns = Object.entries(rules).map(([name, rule]) => [pathKey(name.split('.')), { ...RULE, ...rule }] as const)
   let code: string | undefined
@@ -93,7 +102,9 @@ export async function gated(
       const output = `memory:/out-${i}.parquet`
       const named = new Map(columns.map(([key, rule]) => [key, { rule, key: undefined }]))
       const planned = plan(input)
-      const known = planted.gathered === false ? undefined : await gathered(storage, input, planned)
+      const ofReal = planted.asRun ? await gathered(storage, real, plan(real), tables) : undefined
+      const ofInput = ofReal && real === input ? ofReal : await gathered(storage, input, planned)
+      const known = planted.gathered === false ? undefined : knownOf(ofInput)
       const work = { input, plan: planned, output, provenance, rules: named, constants: new Map(), known }
       const stored = await storage.write(output)
       const handed = await gate.handed(work, stored)
@@ -104,22 +115,28 @@ export async function gated(
         writer: handed ? tampered(handed.writer, planted.tamper) : stored,
         createdBy: 'test',
         provenance,
-        onRowGroup: (written, group) => gate.rowGroup({ ...work, handed }, written, group),
-        replace: async (leaf, texts) => {
-          const rule = columns.find(([key]) => key === pathKey(leaf.path))?.[1] ?? RULE
-          if (planted.replace) return planted.replace(texts)
-          return texts.map((text) =>
-            rule.nullValues.includes(text)
-              ? null
-              : pseudonym(
-                  rule.normalize.includes('upper')
-                    ? text.toUpperCase()
-                    : rule.mode === 'random'
-                      ? `${i} ${cell++}`
-                      : text,
-                ),
-          )
+        onRowGroup: async (written, group) => {
+          await gate.rowGroup({ ...work, handed }, written, group)
+          planted.onRowGroup?.(group, tables)
         },
+        ...(ofReal && { gathering: mistaken(ofReal, planted.mistaken) }),
+        replace: ofReal
+          ? tables
+          : async (leaf, texts) => {
+              const rule = columns.find(([key]) => key === pathKey(leaf.path))?.[1] ?? RULE
+              if (planted.replace) return planted.replace(texts)
+              return texts.map((text) =>
+                rule.nullValues.includes(text)
+                  ? null
+                  : pseudonym(
+                      rule.normalize.includes('upper')
+                        ? text.toUpperCase()
+                        : rule.mode === 'random'
+                          ? `${i} ${cell++}`
+                          : text,
+                    ),
+              )
+            },
       })
       const changed = handed ? planted.spoil : (planted.tamper ?? planted.spoil)
       if (changed) await storage.replace(output, await changed(Buffer.from(await storage.read(output))))
@@ -161,24 +178,37 @@ function tampered(writer: ObjectWriter, tamper: Planted['tamper']): ObjectWriter
   }
 }
 
-/** What a run knows of the dictionaries of an input before it is rewritten. */
-async function gathered(storage: Storage, file: ParquetFile, plan: RewritePlan) {
-  const columns = plan.columns.filter(
-    (column): column is OutputColumn & { source: LeafNode } =>
-      column.replaced && !column.perCell && column.source !== undefined,
-  )
-  const replacements = new Replacements({
-    columns: Math.max(1, columns.length),
-    replace: async (_, texts) => texts.map(pseudonym),
-  })
-  const known = new Map<number, Gathering>()
-  for (const column of columns) {
-    const options = { storage, file, leaf: column.source, replacement: replacements.of(column), flush: 900 }
-    const gathering = new Gathering(options)
+/** What a run reads of the dictionaries of an input before it is rewritten, by position of the column in the output. */
+async function gathered(storage: Storage, file: ParquetFile, plan: RewritePlan, tables?: Replacements) {
+  const replacements =
+    tables ?? new Replacements({ columns: plan.columns.length, replace: async (_, texts) => texts.map(pseudonym) })
+  const found = new Map<number, { readonly leaf: LeafNode; readonly gathering: Gathering }>()
+  for (const [i, column] of plan.columns.entries()) {
+    const { source: leaf, replaced, perCell } = column
+    if (!leaf || !replaced || perCell) continue
+    const replacement = replacements.of({ ...column, source: leaf })
+    const gathering = new Gathering({ storage, file, leaf, replacement, flush: 900 })
     await gathering.upTo(0)
-    known.set(column.source.column, gathering)
+    found.set(i, { leaf, gathering })
   }
-  return (leaf: LeafNode, rowGroup: number) => known.get(leaf.column)?.known.get(rowGroup)
+  return found
+}
+
+type Found = Awaited<ReturnType<typeof gathered>>
+
+function knownOf(found: Found) {
+  return ({ column }: LeafNode, rowGroup: number) =>
+    [...found.values()].find(({ leaf }) => leaf.column === column)?.gathering.known.get(rowGroup)
+}
+
+/** What the rewriting is given of it. */
+function mistaken(found: Found, change: Planted['mistaken']): ReadonlyMap<number, Gathering> {
+  return new Map(
+    [...found].map(([i, { gathering }]) => [
+      i,
+      change ? ({ upTo: async () => {}, known: change(gathering.known) } as unknown as Gathering) : gathering,
+    ]),
+  )
 }
 
 function fieldIds(): () => number {

@@ -54,7 +54,6 @@ interface Functions {
     outBytes: number,
     pairs: number,
     most: number,
-    keeps: boolean,
   ): number
 }
 

@@ -69,7 +69,7 @@ class Made {
       const range = this.#ranges[this.#next]
       if (!range || range.start >= end) break
       // The header of a page is asked for with some bytes behind it.
-      if (range.from === undefined && range.end > start)
+      if (range.from === undefined && !range.pairs?.repeated && range.end > start)
         made.push([Math.max(start, range.start), Math.min(end, range.end + FIRST_HEADER_BYTES)])
       if (range.end > end) break
       this.#next++

@@ -7,11 +7,11 @@ import { normalizer } from '../sent.ts'
 import type { CheckName, Finding, Tally } from './check.ts'
 import { type Entries, isBytes, isPseudonym, KIND, type Reading, textEntries } from './entries.ts'
 import type { GateRule } from './part.ts'
-import { type ChunkSide, type ReplacedChunk, readBack } from './replaced.ts'
+import { type ChunkSide, type ReadBack, type ReplacedChunk, readBack } from './replaced.ts'
 import type { Group, Seen } from './seen.ts'
 import type { GateFile } from './work.ts'
 
-export interface ColumnOptions extends Pick<ReplacedChunk, 'scratch' | 'seed' | 'signal' | 'copiedFrom'> {
+export interface ColumnOptions extends Pick<ReplacedChunk, 'scratch' | 'seed' | 'signal' | 'rangeFrom'> {
   readonly tallies: Readonly<Record<CheckName, Tally>>
   readonly seen: Seen
 }
@@ -22,7 +22,7 @@ export class ReplacedColumn {
   readonly #source: LeafNode | undefined
   readonly #group: Group
   /** The same for all chunks. */
-  readonly #same: Pick<ReplacedChunk, 'constant' | 'reading' | 'perCell' | 'pairs'>
+  readonly #same: Pick<ReplacedChunk, 'constant' | 'reading' | 'perCell'>
 
   constructor(work: GateFile, { source, leaf }: OutputColumn, options: ColumnOptions) {
     const key = pathKey(source?.path ?? leaf.path)
@@ -40,18 +40,21 @@ export class ReplacedColumn {
       ...(constant && { constant }),
       reading,
       perCell: source !== undefined && mode === 'random',
-      pairs: source && mode === 'deterministic' ? seen.pairsOf(rule, source) : undefined,
     }
   }
 
   /**
    * @param inputGroup row group of the input that the chunk was made from
-   * @returns where its bodies with positions in a dictionary stand
+   * @returns where its bodies with positions in a dictionary stand, and whether that dictionary was not read
    * @throws PseudolakeError `input/*` where output or input cannot be read
    */
-  async chunk(storage: Storage, output: ChunkSide, inputGroup: number): Promise<ReadonlyMap<number, number>> {
-    const { tallies, seen, signal, seed, scratch, copiedFrom } = this.#options
-    const { headers, pseudonyms, one_to_one: oneToOne } = tallies
+  async chunk(
+    storage: Storage,
+    output: ChunkSide,
+    inputGroup: number,
+  ): Promise<Pick<ReadBack, 'positions' | 'repeats'>> {
+    const { tallies, seen, signal, seed, scratch, rangeFrom } = this.#options
+    const { headers, pseudonyms, one_to_one: oneToOne, handed_bytes: handedBytes } = tallies
     const { location } = output.file.object
     const source = this.#source
     const { mapping } = this.#group
@@ -77,7 +80,7 @@ export class ReplacedColumn {
         for (const i of unseen.subarray(0, count))
           if (entries.kind[i] === KIND.VALUE && !isPseudonym(entries, i)) malformed(entries, i)
       },
-      copiedFrom,
+      rangeFrom,
     })
     headers.looked({ pages: found.pages })
     headers.fail(
@@ -86,8 +89,9 @@ export class ReplacedColumn {
     )
     pseudonyms.looked({ chunks: 1, values: found.entries })
     oneToOne.looked({ chunks: 1 })
+    if (found.repeats) handedBytes.looked({ repeated_dictionaries: 1 })
     if (found.cells !== undefined) oneToOne.fail(location, [{ ...place, message: found.cells }])
-    return found.positions
+    return found
   }
 }
 

@@ -11,7 +11,7 @@ import { openParquet, type ParquetFile } from '../../../lib/parquet/open.ts'
 import type { OutputColumn } from '../../../lib/parquet/output-tree.ts'
 import { corrupt } from '../../../lib/parquet/place.ts'
 import type { PlannedChunk, PlannedRowGroup, RewritePlan } from '../../../lib/parquet/plan.ts'
-import { type ByteRange, type CopiedSample, Provenance, SAMPLE_BYTES } from '../../../lib/parquet/provenance.ts'
+import { Provenance, SAMPLE_BYTES, type Sample } from '../../../lib/parquet/provenance.ts'
 import { readingAhead } from '../../../lib/parquet/reading-ahead.ts'
 import type { ObjectWriter, StoredObject } from '../../../lib/storage/storage.ts'
 import { AHEAD_BYTES, readBackAhead } from './ahead.ts'
@@ -113,7 +113,8 @@ export class Gate {
       if (!handed.holds(chunk) || chunk.values === 0) continue
       const output = { file: handed, leaf, rowGroup, chunk }
       try {
-        handed.looked(chunk, leaf, await columns(column).chunk(storage, output, index))
+        const { positions } = await columns(column).chunk(storage, output, index)
+        handed.looked(chunk, leaf, positions)
       } catch (error) {
         // What can't be read here is read back too, and said there.
         if (!isUnreadable(error, work.output)) throw error
@@ -268,7 +269,7 @@ export class Gate {
     if (miscounted.length > 0) return
 
     const chunks = await this.#chunks(work, output)
-    if (work.handed) await this.#handedBytes(object, work.handed)
+    await this.#handedBytes(object, work)
     if (provenance) await this.#ranges(object, provenance, chunks)
     else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
     if (!held) this.#search(output, plan)
@@ -288,7 +289,8 @@ export class Gate {
   #columns(work: GateFile): (column: number) => ReplacedColumn {
     const { signal, seed } = this.#options
     const [scratch, tallies, seen] = [this.#scratch, this.#tallies, this.#seen]
-    const options = { signal, seed, scratch, tallies, seen, copiedFrom: copiedBodies(work.provenance) }
+    const rangeFrom = (start: number) => work.provenance?.from(start)
+    const options = { signal, seed, scratch, tallies, seen, rangeFrom }
     const made = new Map<number, ReplacedColumn>()
     return (i) => {
       const column = made.get(i) ?? new ReplacedColumn(work, work.plan.columns[i] as OutputColumn, options)
@@ -316,9 +318,10 @@ export class Gate {
         const from = planned.chunks[i]?.from
         let positions = column.replaced ? handed?.found(chunk, leaf) : NO_POSITIONS
         if (!positions) {
-          this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
           const side = { file: output, leaf, rowGroup, chunk }
-          positions = await columns(i).chunk(late, side, planned.index)
+          const found = await columns(i).chunk(late, side, planned.index)
+          if (!found.repeats) this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
+          positions = found.positions
         }
         ranges.push({ ...range, ...(from && { from }), positions })
       }
@@ -337,14 +340,20 @@ export class Gate {
       copiedBytes.missed(`${SAMPLE_BYTES >> 10} KB of one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
   }
 
-  async #handedBytes(object: StoredObject, { samples, chunks }: Handed): Promise<void> {
+  async #handedBytes(object: StoredObject, { handed, provenance }: GateFile): Promise<void> {
     const { handed_bytes: tally } = this.#tallies
-    tally.looked({ chunks_on_their_way: chunks })
-    await this.#samples(object, samples, tally)
-    if (!this.#options.full) tally.missed(`one chunk in ${COPIED_EVERY}; all of them with gate.full`)
+    if (handed) tally.looked({ chunks_on_their_way: handed.chunks })
+    const samples = [...(handed?.samples ?? []), ...(provenance?.repeatedSamples ?? [])]
+    await this.#samples(
+      object,
+      samples.toSorted((a, b) => a.start - b.start),
+      tally,
+    )
+    if (samples.length > 0 && !this.#options.full)
+      tally.missed(`one chunk in ${COPIED_EVERY}; all of them with gate.full`)
   }
 
-  async #samples(object: StoredObject, samples: readonly CopiedSample[], tally: Tally): Promise<void> {
+  async #samples(object: StoredObject, samples: readonly Sample[], tally: Tally): Promise<void> {
     const { signal } = this.#options
     const { location, version } = object
     const ranges = samples.map(({ start, end }) => [start, end] as const)
@@ -361,21 +370,6 @@ export class Gate {
 }
 
 const NO_POSITIONS: ReadonlyMap<number, number> = new Map()
-
-/** Where the bodies of copied pages come from, by their start in the output. */
-function copiedBodies(provenance: Provenance | undefined): (start: number) => number | undefined {
-  const ranges = provenance?.ranges ?? []
-  return (start) => {
-    let [low, high] = [0, ranges.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((ranges[middle] as ByteRange).start < start) low = middle + 1
-      else high = middle
-    }
-    const range = ranges[low]
-    return range?.start === start ? range.from : undefined
-  }
-}
 
 function isUnreadable(error: unknown, output: string): error is PseudolakeError {
   return isPseudolakeError(error) && error.code.startsWith('input/') && error.context.location === output

@@ -5,7 +5,7 @@
 import { crc32 } from 'node:zlib'
 import type { ColumnChunk } from '../../../lib/parquet/footer.ts'
 import { FIRST_HEADER_BYTES } from '../../../lib/parquet/page.ts'
-import type { CopiedSample, Provenance } from '../../../lib/parquet/provenance.ts'
+import type { Provenance, Sample } from '../../../lib/parquet/provenance.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { ObjectWriter, Storage, StoredObject, Version } from '../../../lib/storage/storage.ts'
 
@@ -38,7 +38,7 @@ export class Handed {
   /** In the order of the file. */
   readonly waiting: Waiting[] = []
   /** Of what was looked at, checksums of some pieces, to be read back. */
-  readonly samples: CopiedSample[] = []
+  readonly samples: Sample[] = []
   readonly #writer: ObjectWriter
   readonly #provenance: Provenance
   readonly #every: number
@@ -174,8 +174,9 @@ export class Handed {
     for (; this.#range < ranges.length; this.#range++) {
       const range = ranges[this.#range] as (typeof ranges)[number]
       if (range.start >= to) return
-      // The header of a page is asked for with some bytes behind it.
-      const last = range.from === undefined ? range.end : Math.min(range.end, range.start + FIRST_HEADER_BYTES)
+      // Of what need not be read only the beginning: the header of a page is asked for with some bytes behind it.
+      const isRead = range.from === undefined && !range.pairs?.repeated
+      const last = isRead ? range.end : Math.min(range.end, range.start + FIRST_HEADER_BYTES)
       const [start, end] = [Math.max(from, range.start), Math.min(to, last)]
       if (start < end) this.#hold(bytes.subarray(start - from, end - from), start, end)
       if (range.end > to) return

@@ -1,7 +1,7 @@
 /** The structural proof: no byte of a protected column is in the output, but those that say at which position of a dictionary a cell's value stands. Pure. */
 
 import { crc32 } from 'node:zlib'
-import type { ByteRange, CopiedSample } from '../../../lib/parquet/provenance.ts'
+import type { ByteRange, Sample } from '../../../lib/parquet/provenance.ts'
 import type { Finding } from './check.ts'
 
 /** A chunk of the output, by its footer, and where the plan says that it comes from. */
@@ -59,7 +59,7 @@ function copied(chunk: ChunkRange | undefined, start: number, end: number, from:
 }
 
 /** @param bytes what stands at the sample's place in the output */
-export function checkSample(sample: CopiedSample, bytes: Uint8Array): Finding[] {
+export function checkSample(sample: Sample, bytes: Uint8Array): Finding[] {
   if (bytes.length === sample.end - sample.start && crc32(bytes) === sample.crc) return []
-  return [{ message: `bytes ${sample.start} to ${sample.end} are not those that were copied` }]
+  return [{ message: `bytes ${sample.start} to ${sample.end} are not those that were handed over` }]
 }

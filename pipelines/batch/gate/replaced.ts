@@ -12,6 +12,7 @@ import {
   readPages,
 } from '../../../lib/parquet/page.ts'
 import type { Place } from '../../../lib/parquet/place.ts'
+import type { ByteRange } from '../../../lib/parquet/provenance.ts'
 import { type RangeReader, rangeReader, type Window } from '../../../lib/parquet/ranges.ts'
 import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Storage } from '../../../lib/storage/storage.ts'
@@ -29,7 +30,6 @@ import {
   unpacked,
 } from './entries.ts'
 import { checkPageHeader } from './headers.ts'
-import type { Pairs } from './pairs.ts'
 
 export interface ChunkSide {
   readonly file: Pick<ParquetFile, 'object'>
@@ -49,14 +49,12 @@ export interface ReplacedChunk {
   /** Every cell has a pseudonym of its own: a dictionary would give one to many. */
   readonly perCell: boolean
   readonly judge: Judge
-  /** Pairs that were found right before, where a value has one pseudonym. */
-  readonly pairs: Pairs | undefined
   /** The input's dictionary as it was looked up a moment ago. */
   readonly known: Known | undefined
   /** Called with an output's dictionary of which not each entry was paired. */
   readonly checkEntries: (dictionary: Entries) => void
-  /** Called for pages that stand in a file with the input's own bytes. */
-  readonly copiedFrom: (start: number) => number | undefined
+  /** Of the output, as it was recorded: the first range that begins there or behind. */
+  readonly rangeFrom: (start: number) => ByteRange | undefined
   /** Of all hashes of the run. */
   readonly seed: number
   /** For dictionaries and for data pages, one side each. */
@@ -72,6 +70,8 @@ export interface ReadBack {
   readonly cells: string | undefined
   readonly pages: number
   readonly entries: number
+  /** Whether the dictionary need not be read: it repeats pairs of others. */
+  readonly repeats: boolean
 }
 
 /** @throws PseudolakeError `input/*` where the output, or the input, cannot be read */
@@ -83,15 +83,17 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   const source = work.input ? new InputCells(work, work.input) : undefined
   const levels: Levels = { input: input?.leaf.maxDefinitionLevel ?? 1, output: leaf.maxDefinitionLevel }
   let dictionary: Dictionary | undefined
-  let held: Pairs | undefined
+  let repeats = false
   let paired = false
+  let isToldOf = false
   let at = chunk.start
   let pages = 0
   let entries = 0
   let wrong: string | undefined
-  // Of a page that was copied only the header is looked at.
+  const copiedFrom = (start: number) => rangeAt(work, start)?.from
+  // Of a page that was copied, and of a dictionary that repeats pairs, only the header is looked at.
   const wanted = (header: PageHeader, from: number) =>
-    header.type === PAGE.DICTIONARY || !source || work.copiedFrom(from) === undefined
+    header.type === PAGE.DICTIONARY ? !isRepeated(header, from, work) : !source || copiedFrom(from) === undefined
   for await (const page of readPages(outputReader(work), chunk, placeOf(output), { signal: work.signal, wanted })) {
     pages++
     const problem = checkPageHeader(page.fields)
@@ -101,22 +103,32 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     if (page.header.type === PAGE.DICTIONARY) {
       const stored = page as Page<DictionaryHeader>
       if (work.perCell) wrong = 'a dictionary, though each cell has a pseudonym of its own'
-      held = work.pairs?.hold(stored, chunk.codec, work.known) ? work.pairs : undefined
-      dictionary = outputDictionary(work, stored, held)
-      entries += dictionary.count
+      entries += stored.header.values
+      repeats = isRepeated(stored.header, page.from, work)
+      paired = repeats
+      isToldOf = rangeAt(work, page.from)?.pairs !== undefined
+      if (!repeats)
+        dictionary = byteDictionary(
+          stored,
+          unpacked(stored, chunk.codec, work.scratch.output),
+          seed,
+          work.scratch.output,
+        )
       continue
     }
     const header = page.header as DataHeader
     if (refersToDictionary(header)) positions.set(page.from, at)
     // Cells that are out of step would be wrong a million times.
     if (wrong !== undefined) continue
-    const from = work.copiedFrom(page.from)
-    if (from !== undefined && source && dictionary) {
-      if (!paired) wrong = await comparePairs(work, source, dictionary, held)
+    const from = copiedFrom(page.from)
+    if (from !== undefined && source && (dictionary || repeats)) {
+      if (!paired && dictionary) wrong = await comparePairs(work, source, dictionary)
       paired = true
       wrong ??= source.copied(from)
       continue
     }
+    // Its cells are compared one by one, for which the dictionary's entries are needed.
+    if (repeats && refersToDictionary(header)) return readBack({ ...work, known: undefined })
     const cells = outputCells(
       page as Page<DataHeader>,
       leaf,
@@ -134,26 +146,31 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
         : 'more cells than the input has, or in another order'
     }
   }
-  // Entries that no cell refers to are in the file all the same.
-  if (dictionary && !paired) work.checkEntries(dictionary.entries())
+  // Entries that no cell refers to are in the file all the same; and other dictionaries may be said to repeat their pairs.
+  if (dictionary && !paired && isToldOf && source) wrong ??= await comparePairs(work, source, dictionary)
+  else if (dictionary && !paired) work.checkEntries(dictionary.entries())
   if (at !== chunk.end) headers.push(`bytes ${at} to ${chunk.end} are of no page`)
   if (wrong === undefined && source?.behind) wrong = 'fewer cells than the input has'
-  return { positions, headers, cells: wrong, pages, entries }
+  return { positions, headers, cells: wrong, pages, entries, repeats }
 }
 
-/** @param held where pairs are remembered: the page is uncompressed there, and comes out only if it must be hashed */
-function outputDictionary(
-  { output, seed, scratch }: ReplacedChunk,
-  page: Page<DictionaryHeader>,
-  held: Pairs | undefined,
-): Dictionary {
-  if (!held) return byteDictionary(page, unpacked(page, output.chunk.codec, scratch.output), seed, scratch.output)
-  let plain: Uint8Array | undefined
-  const copied = () => {
-    plain ??= scratch.output.copy(held.held)
-    return plain
-  }
-  return byteDictionary(page, copied, seed, scratch.output)
+/** By what was recorded of the page's bytes: it was made of the input's dictionary, and all its pairs stand in others. */
+function isRepeated({ values, uncompressedBytes, compressedBytes }: PageHeader, from: number, work: ReplacedChunk) {
+  const { known, perCell } = work
+  const { end, pairs } = rangeAt(work, from) ?? {}
+  return (
+    !perCell &&
+    pairs?.repeated === true &&
+    pairs.known === known?.id &&
+    pairs.values === values &&
+    pairs.uncompressedBytes === uncompressedBytes &&
+    end === from + compressedBytes
+  )
+}
+
+function rangeAt({ rangeFrom }: ReplacedChunk, start: number): ByteRange | undefined {
+  const range = rangeFrom(start)
+  return range?.start === start ? range : undefined
 }
 
 function constantCells(constant: Entries | undefined, count: number): Cursor {
@@ -170,49 +187,25 @@ const NO_INTS = new Int32Array(0)
 const NO_HASHES = { a: NO_INTS, b: NO_INTS, from: NO_INTS, to: NO_INTS }
 const NO_BYTES = new Uint8Array(0)
 
-/**
- * What is known of the pairs need not be looked at again, nor hashed, and the input's dictionary not be read again.
- * @param held where the output's dictionary is
- * @returns what is wrong
- */
+/** @returns what is wrong */
 async function comparePairs(
-  { known, judge }: ReplacedChunk,
+  { judge }: ReplacedChunk,
   source: InputCells,
   output: Dictionary,
-  held: Pairs | undefined,
 ): Promise<string | undefined> {
-  const values = known?.slots.length === output.count ? known : undefined
-  if (held && values && guardedRange(() => held.areKnown(values))) return undefined
   const input = await source.dictionary()
-  if (!input) return 'a dictionary where the input has none'
-  const wrong = compareDictionaries(input.entries(), output.entries(), judge)
-  if (wrong === undefined && values) held?.remember(values)
-  return wrong
-}
-
-/** Bytes that end too early are looked at the long way, which says where. */
-function guardedRange<R>(work: () => R): R | undefined {
-  try {
-    return work()
-  } catch (error) {
-    if (error instanceof RangeError) return undefined
-    throw error
-  }
+  return input ? compareDictionaries(input.entries(), output.entries(), judge) : 'a dictionary where the input has none'
 }
 
 /** Bodies that are not wanted are not fetched: headers are, one by one. */
-function outputReader({ storage, output, signal, scratch, pairs, known }: ReplacedChunk): RangeReader {
+function outputReader(work: ReplacedChunk): RangeReader {
+  const { storage, output, signal, scratch, rangeFrom } = work
   const { file, chunk } = output
-  const first = Math.min(chunk.end, Math.max(chunk.start, chunk.dataPageOffset) + FIRST_HEADER_BYTES)
-  const { window } = scratch.output
-  // A dictionary comes first: it is read to where it is looked through. What comes later must not stand there.
-  let table = pairs
-  const room = (bytes: number) => {
-    const memory = table?.room(bytes, known) ?? window.room(bytes)
-    table = undefined
-    return memory
-  }
-  return rangeReader(storage, file.object, [[chunk.start, first]], signal, { room })
+  // A dictionary comes first, behind its header.
+  const dictionary = rangeFrom(chunk.start + 1)
+  const last = dictionary?.pairs?.repeated ? chunk.start : Math.max(chunk.start, chunk.dataPageOffset)
+  const first = Math.min(chunk.end, last + FIRST_HEADER_BYTES)
+  return rangeReader(storage, file.object, [[chunk.start, first]], signal, scratch.output.window)
 }
 
 function placeOf({ file, leaf, rowGroup }: ChunkSide): Place {

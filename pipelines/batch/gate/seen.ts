@@ -1,12 +1,10 @@
 /** What a gate has seen of the values of a run: which pseudonym stands for which, by hashes, and which are searched for in copied columns. */
 
-import type { LeafNode } from '../../../lib/parquet/schema.ts'
 import type { Tally } from './check.ts'
 import type { Judge, Places } from './compare.ts'
 import { type Entries, sameBytes, textOf } from './entries.ts'
 import { type Budget, gather, type Hashes, HashTable } from './hash-table.ts'
 import { Mapping, type Wrongness } from './mapping.ts'
-import { Pairs } from './pairs.ts'
 import { type GateRule, type GroupPart, Numbers } from './part.ts'
 import { longOnes, notPseudonyms } from './texts.ts'
 
@@ -28,8 +26,6 @@ export interface Group extends GateRule {
   readonly samples: { readonly value: string; readonly pseudonym: string }[]
 }
 
-/** Columns with a table of pairs; where there are more, theirs are looked at one by one. */
-const MOST_PAIRS = 8
 /** Pseudonyms of each domain and key that are turned back. */
 const ROUND_TRIPS = 100
 
@@ -39,7 +35,6 @@ export class Seen {
   readonly #originals: HashTable
   readonly #newOriginals = new Numbers()
   readonly #groups = new Map<string, Group>()
-  readonly #pairs = new Map<string, Pairs>()
   /** For the hashes of pairs that are judged together. */
   #room = new Int32Array(0)
 
@@ -68,18 +63,6 @@ export class Seen {
     }
     this.#groups.set(name, group)
     return { ...group, ...given }
-  }
-
-  /** Numbers of values are a column's, and the same value has another pseudonym by another rule. */
-  pairsOf({ rule, key }: GateRule, { path }: LeafNode): Pairs | undefined {
-    const { domain, normalize, nullValues } = rule
-    const name = JSON.stringify([domain, key, normalize, nullValues, path])
-    const known = this.#pairs.get(name)
-    // Each has a memory of its own.
-    if (!known && this.#pairs.size >= MOST_PAIRS) return undefined
-    const pairs = known ?? new Pairs()
-    this.#pairs.set(name, pairs)
-    return pairs
   }
 
   /** Those of some entries that are long enough to be searched for. */

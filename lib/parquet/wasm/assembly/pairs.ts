@@ -5,9 +5,8 @@ import { K, K2, lane, mix } from './mix'
 
 /**
  * Goes through `count` values, by their prints (`find`) and numbers, and what stands in their places at `out`, in PLAIN encoding.
- * @param pairs a hash (u64) for each number below `most`; 0 where there is none
- * @param keeps puts the hashes of pairs at their numbers, where there is none yet
- * @returns how many are not the pairs that are there. -1: the bytes end before `count` values
+ * @param pairs a hash (u64) for each number below `most`; 0 where there is none: it becomes that of the pair which comes there first
+ * @returns how many are not the pairs that were there. -1: the bytes end before `count` values
  */
 export function unlike(
   prints: usize,
@@ -17,7 +16,6 @@ export function unlike(
   outBytes: u32,
   pairs: usize,
   most: u32,
-  keeps: bool,
 ): i32 {
   const end = out + outBytes
   let at = out
@@ -32,8 +30,8 @@ export function unlike(
     const place = pairs + (usize(slot) << 3)
     if (slot >= most) found++
     else if (load<u64>(place) != here) {
-      if (keeps && load<u64>(place) == 0) store<u64>(place, here)
-      else found++
+      if (load<u64>(place) == 0) store<u64>(place, here)
+      found++
     }
     at += n
   }
