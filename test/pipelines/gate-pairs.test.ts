@@ -136,6 +136,12 @@ test('what the storage has otherwise than it was made fails where it is sampled,
   expect(await failed(1, false)).toEqual(['handed_bytes'])
   expect(await failed(3, false)).toEqual([])
   expect(await failed(3, true)).toEqual(['handed_bytes'])
+  // On its way to a late storage the first was looked at too.
+  const late = async (group: number, full: boolean) =>
+    (await run({ late: true, spoil: spoiled(group), options: { full } })).failed
+  for (const group of [0, 1]) expect(await late(group, false)).toEqual(['handed_bytes'])
+  expect(await late(3, false)).toEqual([])
+  expect(await late(3, true)).toEqual(['handed_bytes'])
 })
 
 test('a dictionary that was made of others than the gate knows of is read', async () => {

@@ -8,7 +8,7 @@ export const CHECKS = {
   nulls: 'nulls are those of the input, by both footers',
   byte_ranges: 'each byte was made here, or is a copy out of an unprotected column, or of positions in a dictionary',
   copied_bytes: 'what was copied is in the file as it was in the input',
-  handed_bytes: 'what was looked at on its way to the storage is in it as it was',
+  handed_bytes: 'what was looked at before it was in the storage is in it as it was',
   headers: 'no statistics of replaced columns, and nothing unknown, in footer and page headers',
   pseudonyms: 'replaced columns hold well-formed pseudonyms, the empty string and null only',
   one_to_one: 'cell by cell: one pseudonym for each value, and one value for each pseudonym',

@@ -1,5 +1,5 @@
 /**
- * The gate of a run: what was written is read back and held against plan and input before a step is published. docs/gate.md.
+ * The gate of a run: what was written is held against plan and input before a step is published. docs/gate.md.
  *
  * Two passes. A file is looked at as soon as it is written: where its bytes come from, its headers, its pseudonyms, cell by cell. At
  * the end of the step, when the originals of all its files are known, copied columns are searched for them.
@@ -76,7 +76,7 @@ export class Gate {
    * @returns what stands in the writer's place, or nothing where there are no such chunks
    */
   async handed({ plan, known, output, provenance }: GateFile, writer: ObjectWriter): Promise<Handed | undefined> {
-    // On a disk the bytes are read back as fast as they would be held, and the tables that tell the pairs stay in the processor's caches.
+    // On a disk the bytes are read back as fast as they would be held.
     if (!known || !provenance || !this.#options.storage.reads?.(output)) return undefined
     const some = plan.rowGroups.some(({ chunks }) => chunks.some((chunk, i) => isSwap(plan, chunk, i)))
     if (!some) return undefined
@@ -113,8 +113,8 @@ export class Gate {
       if (!handed.holds(chunk) || chunk.values === 0) continue
       const output = { file: handed, leaf, rowGroup, chunk }
       try {
-        const { positions } = await columns(column).chunk(storage, output, index)
-        handed.looked(chunk, leaf, positions)
+        const { positions, repeats } = await columns(column).chunk(storage, output, index)
+        handed.looked(chunk, leaf, positions, repeats)
       } catch (error) {
         // What can't be read here is read back too, and said there.
         if (!isUnreadable(error, work.output)) throw error
@@ -342,15 +342,18 @@ export class Gate {
 
   async #handedBytes(object: StoredObject, { handed, provenance }: GateFile): Promise<void> {
     const { handed_bytes: tally } = this.#tallies
-    if (handed) tally.looked({ chunks_on_their_way: handed.chunks })
-    const samples = [...(handed?.samples ?? []), ...(provenance?.repeatedSamples ?? [])]
-    await this.#samples(
-      object,
-      samples.toSorted((a, b) => a.start - b.start),
-      tally,
-    )
-    if (samples.length > 0 && !this.#options.full)
-      tally.missed(`one chunk in ${COPIED_EVERY}; all of them with gate.full`)
+    const { full } = this.#options
+    const { samples = [], chunks = 0 } = handed ?? {}
+    const { repeatedSamples: repeated = [] } = provenance ?? {}
+    if (handed) tally.looked({ chunks_on_their_way: chunks })
+    const all = [...samples, ...repeated].sort((a, b) => a.start - b.start)
+    await this.#samples(object, all, tally)
+    if (!full && samples.length > 0)
+      tally.missed(`one chunk in ${COPIED_EVERY} that was looked at on its way; all of them with gate.full`)
+    if (!full && repeated.length > 0)
+      tally.missed(
+        `${SAMPLE_BYTES >> 10} KB of one dictionary in ${COPIED_EVERY} that repeats others; all of them with gate.full`,
+      )
   }
 
   async #samples(object: StoredObject, samples: readonly Sample[], tally: Tally): Promise<void> {

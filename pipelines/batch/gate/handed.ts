@@ -43,6 +43,8 @@ export class Handed {
   readonly #provenance: Provenance
   readonly #every: number
   readonly #looked = new Map<number, Looked>()
+  /** Chunks that were looked at with their dictionaries. */
+  #whole = 0
   #memory = new Uint8Array(0)
   #used = 0
   #held: Held[] = []
@@ -119,9 +121,12 @@ export class Handed {
     }
   }
 
-  /** A chunk was looked at: by what the rewriting says of it, which the footer must say too. */
-  looked(chunk: ColumnChunk, leaf: LeafNode, positions: ReadonlyMap<number, number>): void {
-    if (this.#looked.size % this.#every === 0)
+  /**
+   * A chunk was looked at: by what the rewriting says of it, which the footer must say too.
+   * @param repeats its dictionary was looked at before, as it was made; provenance has samples of those
+   */
+  looked(chunk: ColumnChunk, leaf: LeafNode, positions: ReadonlyMap<number, number>, repeats: boolean): void {
+    if (!repeats && this.#whole++ % this.#every === 0)
       for (const held of this.#held) {
         const [start, end] = [Math.max(held.start, chunk.start), Math.min(held.end, chunk.end)]
         if (start >= end) continue
