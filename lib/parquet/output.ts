@@ -1,4 +1,5 @@
 import type { ObjectWriter, StoredObject } from '../storage/storage.ts'
+import type { Attempt } from './pair-table.ts'
 import type { LookedPairs, Provenance } from './provenance.ts'
 import { type RangeReader, WINDOW_BYTES } from './ranges.ts'
 
@@ -15,8 +16,8 @@ export interface Sink {
   write(bytes: Uint8Array, from?: number, pairs?: LookedPairs): Promise<void>
   /** Bytes `[start, end)` of the input as they are. */
   copy(source: RangeReader, start: number, end: number): Promise<void>
-  /** Whether what is told of the bytes is kept for somebody. */
-  readonly records?: boolean
+  /** Of the file, where what is told of the bytes is kept for somebody who looks at it. */
+  readonly attempt?: Attempt | undefined
   /** Before something is read of the input that is not copied: copies that wait are made, while their bytes are still there. */
   settle?(): Promise<void>
 }
@@ -47,8 +48,8 @@ export class Output implements Sink {
     this.#input = input
   }
 
-  get records(): boolean {
-    return this.#provenance !== undefined
+  get attempt(): Attempt | undefined {
+    return this.#provenance?.attempt
   }
 
   /** Not async: pages are many, and each would have a promise more. */

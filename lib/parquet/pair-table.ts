@@ -11,6 +11,14 @@ const MOST_PAIRS = 1 << 20
 /** Pairs after which it is asked whether any comes again. */
 const TRIED = 200_000
 
+/**
+ * The making of one file. What it was given counts for other files only once somebody has found it right: pairs of one that was given up are as if they
+ * had never been.
+ */
+export interface Attempt {
+  passed: boolean
+}
+
 /** In the memory of a table of values, and in its generation. */
 export class PairTable {
   readonly #engine: Engine
@@ -18,6 +26,9 @@ export class PairTable {
   /** Where in the memory, and numbers below which one has a place. */
   #at = 0
   #places = 0
+  /** That was taken of the arena. */
+  #bytes = 0
+  #attempt: Attempt | undefined
   #looked = 0
   #unlike = 0
 
@@ -27,16 +38,26 @@ export class PairTable {
     this.#most = Math.min(MOST_PAIRS, 2 ** Math.floor(Math.log2(most)))
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /**
    * Makes places for numbers below `size`, before anything is made of which a view is needed: the memory may have to grow.
-   * @param take gives zeroed or other memory of the arena
-   * @returns false where nearly every pair was new so far: to remember them is work for nothing
+   * @param attempt that the page is for
+   * @param take gives memory of the arena, with anything in it
+   * @returns false where more than half of the pairs were new so far: to remember them is work for nothing
    */
-  expect(size: number, take: (bytes: number) => number): boolean {
+  expect(size: number, attempt: Attempt, take: (bytes: number) => number): boolean {
+    if (this.#attempt !== attempt) {
+      if (this.#attempt?.passed === false) this.#forget()
+      this.#attempt = attempt
+    }
     if (this.#looked > TRIED && this.#unlike * 2 > this.#looked) return false
     if (size <= this.#places || this.#places === this.#most) return true
     const places = Math.min(this.#most, Math.max(FIRST_PAIRS, 2 ** Math.ceil(Math.log2(size))))
     const at = take(PAIR_BYTES * places)
+    this.#bytes += PAIR_BYTES * places
     const memory = this.#engine.bytes()
     const had = PAIR_BYTES * this.#places
     memory.copyWithin(at, this.#at, this.#at + had)
@@ -63,8 +84,13 @@ export class PairTable {
     return found
   }
 
-  /** What is remembered is forgotten; the memory is not this table's any more. */
+  #forget(): void {
+    this.#engine.bytes().fill(0, this.#at, this.#at + PAIR_BYTES * this.#places)
+  }
+
+  /** What is remembered is forgotten, and the memory is not this table's any more. */
   clear(): void {
     this.#places = 0
+    this.#bytes = 0
   }
 }

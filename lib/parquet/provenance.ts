@@ -3,6 +3,8 @@
  * writes, so that somebody else can hold it against the plan and the file.
  */
 import { crc32 } from 'node:zlib'
+import type { Codec } from './codec.ts'
+import type { Attempt } from './pair-table.ts'
 
 /** Bytes `[start, end)` of the output. */
 export interface ByteRange {
@@ -20,6 +22,7 @@ export interface LookedPairs {
   readonly repeated: boolean
   /** The id of the values that were looked up (gather.ts). */
   readonly known: number
+  readonly codec: Codec
   readonly values: number
   readonly uncompressedBytes: number
 }
@@ -68,6 +71,8 @@ class Samples {
 }
 
 export class Provenance {
+  /** Passed when somebody has held the file against this. */
+  readonly attempt: Attempt = { passed: false }
   readonly #every: number
   readonly #ranges: { start: number; end: number; from?: number; pairs?: LookedPairs }[] = []
   readonly #copied: Samples

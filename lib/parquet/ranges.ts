@@ -8,13 +8,8 @@ export type { RangeReader } from './range-reader.ts'
 /** Bytes asked of the storage at a time. */
 export const WINDOW_BYTES = 4 << 20
 
-/** Where a reader puts bytes: what was there before may be gone. */
-export interface Memory {
-  room(bytes: number): Uint8Array
-}
-
 /** Memory for a reader's bytes. Readers that take turns may share one: fresh memory for each costs more than reading into it. */
-export class Window implements Memory {
+export class Window {
   #memory = new Uint8Array(0)
 
   room(bytes: number): Uint8Array {
@@ -29,7 +24,7 @@ const HEAD_BYTES = 1 << 20
 /** The bytes behind the window, on their way into memory of their own. */
 interface Ahead {
   readonly to: number
-  readonly memory: Memory
+  readonly memory: Window
   readonly room: Uint8Array
   readonly bytes: Promise<Uint8Array>
 }
@@ -45,7 +40,7 @@ export function rangeReader(
   object: StoredObject,
   needed: readonly (readonly [number, number])[],
   signal?: AbortSignal,
-  memory: Memory = new Window(),
+  memory: Window = new Window(),
 ): RangeReader {
   const held = storage.inMemory?.(object)
   if (held) return heldRanges(held, object)
@@ -55,7 +50,7 @@ export function rangeReader(
   let window = new Uint8Array(0) as Uint8Array
   let from = 0
   let here = memory
-  let spare: Memory | undefined
+  let spare: Window | undefined
   let ahead: Ahead | undefined
 
   async function load(start: number, end: number, into: Uint8Array): Promise<Uint8Array> {

@@ -9,7 +9,7 @@ import { checkReplaced, type ReplaceBytes } from './replace.ts'
 import type { LeafNode } from './schema.ts'
 import type { Tables } from './tables.ts'
 import { areTexts, bytesAreTexts, canonicalBatch } from './text.ts'
-import type { EmittedPage, Found, ValueTable } from './value-table.ts'
+import type { EmittedPage, Found, PageLook, ValueTable } from './value-table.ts'
 import { type Asked, Waiting } from './waiting.ts'
 
 export interface ReplacementOptions {
@@ -275,8 +275,8 @@ export class Replacement {
     return room.subarray(0, size)
   }
 
-  emitPage(slots: Int32Array, prints?: Uint8Array): EmittedPage | undefined {
-    return this.#table.emitPage(slots, prints)
+  emitPage(slots: Int32Array, looked?: PageLook): EmittedPage | undefined {
+    return this.#table.emitPage(slots, looked)
   }
 
   isNull(slot: number): boolean {

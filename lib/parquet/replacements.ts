@@ -43,11 +43,6 @@ export class Replacements {
     return this.#known.size > this.#tables.most
   }
 
-  /** After a file that was given up: nobody has found right what the dictionaries of others would be said to repeat. */
-  forgetPairs(): void {
-    this.#tables.forgetPairs()
-  }
-
   of(column: OutputColumn & { source: LeafNode }): Replacement {
     const found = this.#ofColumn.get(column) ?? this.#find(column)
     this.#ofColumn.set(column, found)

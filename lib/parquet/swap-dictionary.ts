@@ -12,7 +12,7 @@ import {
   encodeDataPage,
   encodeDictionaryPage,
 } from './chunk-writer.ts'
-import { decompress, type OutputCodec } from './codec.ts'
+import { decompress, literalOf, type OutputCodec } from './codec.ts'
 import { decodeData, decodePlain, plainDictionary } from './decode.ts'
 import type { Known } from './gather.ts'
 import { type DataHeader, type DictionaryHeader, PAGE, type Page } from './page.ts'
@@ -54,8 +54,7 @@ async function newDictionary(
   replacement: Replacement,
 ): Promise<EncodedPage> {
   const { values: count, encoding } = page.header
-  if (known?.generation === replacement.generation && known.slots.length === count)
-    return ofSlots(known.slots, out.records ? known : undefined)
+  if (known?.generation === replacement.generation && known.slots.length === count) return ofSlots(known.slots, known)
   const plain = plainDictionary(page, chunk.codec)
   const pieces: Uint8Array[] = []
   for (let done = 0, at = 0; done < count; ) {
@@ -74,7 +73,9 @@ async function newDictionary(
   return encodeDictionaryPage(planned.codec, Buffer.concat(pieces), count, true, encoding)
 
   function ofSlots(slots: Int32Array, looked?: Known): EncodedPage {
-    const emitted = replacement.emitPage(slots, looked?.prints)
+    // Where pages are not copied their cells are looked at, for which the dictionary must be read anyway.
+    const attempt = chunk.codec === planned.codec ? out.attempt : undefined
+    const emitted = replacement.emitPage(slots, attempt && looked && { prints: looked.prints, attempt })
     const size = emitted?.plain.length ?? replacement.sizeOf(slots)
     const plain = emitted?.plain ?? memory.values.room(size).subarray(0, size)
     if (!emitted) replacement.emit(slots, plain)
@@ -84,14 +85,18 @@ async function newDictionary(
         : encodeDictionaryPage(planned.codec, plain, count, true, encoding)
     if (!looked || emitted?.repeated === undefined) return made
     const repeated = emitted.repeated && isOf(planned.codec, made, plain)
-    return { ...made, pairs: { repeated, known: looked.id, values: count, uncompressedBytes: size } }
+    return {
+      ...made,
+      pairs: { repeated, known: looked.id, codec: planned.codec, values: count, uncompressedBytes: size },
+    }
   }
 }
 
 /** Whether a page is what it was made of: the pairs were looked at in that. */
 function isOf(codec: OutputCodec, { body }: EncodedPage, plain: Uint8Array): boolean {
-  // Neither is made of the other.
-  if (codec === 'none' || codec === 'snappy') return true
+  if (codec === 'none') return body.length === plain.length
+  // Where the literal is the memory that was looked at.
+  if (codec === 'snappy') return literalOf(body, plain.length) !== undefined
   return Buffer.compare(decompress(codec, body, plain.length), plain) === 0
 }
 

@@ -44,11 +44,6 @@ export class Tables {
     return table
   }
 
-  /** As `ValueTable.forgetPairs`, of all. */
-  forgetPairs(): void {
-    for (const table of this.#tables) table.forgetPairs()
-  }
-
   touch(table: ValueTable): void {
     if (this.#tables.at(-1) === table) return
     this.#tables.splice(this.#tables.indexOf(table), 1)

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { PseudolakeError } from '../core/errors.ts'
 import type { TextBatch } from '../core/texts.ts'
 import { SNAPPY_HEAD_BYTES, snappyHead } from './codec.ts'
-import { PairTable } from './pair-table.ts'
+import { type Attempt, PairTable } from './pair-table.ts'
 import type { ReplacedTexts } from './replace.ts'
 import { type Engine, NULL, newEngine, UNSET } from './wasm/engine.ts'
 
@@ -16,8 +16,8 @@ const ROOM = { in: 2 << 20, out: 4 << 20, count: 1 << 17 }
 const DEFAULT_BYTES = 32 << 20
 /** Of a value in a block (assembly/table.ts). */
 const BLOCK_BYTES = 36
-/** A value and what is kept of it has more bytes: pairs of so many values as there can be are remembered, an eighth of the table. */
-const PAIR_SHARE = 64
+/** A value and what is kept of it has more bytes: of more values than there can be no pairs are remembered. */
+const LEAST_BYTES = 64
 
 /** Of a block; who asks whether a table is full adds a page and a slice of cells before and after. */
 const NEARLY = 0.625
@@ -39,13 +39,19 @@ export interface Found {
   readonly bytes: number
 }
 
+/** What it takes to look at the pairs of a page. */
+export interface PageLook {
+  readonly prints: Uint8Array
+  readonly attempt: Attempt
+}
+
 /** What takes the places of a dictionary's values, all of it in the memory: valid until the next call. */
 export interface EmittedPage {
   /** In PLAIN encoding. */
   readonly plain: Uint8Array
   /** The same as a Snappy literal. */
   readonly literal: Uint8Array
-  /** Whether each pair of a value and its replacement was emitted by this way before; missing where that was not looked at. */
+  /** Whether each value has the replacement that was emitted for it first, in a page before; missing where that was not looked at. */
   readonly repeated?: boolean
 }
 
@@ -66,7 +72,7 @@ export class ValueTable {
   constructor(maxBytes = DEFAULT_BYTES, engine: Engine = newEngine(ROOM)) {
     this.#engine = engine
     this.#most = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / 2 / BLOCK_BYTES)))
-    this.#pairs = new PairTable(engine, Math.max(1, maxBytes / PAIR_SHARE))
+    this.#pairs = new PairTable(engine, Math.max(1, maxBytes / LEAST_BYTES))
     this.#clear()
   }
 
@@ -74,9 +80,9 @@ export class ValueTable {
     return this.#engine.entries()
   }
 
-  /** What the values take. */
+  /** What the values take; pairs come later, and must not make a table full that had room for its values. */
   get bytes(): number {
-    return this.#engine.arenaTop() - this.#engine.places.arena
+    return this.#engine.arenaTop() - this.#engine.places.arena - this.#pairs.bytes
   }
 
   /**
@@ -87,11 +93,6 @@ export class ValueTable {
     const room = this.#engine.blockFor()
     const next = this.size < room * NEARLY ? 0 : 2 * room * BLOCK_BYTES
     return this.bytes + next > maxBytes
-  }
-
-  /** Pairs that were emitted are new when they come again. */
-  forgetPairs(): void {
-    this.#pairs.clear()
   }
 
   /** Forgets all values. The memory stays with the table. */
@@ -265,19 +266,21 @@ export class ValueTable {
 
   /**
    * As `emit`, where it fits: a dictionary page of pseudonyms.
-   * @param prints of the values, where it is asked whether the page repeats what was emitted
+   * @param looked prints of the values, and the file that the page is for, where it is asked whether it repeats what was emitted
    * @returns undefined where it is too long for this way
    * @throws PseudolakeError `internal/bug` as `emit`
    */
-  emitPage(slots: Int32Array, prints?: Uint8Array): EmittedPage | undefined {
+  emitPage(slots: Int32Array, looked?: PageLook): EmittedPage | undefined {
     const engine = this.#engine
     const { places, room } = engine
     if (slots.length > room.count) return undefined
+    const { prints, attempt } = looked ?? {}
     const looks =
       prints !== undefined &&
+      attempt !== undefined &&
       prints.length === PRINT_BYTES * slots.length &&
       prints.length <= room.in &&
-      this.#pairs.expect(this.size, (bytes) => this.#take(bytes))
+      this.#pairs.expect(this.size, attempt, (bytes) => this.#take(bytes))
     const count = this.#give(slots, 0)
     const from = places.out + SNAPPY_HEAD_BYTES
     const bytes = engine.emit(places.slots, count, from, room.out - SNAPPY_HEAD_BYTES)

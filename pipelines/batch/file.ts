@@ -128,9 +128,6 @@ export async function rewriteFile(work: FileWork): Promise<FinishedFile | undefi
         throw error
       })
     return { file: written, ...writer.finished }
-  } catch (error) {
-    replacers.tables.forgetPairs()
-    throw error
   } finally {
     await stored.abort()
   }

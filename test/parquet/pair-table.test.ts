@@ -4,6 +4,9 @@ import { ValueTable } from '../../lib/parquet/value-table.ts'
 import { newEngine } from '../../lib/parquet/wasm/engine.ts'
 import { plain } from './helpers.ts'
 
+/** All pages are of one file, where nothing else is said. */
+const ATTEMPT = { passed: false }
+
 /** A table with values and what stands in their places, which are looked up and emitted as a run does it. */
 class Pages {
   readonly table: ValueTable
@@ -23,8 +26,8 @@ class Pages {
     for (const [i, slot] of slots.entries()) this.table.set(slot, texts[i] as string)
   }
 
-  repeated({ slots, prints } = this.find([])): boolean | undefined {
-    return this.table.emitPage(slots, prints)?.repeated
+  repeated({ slots, prints } = this.find([]), attempt = ATTEMPT): boolean | undefined {
+    return this.table.emitPage(slots, { prints, attempt })?.repeated
   }
 }
 
@@ -39,12 +42,14 @@ test('a page is what emit writes, in PLAIN and as one literal of Snappy', () => 
   for (const given of [undefined, prints, prints]) {
     const into = new Uint8Array(pages.table.sizeOf(slots))
     pages.table.emit(slots, into)
-    const page = pages.table.emitPage(slots, given)
+    const page = pages.table.emitPage(slots, given && { prints: given, attempt: ATTEMPT })
     expect(Buffer.compare(page?.plain ?? into.subarray(1), into)).toBe(0)
     expect(Buffer.compare(literalOf(page?.literal ?? into, into.length) ?? into.subarray(1), into)).toBe(0)
   }
   pages.table.set(slots[7] as number, null)
-  expect(() => pages.table.emitPage(slots, prints)).toThrow(expect.objectContaining({ code: 'internal/bug' }))
+  expect(() => pages.table.emitPage(slots, { prints, attempt: ATTEMPT })).toThrow(
+    expect.objectContaining({ code: 'internal/bug' }),
+  )
 })
 
 test('a page repeats pairs when each of them was emitted before, in whatever order', () => {
@@ -97,15 +102,13 @@ test('every byte of a value counts: a number that is another value’s is found,
   }
 })
 
-test('a table that is emptied, or told to forget, has no pairs any more', () => {
+test('a table that is emptied has no pairs any more', () => {
   const pages = new Pages()
   const values = names(100)
   const emitted = () => {
     pages.set(values, values.map(ofName))
     return pages.repeated(pages.find(values))
   }
-  expect([emitted(), emitted()]).toEqual([false, true])
-  pages.table.forgetPairs()
   expect([emitted(), emitted()]).toEqual([false, true])
   pages.table.clear()
   expect([emitted(), emitted()]).toEqual([false, true])
@@ -152,6 +155,36 @@ test('what does not fit in the memory for one call goes another way', () => {
   for (let at = 0; at < 700; at += 100) pages.set(values.slice(at, at + 100), Array(100).fill(''))
   // Their prints alone are too many bytes.
   const slots = Int32Array.from(values, (_, i) => i)
-  expect(pages.table.emitPage(slots, new Uint8Array(8 * slots.length))).not.toHaveProperty('repeated')
-  expect(pages.table.emitPage(slots.slice(0, 1), new Uint8Array(7))).not.toHaveProperty('repeated')
+  expect(
+    pages.table.emitPage(slots, { prints: new Uint8Array(8 * slots.length), attempt: ATTEMPT }),
+  ).not.toHaveProperty('repeated')
+  expect(pages.table.emitPage(slots.slice(0, 1), { prints: new Uint8Array(7), attempt: ATTEMPT })).not.toHaveProperty(
+    'repeated',
+  )
+})
+
+test('pairs of a file that nobody has found right are new in the next one', () => {
+  const pages = new Pages()
+  const values = names(100)
+  pages.set(values, values.map(ofName))
+  const [some, all] = [pages.find(values.slice(0, 50)), pages.find(values)]
+  const [first, second, third] = [{ passed: false }, { passed: false }, { passed: false }]
+  expect([pages.repeated(all, first), pages.repeated(all, first)]).toEqual([false, true])
+  first.passed = true
+  expect(pages.repeated(some, second)).toBe(true)
+  // What the first has brought goes with it: it is not known which of them the second was told to repeat.
+  expect([pages.repeated(all, third), pages.repeated(all, third)]).toEqual([false, true])
+  // Two at a time know nothing of each other.
+  expect([pages.repeated(some, second), pages.repeated(some, third)]).toEqual([false, false])
+})
+
+test('a table has room for as many values with pairs as without', () => {
+  for (const looks of [false, true]) {
+    const pages = new Pages(new ValueTable(1 << 20))
+    const values = names(4000)
+    pages.set(values, values.map(ofName))
+    const before = pages.table.bytes
+    if (looks) expect(pages.repeated(pages.find(values))).toBe(false)
+    expect(pages.table.bytes).toBe(before)
+  }
 })

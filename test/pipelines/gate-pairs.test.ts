@@ -4,7 +4,7 @@ import type { Known } from '../../lib/parquet/gather.ts'
 import { Tables } from '../../lib/parquet/tables.ts'
 import type { ValueTable } from '../../lib/parquet/value-table.ts'
 import { duckdb, fixture } from '../parquet/helpers.ts'
-import { gated, overwritten, type Planted, pseudonym } from './gate-planted.ts'
+import { gated, overwritten, type Planted, pseudonym, withFooter } from './gate-planted.ts'
 
 const VIN = { vin: {} }
 const db = duckdb()
@@ -150,35 +150,74 @@ test('a dictionary that was made of others than the gate knows of is read', asyn
   expect(handed(told)?.counts.repeated_dictionaries).toBeUndefined()
 })
 
+/** A file whose cells refer to the first half of eight entries, in a page that is made anew: there are positions behind its last one. */
+async function unused(): Promise<Uint8Array> {
+  const select = `select 'VEHICLE' || (i % 8) as vin from range(1000) r(i)`
+  const bytes = Buffer.from(await db.copy(select, 'compression uncompressed'))
+  const eight = Buffer.from('10325476', 'hex')
+  let found = 0
+  for (let at = bytes.indexOf(eight); at >= 0; at = bytes.indexOf(eight, at), found++) bytes.fill(0, at + 2, at + 4)
+  expect(found).toBe(128)
+  return bytes
+}
+
 test('entries that no cell refers to are looked at too: other dictionaries may repeat them', async () => {
-  const unused = fixture('unused-entries.parquet')
-  const used = await db.copy(`select 'VEHICLE' || (i % 10) as vin from range(2048) r(i)`, 'compression snappy')
-  const right = await run({}, [unused, used])
+  const used = await db.copy(`select 'VEHICLE' || (i % 8) as vin from range(2048) r(i)`, 'compression uncompressed')
+  const files = [await unused(), used]
+  const right = await run({}, files)
   expect(right.failed).toEqual([])
   expect(handed(right)?.counts).toMatchObject({ chunks_read_back: 1, repeated_dictionaries: 1 })
-  const shared = (texts: readonly string[]) => texts.map((text) => pseudonym(text === 'VEHICLE8' ? 'VEHICLE7' : text))
-  expect((await run({ replace: shared }, [unused, used])).failed).toEqual(['one_to_one'])
+  const shared = (texts: readonly string[]) => texts.map((text) => pseudonym(text === 'VEHICLE6' ? 'VEHICLE5' : text))
+  expect((await run({ replace: shared }, files)).failed).toEqual(['one_to_one'])
 })
 
-test('a chunk that has plain pages too repeats its dictionary, and its cells are looked at', async () => {
-  const select = `select case when i < 40000 then 'VEHICLE' || (i % 40) else 'OTHER' || i end as vin from range(60000) r(i)`
-  const mixed = await db.copy(select, 'compression snappy, row_group_size 60000, dictionary_size_limit 2000')
-  const told = await run({}, [mixed, mixed])
-  expect(told.failed).toEqual([])
-  expect(told.report.checks).toMatchObject(
-    (await gated([mixed, mixed], VIN)).report.checks.map(({ name }) => ({ name })),
-  )
+test('what a file was given that was given up is read again when it is made anew', async () => {
+  const counts = { chunks_read_back: 1, repeated_dictionaries: 3 }
+  const right = await run({ givenUp: true })
+  expect([right.failed, handed(right)?.counts]).toMatchObject([[], counts])
+  const original = (texts: readonly string[]) => texts.map((text) => (text === 'VEHICLE3' ? text : pseudonym(text)))
+  expect((await run({ givenUp: true, replace: original })).failed).toEqual(['pseudonyms'])
+  expect(handed(await run({ givenUp: true }, [input, input]))?.counts).toMatchObject({ chunks_read_back: 2 })
 })
 
-test('pairs of a file that was given up are read again', async () => {
-  const { failed, report } = await run({
-    onRowGroup: (group, all) => {
-      if (group === 1) all.forgetPairs()
-    },
-  })
-  expect(failed).toEqual([])
-  expect(report.checks.find(({ name }) => name === 'handed_bytes')?.counts).toMatchObject({
-    chunks_read_back: 2,
-    repeated_dictionaries: 2,
-  })
+test('a codec in the footer that is not the dictionary’s fails', async () => {
+  for (const codec of ['zstd', 'none'] as const) {
+    const { failed } = await run({
+      tamper: (bytes) =>
+        withFooter(bytes, (groups) =>
+          groups.map((group, i) => ({
+            ...group,
+            chunks: group.chunks.map((chunk) =>
+              i === 2 && chunk.leaf.path[0] === 'vin' ? { ...chunk, codec } : chunk,
+            ),
+          })),
+        ),
+    })
+    expect(failed).toContain('readable')
+  }
+})
+
+test('of a chunk that has plain pages too these are read, or sampled as what is looked at on its way', async () => {
+  const mixed = fixture('leak-v1-snappy.parquet')
+  const files = [mixed, mixed]
+  const told = (planted: Planted) => gated(files, { mail: {} }, { asRun: true, ...planted })
+  expect((await told({})).failed).toEqual([])
+  let file = 0
+  // Of the second file's last page of plain values, which is no dictionary.
+  const spoil = (bytes: Buffer) => {
+    const at = bytes.lastIndexOf('p2.test.')
+    const last = bytes.toString('latin1', at, at + pseudonym('').length)
+    return file++ === 1 ? overwritten(bytes, last, pseudonym('another'), at) : bytes
+  }
+  expect((await told({ spoil })).failed).toEqual(['one_to_one'])
+  file = 0
+  expect((await told({ spoil, late: true, options: { full: true } })).failed).toEqual(['handed_bytes'])
+})
+
+test('pages in a codec that the output does without are made anew, and their dictionaries read or held once', async () => {
+  for (const codec of ['brotli', 'lz4_raw']) {
+    const bytes = await db.copy(ROWS, `compression ${codec}, row_group_size 2048`)
+    expect(handed(await run({}, bytes))?.counts).toEqual({ chunks_read_back: 4 })
+    expect(handed(await run({ late: true }, bytes))?.counts).toMatchObject({ chunks_on_their_way: 4, pieces: 1 })
+  }
 })

@@ -40,6 +40,8 @@ export interface Planted {
   readonly gathered?: boolean
   /** The files are written as a run writes them: with tables that they share, and what was read of their dictionaries before. @default false */
   readonly asRun?: boolean
+  /** With `asRun`: each file is written once before, and given up: nobody looks at it. */
+  readonly givenUp?: boolean
   /** With `asRun`: called after each row group, with the tables that the rewriting has. */
   readonly onRowGroup?: (group: number, tables: Replacements) => void
   /** With `asRun`: what the rewriting is given in the place of what was read of a row group's dictionary. */
@@ -106,6 +108,16 @@ export async function gated(
       const ofInput = ofReal && real === input ? ofReal : await gathered(storage, input, planned)
       const known = planted.gathered === false ? undefined : knownOf(ofInput)
       const work = { input, plan: planned, output, provenance, rules: named, constants: new Map(), known }
+      if (ofReal && planted.givenUp)
+        await rewrite(plan(real), {
+          storage,
+          file: real,
+          writer: await storage.write(`memory:/given-up-${i}.parquet`),
+          createdBy: 'test',
+          provenance: gate.provenance(),
+          gathering: mistaken(ofReal, undefined),
+          replace: tables,
+        })
       const stored = await storage.write(output)
       const handed = await gate.handed(work, stored)
       let cell = 0

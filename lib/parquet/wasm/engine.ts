@@ -12,11 +12,10 @@ export interface Engine extends Functions {
   bytes(): Buffer<ArrayBuffer>
   words(): Int32Array
   /**
-   * Makes the arena longer.
-   * @param least bytes of it. @default as many more as a call found missing
+   * Makes the arena longer, by what a call found missing at least.
    * @throws RangeError where there is no more memory
    */
-  grow(least?: number): void
+  grow(): void
 }
 
 /** Bytes that fit in at a time, and come out; numbers of values. */
@@ -111,10 +110,9 @@ export function newEngine(room: Room): Engine {
     room,
     bytes: () => bytes,
     words: () => words,
-    grow(least) {
+    grow() {
       const top = Math.max(functions.arenaTop(), places.arena)
-      if (least !== undefined) growTo(Math.max(memory.buffer.byteLength, places.arena + least))
-      else growTo(top + Math.max(functions.wanted(), (top - places.arena) * GROWTH) + WASM_PAGE_BYTES)
+      growTo(top + Math.max(functions.wanted(), (top - places.arena) * GROWTH) + WASM_PAGE_BYTES)
       bytes = Buffer.from(memory.buffer as ArrayBuffer)
       words = new Int32Array(memory.buffer)
     },

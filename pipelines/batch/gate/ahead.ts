@@ -38,7 +38,7 @@ export function readBackAhead(
       if (!from || from.values === 0) continue
       // Cells are compared with the input's where the output has no copies of them.
       if (chunks[i]?.action !== 'swap-dictionary') before.push([from.start, from.end])
-      // Of values that were looked up it is wanted where a pair is new, and then it is kept.
+      // Of values that were looked up it is wanted where a pair is new, and mostly kept then.
       else if (!known?.(source, index)) before.push(dictionaryOf(from))
     }
   return [

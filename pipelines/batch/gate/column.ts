@@ -45,14 +45,14 @@ export class ReplacedColumn {
 
   /**
    * @param inputGroup row group of the input that the chunk was made from
-   * @returns where its bodies with positions in a dictionary stand, and whether that dictionary was not read
+   * @returns where its bodies with positions in a dictionary stand, and whether no more than headers were looked at
    * @throws PseudolakeError `input/*` where output or input cannot be read
    */
   async chunk(
     storage: Storage,
     output: ChunkSide,
     inputGroup: number,
-  ): Promise<Pick<ReadBack, 'positions' | 'repeats'>> {
+  ): Promise<Pick<ReadBack, 'positions' | 'spared'>> {
     const { tallies, seen, signal, seed, scratch, rangeFrom } = this.#options
     const { headers, pseudonyms, one_to_one: oneToOne, handed_bytes: handedBytes } = tallies
     const { location } = output.file.object
@@ -89,7 +89,7 @@ export class ReplacedColumn {
     )
     pseudonyms.looked({ chunks: 1, values: found.entries })
     oneToOne.looked({ chunks: 1 })
-    if (found.repeats) handedBytes.looked({ repeated_dictionaries: 1 })
+    if (found.spared) handedBytes.looked({ repeated_dictionaries: 1 })
     if (found.cells !== undefined) oneToOne.fail(location, [{ ...place, message: found.cells }])
     return found
   }

@@ -34,8 +34,8 @@ export type { GateFile, GateOptions } from './work.ts'
 
 /** A file of a bucket that is read back by one request, in the place of several one after the other. */
 const SMALL_BYTES = 4 << 20
-/** One copied piece in so many is read back and compared by checksum. */
-const COPIED_EVERY = 16
+/** Of pieces that were copied, or looked at before they were in the storage, one in so many is read back and compared by checksum. */
+const SAMPLE_EVERY = 16
 
 export class Gate {
   /** What is looked at before it is in the storage. */
@@ -68,7 +68,7 @@ export class Gate {
 
   /** To be filled while a file is written. */
   provenance(): Provenance {
-    return new Provenance(this.#options.full ? 1 : COPIED_EVERY)
+    return new Provenance(this.#options.full ? 1 : SAMPLE_EVERY)
   }
 
   /**
@@ -81,7 +81,7 @@ export class Gate {
     const some = plan.rowGroups.some(({ chunks }) => chunks.some((chunk, i) => isSwap(plan, chunk, i)))
     if (!some) return undefined
     const { Handed } = await import('./handed.ts')
-    return new Handed(output, writer, provenance, this.#options.full ? 1 : COPIED_EVERY)
+    return new Handed(output, writer, provenance, this.#options.full ? 1 : SAMPLE_EVERY)
   }
 
   /**
@@ -113,8 +113,8 @@ export class Gate {
       if (!handed.holds(chunk) || chunk.values === 0) continue
       const output = { file: handed, leaf, rowGroup, chunk }
       try {
-        const { positions, repeats } = await columns(column).chunk(storage, output, index)
-        handed.looked(chunk, leaf, positions, repeats)
+        const { positions, spared } = await columns(column).chunk(storage, output, index)
+        handed.looked(chunk, leaf, positions, spared)
       } catch (error) {
         // What can't be read here is read back too, and said there.
         if (!isUnreadable(error, work.output)) throw error
@@ -145,6 +145,7 @@ export class Gate {
       })
     await (bytes ? this.#readBack.while([{ object, bytes }], look) : look())
     this.#requirePassed()
+    if (work.provenance) work.provenance.attempt.passed = true
   }
 
   /** What of the output can't be read fails. */
@@ -177,7 +178,7 @@ export class Gate {
       headers.fail(work.output, footer.findings)
       byteRanges.fail(work.output, checkPlaces(work, file))
       for (const [i, chunk] of work.chunks.entries()) {
-        if (!full && !chunk.replaced && i % COPIED_EVERY !== 0) continue
+        if (!full && !chunk.replaced && i % SAMPLE_EVERY !== 0) continue
         signal.throwIfAborted()
         copiedBytes.looked({ pieces: 1, bytes: chunk.end - chunk.start })
         copiedBytes.fail(work.output, await checkBytes(storage, file, chunk))
@@ -269,7 +270,8 @@ export class Gate {
     if (miscounted.length > 0) return
 
     const chunks = await this.#chunks(work, output)
-    await this.#handedBytes(object, work)
+    // What is in memory is not in the storage yet; when it is, all of it is compared (`assembled`).
+    if (!held) await this.#handedBytes(object, work)
     if (provenance) await this.#ranges(object, provenance, chunks)
     else this.#tallies.byte_ranges.missed('files that an earlier run wrote, and looked at then')
     if (!held) this.#search(output, plan)
@@ -320,7 +322,7 @@ export class Gate {
         if (!positions) {
           const side = { file: output, leaf, rowGroup, chunk }
           const found = await columns(i).chunk(late, side, planned.index)
-          if (!found.repeats) this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
+          if (!found.spared) this.#tallies.handed_bytes.looked({ chunks_read_back: 1 })
           positions = found.positions
         }
         ranges.push({ ...range, ...(from && { from }), positions })
@@ -337,7 +339,7 @@ export class Gate {
     copiedBytes.know({ copied_bytes: provenance.copiedBytes })
     await this.#samples(object, provenance.samples, copiedBytes)
     if (!full)
-      copiedBytes.missed(`${SAMPLE_BYTES >> 10} KB of one copied piece in ${COPIED_EVERY}; all of them with gate.full`)
+      copiedBytes.missed(`${SAMPLE_BYTES >> 10} KB of one copied piece in ${SAMPLE_EVERY}; all of them with gate.full`)
   }
 
   async #handedBytes(object: StoredObject, { handed, provenance }: GateFile): Promise<void> {
@@ -349,10 +351,10 @@ export class Gate {
     const all = [...samples, ...repeated].sort((a, b) => a.start - b.start)
     await this.#samples(object, all, tally)
     if (!full && samples.length > 0)
-      tally.missed(`one chunk in ${COPIED_EVERY} that was looked at on its way; all of them with gate.full`)
+      tally.missed(`one chunk in ${SAMPLE_EVERY} that was looked at on its way; all of them with gate.full`)
     if (!full && repeated.length > 0)
       tally.missed(
-        `${SAMPLE_BYTES >> 10} KB of one dictionary in ${COPIED_EVERY} that repeats others; all of them with gate.full`,
+        `${SAMPLE_BYTES >> 10} KB of one dictionary in ${SAMPLE_EVERY} that repeats others; all of them with gate.full`,
       )
   }
 

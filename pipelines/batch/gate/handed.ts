@@ -43,8 +43,8 @@ export class Handed {
   readonly #provenance: Provenance
   readonly #every: number
   readonly #looked = new Map<number, Looked>()
-  /** Chunks that were looked at with their dictionaries. */
-  #whole = 0
+  /** Chunks that one sample in so many is of. */
+  #sampled = 0
   #memory = new Uint8Array(0)
   #used = 0
   #held: Held[] = []
@@ -123,10 +123,11 @@ export class Handed {
 
   /**
    * A chunk was looked at: by what the rewriting says of it, which the footer must say too.
-   * @param repeats its dictionary was looked at before, as it was made; provenance has samples of those
+   * @param spared nothing of it but headers: provenance has samples of what else was made
    */
-  looked(chunk: ColumnChunk, leaf: LeafNode, positions: ReadonlyMap<number, number>, repeats: boolean): void {
-    if (!repeats && this.#whole++ % this.#every === 0)
+  looked(chunk: ColumnChunk, leaf: LeafNode, positions: ReadonlyMap<number, number>, spared: boolean): void {
+    const isSampled = this.#every === 1 || (!spared && this.#sampled++ % this.#every === 0)
+    if (isSampled)
       for (const held of this.#held) {
         const [start, end] = [Math.max(held.start, chunk.start), Math.min(held.end, chunk.end)]
         if (start >= end) continue

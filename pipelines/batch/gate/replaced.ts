@@ -70,8 +70,8 @@ export interface ReadBack {
   readonly cells: string | undefined
   readonly pages: number
   readonly entries: number
-  /** Whether the dictionary need not be read: it repeats pairs of others. */
-  readonly repeats: boolean
+  /** Whether no more than headers were looked at: the dictionary repeats pairs of others, and the pages are copies. */
+  readonly spared: boolean
 }
 
 /** @throws PseudolakeError `input/*` where the output, or the input, cannot be read */
@@ -85,7 +85,8 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
   let dictionary: Dictionary | undefined
   let repeats = false
   let paired = false
-  let isToldOf = false
+  let mayBeRepeated = false
+  let looked = false
   let at = chunk.start
   let pages = 0
   let entries = 0
@@ -106,7 +107,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
       entries += stored.header.values
       repeats = isRepeated(stored.header, page.from, work)
       paired = repeats
-      isToldOf = rangeAt(work, page.from)?.pairs !== undefined
+      mayBeRepeated = rangeAt(work, page.from)?.pairs !== undefined
       if (!repeats)
         dictionary = byteDictionary(
           stored,
@@ -129,6 +130,7 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     }
     // Its cells are compared one by one, for which the dictionary's entries are needed.
     if (repeats && refersToDictionary(header)) return readBack({ ...work, known: undefined })
+    looked = true
     const cells = outputCells(
       page as Page<DataHeader>,
       leaf,
@@ -147,21 +149,22 @@ export async function readBack(work: ReplacedChunk): Promise<ReadBack> {
     }
   }
   // Entries that no cell refers to are in the file all the same; and other dictionaries may be said to repeat their pairs.
-  if (dictionary && !paired && isToldOf && source) wrong ??= await comparePairs(work, source, dictionary)
+  if (dictionary && !paired && mayBeRepeated && source) wrong ??= await comparePairs(work, source, dictionary)
   else if (dictionary && !paired) work.checkEntries(dictionary.entries())
   if (at !== chunk.end) headers.push(`bytes ${at} to ${chunk.end} are of no page`)
   if (wrong === undefined && source?.behind) wrong = 'fewer cells than the input has'
-  return { positions, headers, cells: wrong, pages, entries, repeats }
+  return { positions, headers, cells: wrong, pages, entries, spared: repeats && !looked }
 }
 
 /** By what was recorded of the page's bytes: it was made of the input's dictionary, and all its pairs stand in others. */
 function isRepeated({ values, uncompressedBytes, compressedBytes }: PageHeader, from: number, work: ReplacedChunk) {
-  const { known, perCell } = work
+  const { known, perCell, output } = work
   const { end, pairs } = rangeAt(work, from) ?? {}
   return (
     !perCell &&
     pairs?.repeated === true &&
     pairs.known === known?.id &&
+    pairs.codec === output.chunk.codec &&
     pairs.values === values &&
     pairs.uncompressedBytes === uncompressedBytes &&
     end === from + compressedBytes
@@ -203,7 +206,8 @@ function outputReader(work: ReplacedChunk): RangeReader {
   const { file, chunk } = output
   // A dictionary comes first, behind its header.
   const dictionary = rangeFrom(chunk.start + 1)
-  const last = dictionary?.pairs?.repeated ? chunk.start : Math.max(chunk.start, chunk.dataPageOffset)
+  const isSpared = dictionary?.pairs?.repeated && dictionary.start < chunk.end
+  const last = isSpared ? chunk.start : Math.max(chunk.start, chunk.dataPageOffset)
   const first = Math.min(chunk.end, last + FIRST_HEADER_BYTES)
   return rangeReader(storage, file.object, [[chunk.start, first]], signal, scratch.output.window)
 }
