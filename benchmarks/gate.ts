@@ -1,13 +1,14 @@
 /**
- * What the gate costs: CPU of whole commands with it and without it, in turn; its shares by the least, by the medians, and pair by pair.
+ * What gate, ledger and list of finished files cost: CPU of whole commands with them and without, in turn; shares by the least, by the medians, and
+ * pair by pair.
  *
  *   node benchmarks/gate.ts INPUT.parquet COLUMN KEYRING [REPEATS]
  *
- * The product has no switch to turn the gate off: two packages are built out of copies of the sources, and one of them has an empty class in
- * its place, so that not even the gate's modules are loaded.
+ * The product has no switch to turn them off: packages are built out of copies of the sources, of which one has an empty class in the gate's place, so
+ * that not even the gate's modules are loaded, and one writes neither ledger nor list either.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { machine, measured, round, spread } from './lib/measure.ts'
@@ -41,41 +42,59 @@ const SOURCES = [
   'tsconfig.build.json',
 ]
 
+/** Where what is written beside the table comes to an end at once: file, the line behind which, and what ends it. */
+const UNWRITTEN = [
+  ['pipelines/ledger-file.ts', '): Promise<LedgerRef> {', `return { location, sha256: ''.padEnd(64, '0') }`],
+  ['pipelines/batch/unpublished.ts', 'async begin(table: string): Promise<void> {', 'return'],
+  ['pipelines/batch/unpublished.ts', '{ rows, files }: Finished): Promise<void> {', 'return'],
+] as const
+
+const VARIANTS = ['whole', 'gateless', 'bare'] as const
+type Variant = (typeof VARIANTS)[number]
+
 const dir = mkdtempSync(join(tmpdir(), 'pseudolake-gate-'))
 try {
-  const seconds: Record<'on' | 'off', number[]> = { on: [], off: [] }
-  for (const which of ['on', 'off'] as const) {
-    build(which)
+  const seconds: Record<Variant, number[]> = { whole: [], gateless: [], bare: [] }
+  for (const variant of VARIANTS) {
+    build(variant)
     // Fills the compile cache.
-    run(which)
+    run(variant)
   }
-  const pairs: number[] = []
   for (let i = 0; i < Number(repeats); i++) {
-    // Each is the first of its pair as often as the other.
-    for (const which of i % 2 === 0 ? (['on', 'off'] as const) : (['off', 'on'] as const))
-      seconds[which].push(run(which))
-    const [on = 0, off = 0] = [seconds.on.at(-1), seconds.off.at(-1)]
-    pairs.push((on - off) / on)
+    // Each is the first of its round as often as the last.
+    for (const variant of i % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) seconds[variant].push(run(variant))
   }
-  const [on, off] = [spread(seconds.on), spread(seconds.off)]
+  const shares = { gate: sharesOf(seconds, 'gateless'), gate_ledger_and_list: sharesOf(seconds, 'bare') }
+  const spreads = Object.fromEntries(VARIANTS.map((variant) => [variant, spread(seconds[variant])]))
+  process.stdout.write(`${JSON.stringify({ ...machine(), cpu_seconds: spreads, shares }, null, 2)}\n`)
+} finally {
+  rmSync(dir, { recursive: true, force: true })
+}
+
+/** Of the whole run's CPU, what a run is spared without them. */
+function sharesOf(seconds: Readonly<Record<Variant, readonly number[]>>, without: Variant) {
+  const pairs = seconds.whole.map((on, i) => (on - (seconds[without][i] as number)) / on)
+  const [on, off] = [spread(seconds.whole), spread(seconds[without])]
   const percent = (share: number) => `${round(share * 100, 1)} %`
-  const shares = {
+  return {
     least: percent((on.least - off.least) / on.least),
     median: percent((on.median - off.median) / on.median),
     pairs_median: percent(spread(pairs).median),
     pairs_mean: percent(pairs.reduce((sum, share) => sum + share, 0) / pairs.length),
   }
-  process.stdout.write(`${JSON.stringify({ ...machine(), cpu_seconds: { on, off }, gate_share: shares }, null, 2)}\n`)
-} finally {
-  rmSync(dir, { recursive: true, force: true })
 }
 
-function build(which: 'on' | 'off'): void {
-  const to = join(dir, which)
+function build(variant: Variant): void {
+  const to = join(dir, variant)
   const root = join(import.meta.dirname, '..')
   for (const name of SOURCES) cpSync(join(root, name), join(to, name), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(to, 'node_modules'))
-  if (which === 'off') writeFileSync(join(to, 'pipelines/batch/gate/gate.ts'), NOTHING)
+  if (variant !== 'whole') writeFileSync(join(to, 'pipelines/batch/gate/gate.ts'), NOTHING)
+  for (const [name, line, end] of variant === 'bare' ? UNWRITTEN : []) {
+    const source = readFileSync(join(to, name), 'utf8')
+    if (source.split(line).length !== 2) throw new Error(`${name} has no such line, or several`)
+    writeFileSync(join(to, name), source.replace(line, `${line}\n${end}\n`))
+  }
   for (const script of ['bundle.js', 'wasm.js']) {
     const { status, stderr } = spawnSync(process.execPath, [join('scripts', script), 'dist'], {
       cwd: to,
@@ -90,7 +109,7 @@ function withTools(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: `${join(import.meta.dirname, '../node_modules/.bin')}:${process.env.PATH}` }
 }
 
-function run(which: 'on' | 'off'): number {
+function run(variant: Variant): number {
   const warehouse = join(dir, 'warehouse')
   const config = join(dir, 'job.json')
   writeFileSync(
@@ -104,12 +123,20 @@ function run(which: 'on' | 'off'): number {
     }),
   )
   const { stdout, cpuSeconds } = measured({
-    words: [process.execPath, join(dir, which, 'bin/pseudolake.js'), 'batch', '--config', config, '--json', '--quiet'],
+    words: [
+      process.execPath,
+      join(dir, variant, 'bin/pseudolake.js'),
+      'batch',
+      '--config',
+      config,
+      '--json',
+      '--quiet',
+    ],
   })
   const report = JSON.parse(stdout)
   if (report.status !== 'done') throw new Error(report.status)
   const looked = report.gate.checks.length > 0
-  if (looked !== (which === 'on')) throw new Error(`the gate is ${looked ? 'there' : 'missing'}`)
+  if (looked !== (variant === 'whole')) throw new Error(`the gate is ${looked ? 'there' : 'missing'}`)
   rmSync(warehouse, { recursive: true })
   return cpuSeconds
 }
