@@ -120,26 +120,21 @@ export interface Dictionary {
 /** A dictionary of byte arrays. @param scratch holds the entries, until it is used again */
 export function byteDictionary(
   page: Page<DictionaryHeader>,
-  plain: () => Uint8Array,
+  plain: Uint8Array,
   seed: number,
   scratch: Scratch,
 ): Dictionary {
-  return dictionaryOf(page, () => plainEntries(plain(), page.header.values, seed, scratch))
+  return dictionaryOf(page, () => plainEntries(plain, page.header.values, seed, scratch))
 }
 
 /** The bytes of a page, which is valid until the next is read. @param scratch holds them, until it is used again */
-export function unpacked(
-  { header, body, place }: Page<DictionaryHeader>,
-  codec: Codec,
-  scratch: Scratch,
-): () => Uint8Array {
-  const plain = guarded(place, 'the dictionary', () => {
+export function unpacked({ header, body, place }: Page<DictionaryHeader>, codec: Codec, scratch: Scratch): Uint8Array {
+  return guarded(place, 'the dictionary', () => {
     const room = scratch.room(header.uncompressedBytes)
     const bytes = decompress(codec, body, header.uncompressedBytes, room)
     // What was not compressed is still in the page.
     return bytes.buffer === body.buffer ? scratch.copy(bytes) : bytes
   })
-  return () => plain
 }
 
 function dictionaryOf({ header, place }: Page<DictionaryHeader>, entriesOf: () => Entries): Dictionary {
@@ -166,7 +161,7 @@ function plainEntries(bytes: Uint8Array, count: number, seed: number, scratch: S
 /** An input's dictionary; its entries are as the rule has them sent. @param plain the page's bytes */
 export function inputDictionary(
   page: Page<DictionaryHeader>,
-  plain: () => Uint8Array,
+  plain: Uint8Array,
   leaf: LeafNode,
   reading: Reading,
   seed: number,
@@ -175,8 +170,7 @@ export function inputDictionary(
   if (!reading.asText) return byteDictionary(page, plain, seed, scratch)
   const { header, place } = page
   return dictionaryOf(page, () => {
-    const body = plain()
-    const stored = { ...page, body, header: { ...header, compressedBytes: body.length } }
+    const stored = { ...page, body: plain, header: { ...header, compressedBytes: plain.length } }
     return textEntries(canonicalTexts(decodeDictionary(stored, leaf, 'none'), leaf, place), reading, seed)
   })
 }

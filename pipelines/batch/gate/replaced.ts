@@ -245,7 +245,7 @@ class InputCells {
     if (this.#dictionary) return this.#dictionary
     if (known?.page) {
       const { page } = known
-      return this.#take(page, () => page.body)
+      return this.#take(page, page.body)
     }
     const { start, dataPageOffset, dictionaryPageOffset } = chunk
     const apart = dictionaryPageOffset === start && dataPageOffset > start
@@ -301,7 +301,7 @@ class InputCells {
     this.#take(page, unpacked(page, this.#side.chunk.codec, this.#work.scratch.input))
   }
 
-  #take(page: Page<DictionaryHeader>, plain: () => Uint8Array): Dictionary {
+  #take(page: Page<DictionaryHeader>, plain: Uint8Array): Dictionary {
     const { reading, seed, scratch } = this.#work
     this.#dictionary = inputDictionary(page, plain, this.#side.leaf, reading, seed, scratch.input)
     return this.#dictionary
